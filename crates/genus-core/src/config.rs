@@ -1,0 +1,194 @@
+//! Layered configuration: default < recipe < `--set key=value`, checked as a whole.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use toml::{Table, Value};
+
+/// A configuration as a TOML table. Panics if it does not serialise to one, which a family's own tests would show.
+pub fn to_table<T: Serialize>(config: &T) -> Table {
+    match Table::try_from(config) {
+        Ok(table) => table,
+        Err(e) => panic!("a configuration must serialise to a TOML table: {e}"),
+    }
+}
+
+/// Reads a configuration; missing keys take their defaults.
+///
+/// # Errors
+/// [`Error::Config`] with the dotted path of the offending key.
+pub fn from_table<T: DeserializeOwned>(table: &Table) -> Result<T> {
+    T::deserialize(table.clone()).map_err(|e| {
+        // A deserialisation error knows its message; the key is found again by trying the keys one at a time.
+        let field = culprit::<T>(table).unwrap_or_else(|| "config".into());
+        Error::config(field, e.message().trim_end())
+    })
+}
+
+/// The innermost key whose removal, or whose presence alone, decides whether the table can be read.
+fn culprit<T: DeserializeOwned>(table: &Table) -> Option<String> {
+    fn walk<T: DeserializeOwned>(root: &Table, path: &mut Vec<String>) -> Option<String> {
+        let here = path.iter().try_fold(root, |t, k| t.get(k)?.as_table())?;
+        for (key, value) in here {
+            let mut without = root.clone();
+            let slot = path.iter().try_fold(&mut without, |t, k| t.get_mut(k)?.as_table_mut())?;
+            slot.remove(key);
+            if T::deserialize(without).is_ok() {
+                path.push(key.clone());
+                let inner = value.is_table().then(|| walk::<T>(root, path)).flatten();
+                return inner.or_else(|| Some(path.join(".")));
+            }
+        }
+        None
+    }
+    walk::<T>(table, &mut Vec::new())
+}
+
+/// Lays `over` on top of `base`, table by table.
+pub fn merge(base: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(Value::Table(b)), Value::Table(o)) => merge(b, o),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Applies one `key=value` of the command line; the key may be dotted, the value is TOML or else a bare string.
+///
+/// # Errors
+/// [`Error::Config`] if there is no `=` or a dotted key runs through something that is not a table.
+pub fn set(table: &mut Table, assignment: &str) -> Result<()> {
+    let Some((key, value)) = assignment.split_once('=') else {
+        return Err(Error::config(assignment, "write key=value, for example --set train.epochs=20"));
+    };
+    let (key, value) = (key.trim(), value.trim());
+    let value = toml::from_str::<Table>(&format!("v = {value}"))
+        .ok()
+        .and_then(|mut t| t.remove("v"))
+        .unwrap_or_else(|| Value::String(value.to_owned()));
+    let mut path: Vec<&str> = key.split('.').collect();
+    let last = path.pop().filter(|k| !k.is_empty());
+    let Some(last) = last else {
+        return Err(Error::config(assignment, "the key before `=` is empty"));
+    };
+    let mut here = table;
+    for part in path {
+        here = here
+            .entry(part)
+            .or_insert_with(|| Value::Table(Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| Error::config(key, format!("`{part}` is a value, not a table")))?;
+    }
+    here.insert(last.to_owned(), value);
+    Ok(())
+}
+
+macro_rules! ranged {
+    ($(#[$doc:meta])* $name:ident, |$v:ident| $ok:expr, $say:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(f64);
+
+        impl $name {
+            /// The value, if it is in range.
+            pub const fn new($v: f64) -> Option<Self> {
+                if $ok { Some(Self($v)) } else { None }
+            }
+
+            /// The value.
+            pub const fn get(self) -> f64 {
+                self.0
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let v = f64::deserialize(d)?;
+                Self::new(v).ok_or_else(|| serde::de::Error::custom(format!("{v} is out of range; {}", $say)))
+            }
+        }
+    };
+}
+
+ranged!(
+    /// A finite number above 0.
+    Positive, |v| v.is_finite() && v > 0.0, "it must be a finite number above 0"
+);
+ranged!(
+    /// A finite number of at least 0.
+    NonNegative, |v| v.is_finite() && v >= 0.0, "it must be a finite number of at least 0"
+);
+ranged!(
+    /// A number of at least 0 and below 1.
+    Fraction, |v| v >= 0.0 && v < 1.0, "it must be at least 0 and below 1"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroUsize;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Inner {
+        rate: Positive,
+        drop: Fraction,
+    }
+    impl Default for Inner {
+        fn default() -> Self {
+            Self { rate: Positive(0.1), drop: Fraction(0.0) }
+        }
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Outer {
+        hidden: Vec<usize>,
+        batch: NonZeroUsize,
+        inner: Inner,
+    }
+    impl Default for Outer {
+        fn default() -> Self {
+            Self { hidden: vec![500], batch: NonZeroUsize::MIN, inner: Inner::default() }
+        }
+    }
+
+    fn error(assignments: &[&str]) -> String {
+        let mut t = Table::new();
+        for a in assignments {
+            set(&mut t, a).unwrap();
+        }
+        from_table::<Outer>(&t).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn layers_and_dotted_keys() {
+        let mut t = to_table(&Outer::default());
+        set(&mut t, "inner.rate = 0.5").unwrap();
+        set(&mut t, "hidden=[3, 4]").unwrap();
+        let c: Outer = from_table(&t).unwrap();
+        assert_eq!((c.inner.rate.get(), c.hidden, c.inner.drop.get()), (0.5, vec![3, 4], 0.0));
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        assert!(error(&["inner.rate=0"]).contains("inner.rate"), "{}", error(&["inner.rate=0"]));
+        assert!(error(&["inner.rate=0"]).contains("above 0"));
+        assert!(error(&["inner.drop=1.0"]).contains("inner.drop"));
+        assert!(error(&["batch=0"]).contains("batch"));
+        let unknown = error(&["hiden=[3]"]);
+        assert!(unknown.contains("hiden") && unknown.contains("hidden"), "{unknown}");
+        assert!(error(&["hidden=three"]).contains("hidden"));
+    }
+
+    #[test]
+    fn assignments_need_a_key_and_a_value() {
+        assert!(set(&mut Table::new(), "epochs").is_err());
+        assert!(set(&mut Table::new(), "=3").is_err());
+        let mut t = Table::new();
+        set(&mut t, "a=1").unwrap();
+        assert!(set(&mut t, "a.b=1").is_err());
+    }
+}

@@ -1,0 +1,250 @@
+//! Data as a fit takes them: splits, domain, names, and where they came from.
+
+use crate::{Batch, Domain, Error, Result, Seed};
+use serde::{Deserialize, Serialize};
+
+/// Rows with optional class labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// The rows.
+    pub x: Batch,
+    /// One class index per row, into [`Dataset::classes`], or none for the whole split.
+    pub labels: Option<Vec<u32>>,
+}
+
+/// Which rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitName {
+    /// Rows that parameters are fitted to.
+    Train,
+    /// Rows that choices (early stopping, hyper-parameters) are made on.
+    Valid,
+    /// Rows that are looked at once, for the number that is reported.
+    Test,
+}
+
+impl std::fmt::Display for SplitName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// Where a data set came from, for reports and for refusing to mix runs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Built-in name or file name.
+    pub name: String,
+    /// How the splits came about, in words.
+    pub splits: String,
+    /// Origin and licence, where known.
+    pub source: String,
+    /// SHA-256 over the domain and the rows of all splits, hexadecimal.
+    pub sha256: String,
+    /// Entropy of the source in nats per row, where it is known exactly or to the stated digits.
+    pub entropy: Option<f64>,
+}
+
+/// A data set: rows in up to three splits over one domain.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// What a row means.
+    pub domain: Domain,
+    /// Training rows.
+    pub train: Split,
+    /// Validation rows, if there are any.
+    pub valid: Option<Split>,
+    /// Test rows, if there are any.
+    pub test: Option<Split>,
+    /// One name per column; empty for images.
+    pub columns: Vec<String>,
+    /// One name per class; empty without labels.
+    pub classes: Vec<String>,
+    /// Origin.
+    pub provenance: Provenance,
+}
+
+impl Split {
+    /// Rows without labels.
+    pub fn unlabelled(x: Batch) -> Self {
+        Self { x, labels: None }
+    }
+
+    /// The rows at `index`, with their labels.
+    pub fn select(&self, index: &[usize]) -> Self {
+        Self {
+            x: self.x.select(index),
+            labels: self.labels.as_ref().map(|l| index.iter().map(|&i| l[i]).collect()),
+        }
+    }
+}
+
+impl Dataset {
+    /// A data set of training rows only, checked against `domain`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] if a row does not fit the domain or there is no row.
+    pub fn new(name: impl Into<String>, domain: Domain, train: Split) -> Result<Self> {
+        let set = Self {
+            domain,
+            train,
+            valid: None,
+            test: None,
+            columns: Vec::new(),
+            classes: Vec::new(),
+            provenance: Provenance { name: name.into(), ..Provenance::default() },
+        };
+        set.check()?;
+        Ok(set)
+    }
+
+    /// Checks every split against the domain: at least one training row, widths, values, one label per row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] naming the split and the first offending row.
+    pub fn check(&self) -> Result<()> {
+        if self.train.x.is_empty() {
+            return Err(Error::Domain("no training row; give a file with at least one".into()));
+        }
+        for (name, split) in self.splits() {
+            let within = |e: Error| Error::Domain(format!("{name} split: {e}"));
+            self.domain.check(&split.x).map_err(within)?;
+            if let Some(labels) = &split.labels {
+                if labels.len() != split.x.rows() {
+                    return Err(Error::shape(
+                        format!("labels of the {name} split"),
+                        split.x.rows(),
+                        labels.len(),
+                    ));
+                }
+                if let Some(l) = labels.iter().find(|l| **l as usize >= self.classes.len()) {
+                    return Err(Error::Domain(format!(
+                        "{name} split: label {l} but only {} classes are named",
+                        self.classes.len()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The splits that are there, in the order train, valid, test.
+    pub fn splits(&self) -> impl Iterator<Item = (SplitName, &Split)> {
+        [
+            (SplitName::Train, Some(&self.train)),
+            (SplitName::Valid, self.valid.as_ref()),
+            (SplitName::Test, self.test.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(n, s)| Some((n, s?)))
+    }
+
+    /// The split called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Domain`] with the remedy if the data set has no such split.
+    pub fn split(&self, name: SplitName) -> Result<&Split> {
+        self.splits().find(|(n, _)| *n == name).map(|(_, s)| s).ok_or_else(|| {
+            Error::Domain(format!(
+                "{} has no {name} split; cut one off with `--split 0.8/0.1/0.1` (train/valid/test)",
+                self.provenance.name
+            ))
+        })
+    }
+
+    /// Cuts the training rows into seeded fractions for train, valid and test; splits already there are kept.
+    /// A fraction of 0 leaves that split out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the fractions are negative, sum to more than 1, or leave no training row.
+    pub fn with_fractions(mut self, valid: f64, test: f64, seed: Seed) -> Result<Self> {
+        let range = 0.0..1.0;
+        if !range.contains(&valid) || !range.contains(&test) || valid + test >= 1.0 {
+            return Err(Error::config(
+                "split",
+                "fractions must be ≥ 0 and leave something to train on, for example 0.8/0.1/0.1",
+            ));
+        }
+        let n = self.train.x.rows();
+        let take = |fraction: f64| (n as f64 * fraction).round() as usize;
+        let (n_valid, n_test) = (
+            if self.valid.is_some() { 0 } else { take(valid) },
+            if self.test.is_some() { 0 } else { take(test) },
+        );
+        if n_valid + n_test >= n {
+            return Err(Error::config(
+                "split",
+                format!("{n} rows are too few for these fractions; give more rows or smaller fractions"),
+            ));
+        }
+        let order = seed.child("split").rng().permutation(n);
+        let (held, train) = order.split_at(n_valid + n_test);
+        let (for_valid, for_test) = held.split_at(n_valid);
+        let sorted = |part: &[usize]| {
+            let mut v = part.to_vec();
+            v.sort_unstable();
+            v
+        };
+        if n_valid > 0 {
+            self.valid = Some(self.train.select(&sorted(for_valid)));
+        }
+        if n_test > 0 {
+            self.test = Some(self.train.select(&sorted(for_test)));
+        }
+        if n_valid + n_test > 0 {
+            self.train = self.train.select(&sorted(train));
+            self.provenance.splits =
+                format!("seeded fractions: {} train, {n_valid} valid, {n_test} test", self.train.x.rows());
+        }
+        Ok(self)
+    }
+
+    /// SHA-256 over the domain and the rows and labels of all splits, hexadecimal.
+    pub fn digest(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let mut h = Sha256::new();
+        h.update(format!("{:?}", self.domain));
+        for (name, split) in self.splits() {
+            h.update(format!("{name} {}", split.x.rows()));
+            h.update(bytemuck::cast_slice::<f32, u8>(split.x.data()));
+            if let Some(labels) = &split.labels {
+                h.update(bytemuck::cast_slice::<u32, u8>(labels));
+            }
+        }
+        hex(&h.finalize())
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_partition_the_rows_and_follow_the_seed() {
+        let x = Batch::from_fn(100, 1, |r, _| r as f32);
+        let set = Dataset::new("t", Domain::real(1), Split::unlabelled(x)).unwrap();
+        let cut = set.clone().with_fractions(0.1, 0.2, Seed::from(1)).unwrap();
+        let mut all: Vec<f32> = cut.splits().flat_map(|(_, s)| s.x.data().to_vec()).collect();
+        assert_eq!(cut.valid.as_ref().unwrap().x.rows(), 10);
+        assert_eq!(cut.test.as_ref().unwrap().x.rows(), 20);
+        all.sort_by(f32::total_cmp);
+        assert_eq!(all, (0..100).map(|v| v as f32).collect::<Vec<_>>());
+        let again = set.clone().with_fractions(0.1, 0.2, Seed::from(1)).unwrap();
+        assert_eq!(cut.digest(), again.digest());
+        let other = set.with_fractions(0.1, 0.2, Seed::from(2)).unwrap();
+        assert_ne!(cut.digest(), other.digest());
+    }
+}

@@ -1,0 +1,224 @@
+//! What a row of data means: its support and its shape.
+
+use crate::{Batch, Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The values a row may take, and how they are laid out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Domain {
+    /// Which values each entry may take.
+    pub support: Support,
+    /// Layout of a row.
+    pub shape: Shape,
+}
+
+/// The set that entries of a row come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Support {
+    /// 0 or 1.
+    Binary,
+    /// Integers `0..levels`: pixel bytes, counts with a known top, categories.
+    Discrete {
+        /// Number of values, at least 2.
+        levels: u32,
+    },
+    /// Any finite number.
+    Real,
+    /// One support per column.
+    Mixed(Vec<Column>),
+}
+
+/// Support of one column of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Column {
+    /// 0 or 1.
+    Binary,
+    /// A category, stored as its index into these names.
+    Category(Vec<String>),
+    /// Any finite number.
+    Real,
+}
+
+/// Layout of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shape {
+    /// A plain vector of this length.
+    Flat(usize),
+    /// An image stored height × width × channels, channels last.
+    Image {
+        /// Rows of pixels.
+        height: usize,
+        /// Columns of pixels.
+        width: usize,
+        /// Values per pixel.
+        channels: usize,
+    },
+}
+
+/// What a log-probability is a density against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Measure {
+    /// Counting measure: the number is the logarithm of a probability, never above 0.
+    Counting,
+    /// Lebesgue measure in the units of the data: the number is the logarithm of a density and may be positive.
+    Lebesgue,
+    /// Counting measure on the discrete columns, Lebesgue on the others.
+    Mixed,
+}
+
+impl Shape {
+    /// Values per row.
+    pub fn width(&self) -> usize {
+        match *self {
+            Self::Flat(d) => d,
+            Self::Image { height, width, channels } => height * width * channels,
+        }
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flat(d) => write!(f, "{d}"),
+            Self::Image { height, width, channels } => write!(f, "{height}×{width}×{channels}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Counting => "counting measure (log of a probability)",
+            Self::Lebesgue => "Lebesgue measure in data units (log of a density)",
+            Self::Mixed => "counting measure on discrete columns, Lebesgue on real ones",
+        })
+    }
+}
+
+impl std::fmt::Display for Domain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.support {
+            Support::Binary => write!(f, "binary {}", self.shape),
+            Support::Discrete { levels } => write!(f, "0..{levels} {}", self.shape),
+            Support::Real => write!(f, "real {}", self.shape),
+            Support::Mixed(_) => write!(f, "mixed {}", self.shape),
+        }
+    }
+}
+
+impl Domain {
+    /// Binary vectors of length `d`.
+    pub fn binary(d: usize) -> Self {
+        Self { support: Support::Binary, shape: Shape::Flat(d) }
+    }
+
+    /// Real vectors of length `d`.
+    pub fn real(d: usize) -> Self {
+        Self { support: Support::Real, shape: Shape::Flat(d) }
+    }
+
+    /// Values per row.
+    pub fn width(&self) -> usize {
+        self.shape.width()
+    }
+
+    /// The measure that a log-probability on this domain refers to.
+    pub fn measure(&self) -> Measure {
+        match &self.support {
+            Support::Binary | Support::Discrete { .. } => Measure::Counting,
+            Support::Real => Measure::Lebesgue,
+            Support::Mixed(columns) => {
+                let real = columns.iter().filter(|c| matches!(c, Column::Real)).count();
+                match real {
+                    0 => Measure::Counting,
+                    n if n == columns.len() => Measure::Lebesgue,
+                    _ => Measure::Mixed,
+                }
+            }
+        }
+    }
+
+    /// The largest value of a binary or discrete support, `None` where there is none.
+    pub fn top(&self) -> Option<f32> {
+        match &self.support {
+            Support::Binary => Some(1.0),
+            #[allow(clippy::cast_precision_loss)] // levels are at most 65536
+            Support::Discrete { levels } => Some((*levels - 1) as f32),
+            Support::Real | Support::Mixed(_) => None,
+        }
+    }
+
+    fn admits(&self, column: usize, v: f32) -> bool {
+        let below = |n: usize| v >= 0.0 && v.fract() == 0.0 && (v as usize) < n;
+        match &self.support {
+            Support::Binary => v == 0.0 || v == 1.0,
+            Support::Discrete { levels } => below(*levels as usize),
+            Support::Real => v.is_finite(),
+            Support::Mixed(columns) => match &columns[column] {
+                Column::Binary => v == 0.0 || v == 1.0,
+                Column::Category(names) => below(names.len()),
+                Column::Real => v.is_finite(),
+            },
+        }
+    }
+
+    fn describe(&self, column: usize) -> String {
+        match &self.support {
+            Support::Binary => "0 or 1".into(),
+            Support::Discrete { levels } => format!("an integer in 0..{levels}"),
+            Support::Real => "a finite number".into(),
+            Support::Mixed(columns) => match &columns[column] {
+                Column::Binary => "0 or 1".into(),
+                Column::Category(names) => format!("a category index in 0..{}", names.len()),
+                Column::Real => "a finite number".into(),
+            },
+        }
+    }
+
+    fn check_width(&self, x: &Batch) -> Result<()> {
+        if x.width() != self.width() {
+            return Err(Error::shape(
+                "rows",
+                format!("{} values each ({})", self.width(), self.shape),
+                format!("{}", x.width()),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_values(&self, x: &Batch, missing: bool) -> Result<()> {
+        self.check_width(x)?;
+        for (r, row) in x.iter().enumerate() {
+            for (c, &v) in row.iter().enumerate() {
+                if !(self.admits(c, v) || missing && v.is_nan()) {
+                    let hint = if v.is_nan() {
+                        "; fill missing values first, for example with `genus impute`"
+                    } else {
+                        ""
+                    };
+                    return Err(Error::Domain(format!(
+                        "row {r}, column {c} is {v} where {} is needed{hint}",
+                        self.describe(c)
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks width and values of every row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] naming the first offending row and column.
+    pub fn check(&self, x: &Batch) -> Result<()> {
+        self.check_values(x, false)
+    }
+
+    /// As [`check`](Self::check), but NaN stands for a missing value and is allowed.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_missing(&self, x: &Batch) -> Result<()> {
+        self.check_values(x, true)
+    }
+}

@@ -1,0 +1,40 @@
+//! The vocabulary of Genus: what a model is, what data are, and what their numbers mean.
+//!
+//! This crate knows no tensor framework and never prints. It holds the contracts ([`Model`], [`Density`], [`Sampler`],
+//! [`Family`] …), the array that crosses them ([`Batch`]) with its support ([`Domain`]), named random streams ([`Seed`]),
+//! run folders, checkpoints, data sets, transforms and metrics.
+//!
+//! Units: log-probabilities are natural logarithms (nats), `f64`, one per row, in the units of the data that the caller
+//! passed; each comes with its [`Evidence`] and its base [`Measure`].
+
+mod batch;
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+mod dataset;
+mod domain;
+mod error;
+mod event;
+mod evidence;
+mod fit;
+pub mod fsx;
+pub mod math;
+pub mod metrics;
+mod model;
+pub mod run;
+mod seed;
+pub mod spec;
+mod state;
+pub mod transform;
+
+pub use batch::Batch;
+pub use dataset::{Dataset, Provenance, Split, SplitName};
+pub use domain::{Column, Domain, Measure, Shape, Support};
+pub use error::{Error, Result};
+pub use event::{Event, Observer, Silent, StopReason, Tee};
+pub use evidence::{Evidence, LogProb};
+pub use fit::{Family, Fit, FitContext, FitReport, Fitted};
+pub use model::{Clusterer, Conditional, Decoder, Density, Encoder, Figure, Fill, Model, Sampler, Scoring};
+pub use seed::{Rng, Seed};
+pub use spec::{Capability, EvidenceKind, ModelSpec, Reference};
+pub use state::{State, Tensor};

@@ -1,0 +1,192 @@
+//! What a fitted model offers. There is no unfitted model: [`Family::fit`](crate::Family::fit) makes fitted ones.
+
+use crate::{Batch, Domain, Error, LogProb, ModelSpec, Result, Rng, Seed, State};
+use serde::{Deserialize, Serialize};
+
+/// A fitted model, seen by the tools as `dyn Model`.
+pub trait Model: Send + Sync {
+    /// Its entry in the registry.
+    fn spec(&self) -> &'static ModelSpec;
+
+    /// What the rows that it scores, and the rows that it samples, look like.
+    fn domain(&self) -> &Domain;
+
+    /// Named tensors and the configuration: all that [`Family::restore`](crate::Family::restore) needs.
+    fn state(&self) -> State;
+
+    /// Figures about `x` that belong to this kind of model: KL and active units, BIC, log Z …
+    ///
+    /// # Errors
+    /// If `x` does not fit the domain.
+    fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
+        let _ = (x, how);
+        Ok(Vec::new())
+    }
+
+    /// The density, if the model writes one down.
+    fn as_density(&self) -> Option<&dyn Density> {
+        None
+    }
+    /// The sampler, if it can draw rows.
+    fn as_sampler(&self) -> Option<&dyn Sampler> {
+        None
+    }
+    /// The encoder, if rows have codes.
+    fn as_encoder(&self) -> Option<&dyn Encoder> {
+        None
+    }
+    /// The decoder, if codes give rows.
+    fn as_decoder(&self) -> Option<&dyn Decoder> {
+        None
+    }
+    /// Conditionals of any part of a row given any other, if it has them.
+    fn as_conditional(&self) -> Option<&dyn Conditional> {
+        None
+    }
+    /// The clustering, if rows belong to clusters.
+    fn as_clusterer(&self) -> Option<&dyn Clusterer> {
+        None
+    }
+}
+
+/// How to score, where there is a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scoring {
+    /// Importance samples per row for bounds that take them; 1 is the plain bound. Exact models ignore it.
+    pub importance_samples: usize,
+    /// Stream that stochastic scores draw from. Each row draws from its own part, so a row's score depends on the row and
+    /// this seed alone.
+    pub seed: Seed,
+}
+
+impl Default for Scoring {
+    fn default() -> Self {
+        Self { importance_samples: 1, seed: Seed::from(0) }
+    }
+}
+
+/// A figure of a model with its unit, for tables and reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Short name: `kl`, `active units`, `bic`.
+    pub name: String,
+    /// The value.
+    pub value: f64,
+    /// Unit, or what is counted: `nats`, `of 50`.
+    pub unit: String,
+}
+
+impl Figure {
+    /// A figure.
+    pub fn new(name: impl Into<String>, value: f64, unit: impl Into<String>) -> Self {
+        Self { name: name.into(), value, unit: unit.into() }
+    }
+}
+
+/// The model writes p(x) down, or a bound on it.
+pub trait Density: Model {
+    /// Log-probability of each row, nats, in the units of the rows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].
+    fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb>;
+
+    /// [`score`](Self::score) with the default [`Scoring`].
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    fn log_prob(&self, x: &Batch) -> Result<LogProb> {
+        self.score(x, &Scoring::default())
+    }
+}
+
+/// The model draws rows.
+pub trait Sampler: Model {
+    /// `n` rows in the units of the training data.
+    ///
+    /// # Errors
+    /// If sampling leaves the finite numbers.
+    fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch>;
+}
+
+/// Rows have codes.
+pub trait Encoder: Model {
+    /// Length of a code.
+    fn code_width(&self) -> usize;
+
+    /// The code of each row; for a stochastic encoder its mean.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].
+    fn encode(&self, x: &Batch) -> Result<Batch>;
+}
+
+/// Codes give rows.
+pub trait Decoder: Encoder {
+    /// The row of each code, in data units; for a stochastic decoder its mean.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a code has another length than [`Encoder::code_width`].
+    fn decode(&self, codes: &Batch) -> Result<Batch>;
+
+    /// Encodes and decodes.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    fn reconstruct(&self, x: &Batch) -> Result<Batch> {
+        self.decode(&self.encode(x)?)
+    }
+
+    /// `steps` rows on the straight line between the codes of two rows, both ends included.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if either is not exactly one row, [`Error::Config`] for fewer than two steps.
+    fn interpolate(&self, from: &Batch, to: &Batch, steps: usize) -> Result<Batch> {
+        if from.rows() != 1 || to.rows() != 1 {
+            return Err(Error::shape(
+                "ends of an interpolation",
+                "one row each",
+                format!("{} and {} rows", from.rows(), to.rows()),
+            ));
+        }
+        if steps < 2 {
+            return Err(Error::config("steps", "an interpolation needs at least 2 steps"));
+        }
+        let (a, b) = (self.encode(from)?, self.encode(to)?);
+        let codes = Batch::from_fn(steps, self.code_width(), |r, c| {
+            let t = r as f32 / (steps - 1) as f32;
+            (1.0 - t) * a.row(0)[c] + t * b.row(0)[c]
+        });
+        self.decode(&codes)
+    }
+}
+
+/// How a missing value is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fill {
+    /// With the conditional mean.
+    Mean,
+    /// With a draw from the conditional.
+    Sample,
+}
+
+/// The model knows any part of a row given any other.
+pub trait Conditional: Model {
+    /// Fills every NaN from the model's conditional given the row's other values. Nothing else changes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] if a value that is there is not in the domain.
+    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch>;
+}
+
+/// Rows belong to clusters.
+pub trait Clusterer: Model {
+    /// Number of clusters.
+    fn clusters(&self) -> usize;
+
+    /// The cluster of each row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].
+    fn assign(&self, x: &Batch) -> Result<Vec<u32>>;
+}

@@ -1,0 +1,430 @@
+//! The run folder: everything about one training, readable without the program that wrote it.
+//!
+//! ```text
+//! config.toml        what was asked for, with every default filled in
+//! events.jsonl       what happened, one Event per line
+//! model.safetensors  the fitted model
+//! checkpoints/       what a resumption needs
+//! exhibits.safetensors   arrays that the report shows: samples, neighbours, reconstructions, scores …
+//! summary.json       figures with their protocols, audit, machine, versions, times
+//! report.html        a pure function of the above
+//! ```
+
+use crate::{Error, Event, Evidence, Figure, Measure, Provenance, Result, SplitName, State, fsx};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// Version of the folder's layout; another one is refused with the remedy.
+pub const FORMAT: u32 = 1;
+
+/// `config.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// [`FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// Version of genus that wrote it.
+    pub genus: String,
+    /// Registry name of the model.
+    pub model: String,
+    /// Root of all random streams.
+    pub seed: u64,
+    /// The data.
+    pub data: DataConfig,
+    /// The model's configuration, complete.
+    pub config: toml::Table,
+}
+
+/// The data of a run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Built-in name or file, as given.
+    pub source: String,
+    /// Fractions train/valid/test as given, for sources without splits; empty for none.
+    pub split: String,
+    /// Label column of a table, if not the default.
+    pub label: Option<String>,
+    /// Hash of the rows that were trained on.
+    pub sha256: String,
+}
+
+/// `summary.json`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Registry name of the model.
+    pub model: String,
+    /// Its full name.
+    pub title: String,
+    /// Its place in the taxonomy, outermost first.
+    pub taxonomy: Vec<String>,
+    /// Its papers, as one line each.
+    pub references: Vec<String>,
+    /// What it can do, as verbs of the command line.
+    pub capabilities: Vec<String>,
+    /// The domain of its rows, in words.
+    pub domain: String,
+    /// Extents of an image `[height, width, channels]`, or `[d]`.
+    pub shape: Vec<usize>,
+    /// Largest value of a pixel, for drawing; 0 where the range is unbounded.
+    pub top: f32,
+    /// Names of columns of a table.
+    pub columns: Vec<String>,
+    /// Names of classes.
+    pub classes: Vec<String>,
+    /// Where the data came from.
+    pub data: Provenance,
+    /// Rows per split.
+    pub rows: Vec<(SplitName, u64)>,
+    /// Scores of splits.
+    pub scores: Vec<Score>,
+    /// Figures of the model and of the fit.
+    pub figures: Vec<Figure>,
+    /// Likelihood checks.
+    pub audit: Vec<AuditRow>,
+    /// Warnings of the fit.
+    pub warnings: Vec<String>,
+    /// Number of trainable parameters.
+    pub parameters: u64,
+    /// Updates done.
+    pub steps: u64,
+    /// Why the fit ended.
+    pub stopped: String,
+    /// Seconds per phase.
+    pub seconds: Vec<(String, f64)>,
+    /// Processor, cores, system.
+    pub machine: String,
+    /// Version of genus, compiler, commit where known.
+    pub versions: Vec<(String, String)>,
+}
+
+/// The mean log-probability of a split, with all that makes it comparable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Which rows.
+    pub split: SplitName,
+    /// How many.
+    pub rows: u64,
+    /// Mean log-probability, nats per row.
+    pub nats: f64,
+    /// Standard error of the mean over rows, nats; none for a single row.
+    pub stderr: Option<f64>,
+    /// Bits per dimension, where the base measure is counting.
+    pub bits_per_dim: Option<f64>,
+    /// What kind of number it is.
+    pub evidence: Evidence,
+    /// What it is a density against.
+    pub measure: Measure,
+    /// Binarisation, dequantisation, importance samples …
+    pub protocol: String,
+}
+
+/// One likelihood check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Name of the check.
+    pub check: String,
+    /// What it was run on: the trained model or its tiny twin.
+    pub subject: String,
+    /// True if it holds.
+    pub passed: bool,
+    /// The figure that decides, in words and digits.
+    pub figure: String,
+}
+
+/// A run folder.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// Held while a process trains into the folder; released when dropped, also by a kill.
+#[derive(Debug)]
+pub struct RunLock(#[allow(dead_code)] File); // held for its lock, never read
+
+impl RunDir {
+    /// Creates a new folder and locks it, before any work is done.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if it holds a run already, [`Error::Io`] if it cannot be written.
+    pub fn create(path: impl Into<PathBuf>) -> Result<(Self, RunLock)> {
+        let run = Self { path: path.into() };
+        fs::create_dir_all(&run.path).map_err(Error::io("create", &run.path))?;
+        let lock = run.lock()?;
+        if run.config_path().exists() {
+            return Err(Error::Run(format!(
+                "{} holds a run already; go on with it by --resume, or choose another folder with --out",
+                run.path.display()
+            )));
+        }
+        Ok((run, lock))
+    }
+
+    /// Opens an existing folder for reading.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if it is no run folder.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let run = Self { path: path.into() };
+        if !run.config_path().is_file() {
+            return Err(Error::Run(format!(
+                "{} is not a run folder (it has no config.toml); `genus train` makes one",
+                run.path.display()
+            )));
+        }
+        Ok(run)
+    }
+
+    /// Locks the folder against a second writer.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if another process holds it, [`Error::Io`] if the folder is not writable.
+    pub fn lock(&self) -> Result<RunLock> {
+        let path = self.path.join(".lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(Error::io("write", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::Run(format!(
+                "another process is training into {}; wait for it or choose another folder with --out",
+                self.path.display()
+            ))),
+            Err(fs::TryLockError::Error(source)) => Err(Error::Io { action: "lock", path, source }),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `config.toml`.
+    pub fn config_path(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+    /// `events.jsonl`.
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+    /// `model.safetensors`.
+    pub fn model_path(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+    /// `checkpoints/`.
+    pub fn checkpoints_path(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+    /// `exhibits.safetensors`.
+    pub fn exhibits_path(&self) -> PathBuf {
+        self.path.join("exhibits.safetensors")
+    }
+    /// `summary.json`.
+    pub fn summary_path(&self) -> PathBuf {
+        self.path.join("summary.json")
+    }
+    /// `report.html`.
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// Writes `config.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn write_config(&self, config: &RunConfig) -> Result<()> {
+        let text = toml::to_string_pretty(config)
+            .map_err(|e| Error::Run(format!("cannot write config.toml: {e}")))?;
+        fsx::write_atomic(&self.config_path(), text.as_bytes())
+    }
+
+    /// Reads `config.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if another version of the layout wrote it, [`Error::Format`] if it is not valid.
+    pub fn config(&self) -> Result<RunConfig> {
+        let path = self.config_path();
+        let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let table: toml::Table = toml::from_str(&text)
+            .map_err(|e| Error::format(&path, "TOML", e.to_string().trim_end().to_owned()))?;
+        let format = table.get("format").and_then(toml::Value::as_integer);
+        if format != Some(i64::from(FORMAT)) {
+            let by = table.get("genus").and_then(toml::Value::as_str).unwrap_or("an unknown version");
+            return Err(Error::Run(format!(
+                "{} was written by genus {by} in another layout (format {}, this program reads {FORMAT}); use that version, or train again",
+                self.path.display(),
+                format.map_or("missing".into(), |f| f.to_string()),
+            )));
+        }
+        table.try_into().map_err(|e: toml::de::Error| Error::format(&path, "TOML", e.message().to_owned()))
+    }
+
+    /// Opens `events.jsonl` for appending.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn event_log(&self) -> Result<File> {
+        let path = self.events_path();
+        OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io("write", &path))
+    }
+
+    /// Reads `events.jsonl`. A last line that a kill cut off is left out; so are steps that a resumption did again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn events(&self) -> Result<Vec<TimedEvent>> {
+        let path = self.events_path();
+        let mut events: Vec<TimedEvent> = Vec::new();
+        for line in BufReader::new(File::open(&path).map_err(Error::io("read", &path))?).lines() {
+            let line = line.map_err(Error::io("read", &path))?;
+            let Ok(event) = serde_json::from_str::<TimedEvent>(&line) else { continue };
+            if let Event::Start { resumed_at, .. } = event.event {
+                events.retain(|e| match e.event {
+                    Event::Step { step, .. } | Event::Epoch { step, .. } => step <= resumed_at,
+                    _ => true,
+                });
+            }
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    /// Writes `summary.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn write_summary(&self, summary: &Summary) -> Result<()> {
+        let json = serde_json::to_vec_pretty(summary)
+            .map_err(|e| Error::Run(format!("cannot write summary.json: {e}")))?;
+        fsx::write_atomic(&self.summary_path(), &json)
+    }
+
+    /// Reads `summary.json`.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if the training has not ended, [`Error::Format`] if it is not valid.
+    pub fn summary(&self) -> Result<Summary> {
+        let path = self.summary_path();
+        if !path.exists() {
+            return Err(Error::Run(format!(
+                "{} has no summary.json: the training did not end; go on with `genus train … --resume --out {0}`",
+                self.path.display()
+            )));
+        }
+        let bytes = fsx::read_capped(&path, 1 << 26)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Error::format(&path, format!("line {}", e.line()), e.to_string()))
+    }
+
+    /// The fitted model's state.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if the training has not ended.
+    pub fn model(&self) -> Result<State> {
+        let path = self.model_path();
+        if !path.exists() {
+            return Err(Error::Run(format!(
+                "{} has no model yet: the training did not end; go on with `genus train … --resume --out {0}`",
+                self.path.display()
+            )));
+        }
+        State::load(&path)
+    }
+
+    /// The arrays that the report shows; empty if there are none.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if the file is damaged.
+    pub fn exhibits(&self) -> Result<State> {
+        let path = self.exhibits_path();
+        if path.exists() { State::load(&path) } else { Ok(State::default()) }
+    }
+}
+
+/// An event with the time since the start of its process, seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimedEvent {
+    /// Seconds since the process began to train.
+    pub t: f64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Appends a line to an event log.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be written.
+pub fn append_event(log: &mut File, path: &Path, event: &TimedEvent) -> Result<()> {
+    let mut line =
+        serde_json::to_vec(event).map_err(|e| Error::Run(format!("cannot write an event: {e}")))?;
+    line.push(b'\n');
+    log.write_all(&line).map_err(Error::io("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn config() -> RunConfig {
+        RunConfig {
+            format: FORMAT,
+            genus: "0.1.0".into(),
+            model: "made".into(),
+            seed: 7,
+            data: DataConfig { source: "digits".into(), ..DataConfig::default() },
+            config: toml::Table::from_iter([("hidden".into(), toml::Value::Integer(5))]),
+        }
+    }
+
+    #[test]
+    fn config_round_trip_and_other_formats() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, _lock) = RunDir::create(dir.path().join("a")).unwrap();
+        run.write_config(&config()).unwrap();
+        assert_eq!(run.config().unwrap(), config());
+        run.write_config(&RunConfig { format: 99, ..config() }).unwrap();
+        let e = run.config().unwrap_err().to_string();
+        assert!(e.contains("format 99") && e.contains("train again"), "{e}");
+    }
+
+    #[test]
+    fn second_writer_and_second_run_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, lock) = RunDir::create(dir.path()).unwrap();
+        let e = RunDir::create(dir.path()).unwrap_err().to_string();
+        assert!(e.contains("another process"), "{e}");
+        run.write_config(&config()).unwrap();
+        drop(lock);
+        let e = RunDir::create(dir.path()).unwrap_err().to_string();
+        assert!(e.contains("--resume"), "{e}");
+        assert!(RunDir::open(dir.path().join("nope")).is_err());
+    }
+
+    #[test]
+    fn resumed_steps_count_once_and_torn_lines_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, _lock) = RunDir::create(dir.path()).unwrap();
+        let mut log = run.event_log().unwrap();
+        let start = |resumed_at| Event::Start { model: "m".into(), steps: None, resumed_at, parameters: 1 };
+        let step = |step| Event::Step { step, parts: BTreeMap::from([("loss".into(), 1.0)]) };
+        for event in [start(0), step(1), step(2), step(3), start(2), step(3)] {
+            append_event(&mut log, dir.path(), &TimedEvent { t: 0.5, event }).unwrap();
+        }
+        log.write_all(b"{\"t\":1.0,\"event\":\"st").unwrap();
+        let steps: Vec<u64> = run
+            .events()
+            .unwrap()
+            .iter()
+            .filter_map(|e| if let Event::Step { step, .. } = e.event { Some(step) } else { None })
+            .collect();
+        assert_eq!(steps, [1, 2, 3]);
+    }
+}
