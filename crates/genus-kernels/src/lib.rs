@@ -1,1 +1,46 @@
-//! (skeleton)
+//! Fused CPU kernels on plain `f32` slices: no framework, AVX2 + FMA chosen at run time, a portable fallback, and the same
+//! bits at any number of threads.
+//!
+//! The bits do not depend on threads because each output element is computed by one sequence of operations that does not
+//! depend on how the output is cut into jobs. They do depend on the instruction set: with FMA a product and a sum round once.
+
+mod adam;
+mod bernoulli;
+mod gemm;
+mod linear;
+mod scalar;
+mod staircase;
+
+pub use adam::{Adam, adam};
+pub use bernoulli::{bernoulli_backward, bernoulli_nll};
+pub use gemm::{Limits, Mat, gemm};
+pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};
+pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
+pub use staircase::Staircase;
+
+/// Compiles `$body` twice, for the baseline and for AVX2 + FMA, and picks at run time.
+///
+/// The body is inlined into a function with the wider instruction set, so that the compiler vectorises plain loops with it.
+macro_rules! multiversion {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                fn wide($($arg: $ty),*) $(-> $ret)? {
+                    body($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+                    // SAFETY: both features were just found.
+                    return unsafe { wide($($arg),*) };
+                }
+            }
+            body($($arg),*)
+        }
+    };
+}
+pub(crate) use multiversion;

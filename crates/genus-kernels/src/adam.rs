@@ -1,0 +1,85 @@
+//! Adam in one pass over parameter, gradient and both moments (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019).
+
+use crate::multiversion;
+use rayon::prelude::*;
+
+/// Coefficients of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adam {
+    /// Step size of this step.
+    pub rate: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Decoupled weight decay: the parameter shrinks by rate · decay.
+    pub decay: f32,
+    /// Factor on the gradient, for clipping by the global norm.
+    pub scale: f32,
+    /// Number of this step, from 1, for the bias correction.
+    pub step: u64,
+}
+
+/// Updates parameter `p`, first moment `m` and second moment `v` by gradient `g`.
+pub fn adam(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], how: &Adam) {
+    assert!(p.len() == g.len() && p.len() == m.len() && p.len() == v.len());
+    // The corrections in f64: 1 − β2^t of f32 loses half of its digits in the first steps.
+    let correct = |beta: f32| 1.0 - f64::from(beta).powf(how.step as f64);
+    let rate = (f64::from(how.rate) / correct(how.beta1)) as f32;
+    let root = (1.0 / correct(how.beta2).sqrt()) as f32;
+    let chunk = 1 << 13;
+    if p.len() <= chunk {
+        return pass(p, g, m, v, how, rate, root);
+    }
+    p.par_chunks_mut(chunk)
+        .zip(g.par_chunks(chunk))
+        .zip(m.par_chunks_mut(chunk).zip(v.par_chunks_mut(chunk)))
+        .for_each(|((p, g), (m, v))| pass(p, g, m, v, how, rate, root));
+}
+
+multiversion! {
+    fn pass(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], how: &Adam, rate: f32, root: f32) {
+        let (b1, b2, eps, scale) = (how.beta1, how.beta2, how.epsilon, how.scale);
+        let keep = 1.0 - how.rate * how.decay;
+        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+            let g = g * scale;
+            *m = b1 * *m + (1.0 - b1) * g;
+            *v = b2 * *v + (1.0 - b2) * g * g;
+            *p = keep * *p - rate * *m / (v.sqrt() * root + eps);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three steps against the textbook recursion in f64.
+    #[test]
+    fn follows_the_definition() {
+        let n = 20_000;
+        let mut p: Vec<f32> = (0..n).map(|i| (i as f32 * 0.01).cos()).collect();
+        let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
+        let (mut p64, mut m64, mut v64): (Vec<f64>, _, _) =
+            (p.iter().map(|x| f64::from(*x)).collect(), vec![0.0f64; n], vec![0.0f64; n]);
+        for step in 1..=3u64 {
+            let g: Vec<f32> = (0..n).map(|i| ((i as f32) * 0.37 + step as f32).sin() * 0.1).collect();
+            let how =
+                Adam { rate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.1, scale: 0.5, step };
+            adam(&mut p, &g, &mut m, &mut v, &how);
+            for i in 0..n {
+                let g = f64::from(g[i]) * 0.5;
+                m64[i] = 0.9 * m64[i] + 0.1 * g;
+                v64[i] = 0.999 * v64[i] + 0.001 * g * g;
+                let mh = m64[i] / (1.0 - 0.9f64.powi(step as i32));
+                let vh = v64[i] / (1.0 - 0.999f64.powi(step as i32));
+                p64[i] = p64[i] * (1.0 - 1e-3) - 1e-2 * mh / (vh.sqrt() + 1e-8);
+            }
+        }
+        for i in 0..n {
+            assert!((f64::from(p[i]) - p64[i]).abs() < 2e-6, "{i}: {} {}", p[i], p64[i]);
+        }
+    }
+}

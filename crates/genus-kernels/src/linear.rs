@@ -1,0 +1,176 @@
+//! y = f(x W + b): product, bias and activation as one operation, forward and backward.
+
+use crate::{Limits, Mat, Staircase, gemm, multiversion, scalar};
+use rayon::prelude::*;
+
+/// The function applied to each output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// None.
+    #[default]
+    Identity,
+    /// max(0, a).
+    Relu,
+    /// tanh a.
+    Tanh,
+}
+
+/// Gradients of [`linear_forward`].
+#[derive(Debug)]
+pub struct LinearGrads {
+    /// With respect to x `[rows, inputs]`, if it was asked for.
+    pub x: Option<Vec<f32>>,
+    /// With respect to W `[inputs, outputs]`; zero where the mask drops the weight.
+    pub w: Vec<f32>,
+    /// With respect to b `[outputs]`.
+    pub b: Vec<f32>,
+}
+
+/// y `[rows, outputs]` of x `[rows, inputs]`, W `[inputs, outputs]`, b `[outputs]`. With a mask the weights that it drops
+/// must be zero.
+pub fn linear_forward(
+    x: &[f32],
+    w: &[f32],
+    b: &[f32],
+    act: Activation,
+    mask: Option<&Staircase>,
+) -> Vec<f32> {
+    let outputs = b.len();
+    let inputs = w.len() / outputs.max(1);
+    let rows = x.len() / inputs.max(1);
+    let mut y = Vec::with_capacity(rows * outputs);
+    for _ in 0..rows {
+        y.extend_from_slice(b);
+    }
+    let limits = mask.map_or(Limits::Dense, Limits::Forward);
+    gemm(rows, outputs, inputs, Mat::rows(x, inputs), Mat::rows(w, outputs), &mut y, true, limits);
+    if act != Activation::Identity {
+        y.par_chunks_mut(1 << 13).for_each(|chunk| activate(chunk, act));
+    }
+    y
+}
+
+multiversion! {
+    fn activate(y: &mut [f32], act: Activation) {
+        match act {
+            Activation::Identity => {}
+            Activation::Relu => y.iter_mut().for_each(|v| *v = v.max(0.0)),
+            Activation::Tanh => y.iter_mut().for_each(|v| *v = scalar::tanh(*v)),
+        }
+    }
+}
+
+multiversion! {
+    /// Multiplies the gradient by the slope of the activation, which its output determines.
+    fn slope(dy: &mut [f32], y: &[f32], act: Activation) {
+        match act {
+            Activation::Identity => {}
+            Activation::Relu => dy.iter_mut().zip(y).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 }),
+            Activation::Tanh => dy.iter_mut().zip(y).for_each(|(d, y)| *d *= 1.0 - y * y),
+        }
+    }
+}
+
+/// Gradients from `dy` `[rows, outputs]`, which is overwritten; `y` is the result of [`linear_forward`].
+#[allow(clippy::too_many_arguments)] // they are the operands of the operation, one each
+pub fn linear_backward(
+    x: &[f32],
+    w: &[f32],
+    y: &[f32],
+    mut dy: Vec<f32>,
+    outputs: usize,
+    act: Activation,
+    mask: Option<&Staircase>,
+    want_x: bool,
+) -> LinearGrads {
+    let inputs = w.len() / outputs.max(1);
+    let rows = x.len() / inputs.max(1);
+    if act != Activation::Identity {
+        dy.par_chunks_mut(1 << 13).zip(y.par_chunks(1 << 13)).for_each(|(d, y)| slope(d, y, act));
+    }
+    let mut b = vec![0.0; outputs];
+    for row in dy.chunks_exact(outputs.max(1)) {
+        b.iter_mut().zip(row).for_each(|(s, v)| *s += v);
+    }
+    let grads = Mat::rows(&dy, outputs);
+    let mut dw = vec![0.0; inputs * outputs];
+    let limits = mask.map_or(Limits::Dense, Limits::Weight);
+    gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, true, limits);
+    if let Some(mask) = mask {
+        mask.apply(&mut dw);
+    }
+    let x = want_x.then(|| {
+        let mut dx = vec![0.0; rows * inputs];
+        let limits = mask.map_or(Limits::Dense, Limits::Input);
+        gemm(rows, inputs, outputs, grads, Mat::rows(w, outputs).t(), &mut dx, true, limits);
+        dx
+    });
+    LinearGrads { x, w: dw, b }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Central differences of Σ c·y in f64 arithmetic of the definition.
+    #[test]
+    fn gradients_match_finite_differences() {
+        let (rows, inputs, outputs) = (3, 5, 4);
+        let wave = |n: usize, s: f32| -> Vec<f32> { (0..n).map(|i| ((i as f32 + s) * 1.7).sin()).collect() };
+        let mask = Staircase::from_degrees(&[0, 1, 1, 2, 3], &[0, 1, 2, 3]);
+        for act in [Activation::Identity, Activation::Relu, Activation::Tanh] {
+            for masked in [None, Some(&mask)] {
+                let (x, b, c) = (wave(rows * inputs, 0.3), wave(outputs, 1.1), wave(rows * outputs, 2.2));
+                let mut w = wave(inputs * outputs, 0.7);
+                if let Some(m) = masked {
+                    m.apply(&mut w);
+                }
+                let objective = |x: &[f32], w: &[f32], b: &[f32]| -> f64 {
+                    let mut total = 0.0;
+                    for r in 0..rows {
+                        for o in 0..outputs {
+                            let a = f64::from(b[o])
+                                + (0..inputs)
+                                    .map(|i| f64::from(x[r * inputs + i]) * f64::from(w[i * outputs + o]))
+                                    .sum::<f64>();
+                            let v = match act {
+                                Activation::Identity => a,
+                                Activation::Relu => a.max(0.0),
+                                Activation::Tanh => a.tanh(),
+                            };
+                            total += v * f64::from(c[r * outputs + o]);
+                        }
+                    }
+                    total
+                };
+                let y = linear_forward(&x, &w, &b, act, masked);
+                let value: f64 = y.iter().zip(&c).map(|(y, c)| f64::from(*y) * f64::from(*c)).sum();
+                assert!((value - objective(&x, &w, &b)).abs() < 1e-5);
+                let g = linear_backward(&x, &w, &y, c.clone(), outputs, act, masked, true);
+                let check = |which: usize, grad: &[f32]| {
+                    for i in 0..grad.len() {
+                        if which == 1 && masked.is_some_and(|m| !m.allows(i / outputs, i % outputs)) {
+                            assert_eq!(grad[i], 0.0);
+                            continue;
+                        }
+                        let side = |h: f32| {
+                            let mut p = [x.clone(), w.clone(), b.clone()];
+                            p[which][i] += h;
+                            (objective(&p[0], &p[1], &p[2]), f64::from(p[which][i]))
+                        };
+                        let ((up, a), (down, z)) = (side(1e-3), side(-1e-3));
+                        let want = (up - down) / (a - z);
+                        assert!(
+                            (want - f64::from(grad[i])).abs() < 1e-4,
+                            "{act:?} {which} {i}: {want} {}",
+                            grad[i]
+                        );
+                    }
+                };
+                check(0, &g.x.unwrap());
+                check(1, &g.w);
+                check(2, &g.b);
+            }
+        }
+    }
+}
