@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A folder of checkpoints.
 #[derive(Debug, Clone)]
@@ -18,6 +19,7 @@ pub struct Checkpoints {
     dir: PathBuf,
     /// Hash of everything that must not change between a run and its resumption.
     identity: String,
+    interval: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,7 +41,19 @@ impl Checkpoints {
     pub fn open(dir: impl Into<PathBuf>, identity: impl Into<String>) -> Result<Self> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
-        Ok(Self { dir, identity: identity.into() })
+        Ok(Self { dir, identity: identity.into(), interval: Duration::from_secs(30) })
+    }
+
+    /// Sets the least time between two checkpoints; 30 seconds unless set. Zero writes one after every step.
+    #[must_use]
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// The least time between two checkpoints.
+    pub fn interval(&self) -> Duration {
+        self.interval
     }
 
     /// Writes the state after `step` updates and drops all but the newest two.
@@ -87,7 +101,7 @@ impl Checkpoints {
                 found.push((step, path));
             }
         }
-        found.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        found.sort_unstable_by_key(|(step, _)| std::cmp::Reverse(*step));
         Ok(found)
     }
 

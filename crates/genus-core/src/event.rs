@@ -79,7 +79,7 @@ pub enum StopReason {
 }
 
 /// Hears the events of a fit and may stop it after any of them.
-pub trait Observer {
+pub trait Observer: Send {
     /// Called for every event. `Break` ends the fit after the current step, with everything saved.
     fn on(&mut self, event: &Event) -> ControlFlow<StopReason>;
 }
@@ -94,7 +94,7 @@ impl Observer for Silent {
     }
 }
 
-impl<F: FnMut(&Event) -> ControlFlow<StopReason>> Observer for F {
+impl<F: FnMut(&Event) -> ControlFlow<StopReason> + Send> Observer for F {
     fn on(&mut self, event: &Event) -> ControlFlow<StopReason> {
         self(event)
     }

@@ -52,6 +52,34 @@ multiversion! {
     }
 }
 
+/// Moving average: `average` ← decay · average + (1 − decay) · p.
+pub fn average(average: &mut [f32], p: &[f32], decay: f32) {
+    average.par_chunks_mut(1 << 13).zip(p.par_chunks(1 << 13)).for_each(|(a, p)| {
+        for (a, p) in a.iter_mut().zip(p) {
+            *a += (1.0 - decay) * (p - *a);
+        }
+    });
+}
+
+/// Σ gᵢ², in `f64` over blocks of a fixed length, so that the bits do not depend on the number of threads.
+pub fn sum_of_squares(g: &[f32]) -> f64 {
+    let blocks: Vec<f64> = g.par_chunks(1 << 13).map(|block| block_square(block)).collect();
+    blocks.iter().sum()
+}
+
+multiversion! {
+    fn block_square(g: &[f32]) -> f64 {
+        let mut sums = [0.0f64; 8];
+        let (g8, g1) = g.as_chunks::<8>();
+        for g in g8 {
+            for i in 0..8 {
+                sums[i] += f64::from(g[i]) * f64::from(g[i]);
+            }
+        }
+        sums.iter().sum::<f64>() + g1.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ mod linear;
 mod scalar;
 mod staircase;
 
-pub use adam::{Adam, adam};
+pub use adam::{Adam, adam, average, sum_of_squares};
 pub use bernoulli::{bernoulli_backward, bernoulli_nll};
 pub use gemm::{Limits, Mat, gemm};
 pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};

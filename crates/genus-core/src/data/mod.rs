@@ -1,1 +1,259 @@
 //! Data sets: shipped, generated, read from files, downloaded.
+//!
+//! [`load`] takes a name of the [`catalogue`] or a path and gives a [`Dataset`] with its domain, splits and provenance.
+//!
+//! | source | read as |
+//! |---|---|
+//! | `.npy`, `.npz`, `.safetensors` | numbers only, pickles never; arrays `train`, `valid`, `test` and `train_labels` …, or one array of any name |
+//! | `.csv`, `.tsv` (also `.gz`) | a table; header, delimiter, types and label are found |
+//! | IDX (`*-ubyte`, `.idx`, also `.gz`) | bytes or floats, with the labels file beside it |
+//! | `.amat` | zeros and ones as text |
+//! | a folder | PNG and JPEG images, one class per subfolder; or the four files of MNIST |
+//!
+//! Arrays of bytes are levels 0..256, other integers from 0 to 65535 as many levels as occur, everything else is real; where
+//! all values are 0 or 1 the rows are binary. Arrays with three or four axes are images. Every reader checks sizes before it
+//! allocates.
+
+mod amat;
+mod array;
+mod catalogue;
+mod column;
+mod fetch;
+mod idx;
+mod input;
+mod local;
+mod named;
+mod npy;
+mod npz;
+mod pictures;
+mod shipped;
+mod table;
+mod tensors;
+mod toys;
+mod tree;
+mod write;
+
+pub use catalogue::{Entry, Kind, catalogue};
+pub use fetch::{MIRROR, Progress, get};
+pub use local::{DATA, find, user_dir};
+pub use toys::log_density;
+pub use tree::BinaryTree;
+pub use write::write;
+
+use crate::{Dataset, Error, Result, Seed};
+use input::Input;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Which column of a table is the class of a row. It is never a feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Label {
+    /// The column with this name.
+    Name(String),
+    /// The column with this number, counted from 0.
+    Index(usize),
+    /// No column: all are features. For other data than tables: leave the labels out.
+    None,
+}
+
+impl FromStr for Label {
+    type Err = std::convert::Infallible;
+
+    /// `none`, a number, or a name.
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Ok(match text.parse() {
+            Ok(i) => Self::Index(i),
+            Err(_) if text.eq_ignore_ascii_case("none") => Self::None,
+            Err(_) => Self::Name(text.into()),
+        })
+    }
+}
+
+/// How to read a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Fractions of the training rows for train, valid and test, which sum to 1; for sources that lack a split.
+    pub split: Option<[f64; 3]>,
+    /// Label column of a table. Without it a column named label, class, target or species is the label.
+    pub label: Option<Label>,
+    /// Folder in which named sets are looked for first.
+    pub data_dir: Option<PathBuf>,
+    /// Decides the rows of generated sets and which rows go to which split.
+    pub seed: Seed,
+    /// Keep missing values as NaN instead of refusing them.
+    pub missing: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { split: None, label: None, data_dir: None, seed: Seed::from(0), missing: false }
+    }
+}
+
+/// Reads fractions such as `0.8/0.1/0.1` (train/valid/test); two of them leave out valid: `0.8/0.2`.
+///
+/// # Errors
+/// [`Error::Config`] if they are not two or three numbers from 0 to 1 that sum to 1, the first above 0.
+pub fn parse_split(text: &str) -> Result<[f64; 3]> {
+    let parts: Option<Vec<f64>> = text.split('/').map(|p| p.trim().parse().ok()).collect();
+    let split = match parts.as_deref() {
+        Some([train, test]) => [*train, 0.0, *test],
+        Some([train, valid, test]) => [*train, *valid, *test],
+        _ => {
+            return Err(Error::config(
+                "split",
+                format!("`{text}` is not of the form train/valid/test, for example 0.8/0.1/0.1"),
+            ));
+        }
+    };
+    check_split(split)?;
+    Ok(split)
+}
+
+fn check_split(split: [f64; 3]) -> Result<()> {
+    let sum: f64 = split.iter().sum();
+    if split.iter().any(|f| !(0.0..=1.0).contains(f)) || split[0] == 0.0 || (sum - 1.0).abs() > 1e-6 {
+        return Err(Error::config(
+            "split",
+            format!("{split:?} must be fractions that sum to 1 with something to train on, for example 0.8/0.1/0.1"),
+        ));
+    }
+    Ok(())
+}
+
+/// Loads the set called `source` in the [`catalogue`], or else the file or folder at that path.
+///
+/// # Errors
+/// [`Error::Run`] if there is no such set or file, [`Error::Format`] or [`Error::Domain`] if the content is not what it should
+/// be, [`Error::Config`] if the options do not fit the source, [`Error::Io`] if it cannot be read.
+pub fn load(source: &str, options: &Options) -> Result<Dataset> {
+    let set = match catalogue::entry(source) {
+        Some(entry) => {
+            let mut set = match entry.kind {
+                Kind::Shipped => shipped::load(entry.name, options.split.is_none())?,
+                Kind::Generated => toys::load(entry.name, options.seed)
+                    .unwrap_or_else(|| Err(Error::Run(format!("{} cannot be generated", entry.name))))?,
+                Kind::Download | Kind::Local => local::load(entry.name, options)?,
+            };
+            set.provenance.name = entry.name.into();
+            set.provenance.source = entry.licence.into();
+            set
+        }
+        None => from_path(source, options)?,
+    };
+    finish(set, source, options)
+}
+
+fn from_path(source: &str, options: &Options) -> Result<Dataset> {
+    let path = Path::new(source);
+    if !path.exists() {
+        return Err(unknown(source));
+    }
+    let name = path.file_name().map_or_else(|| source.into(), |n| n.to_string_lossy().into_owned());
+    let plain = name.to_lowercase();
+    let plain = plain.strip_suffix(".gz").unwrap_or(&plain);
+    let extension = Path::new(plain).extension().unwrap_or_default().to_string_lossy().into_owned();
+    let mut set = match &extension[..] {
+        _ if path.is_dir() => match idx::pair(path) {
+            Some(files) => idx::load_pair(path, &files, &name, 0),
+            None => pictures::load(path, &name),
+        },
+        "npz" => npz::load(path, &name),
+        "npy" => one(npy::read(&mut Input::open(path)?)?, path, &name),
+        "amat" => one(amat::read(&mut Input::open(path)?)?, path, &name),
+        "safetensors" => tensors::load(path, &name),
+        "csv" | "tsv" => {
+            return tagged(table::load(&mut Input::open(path)?, &name, options.label.as_ref(), options.missing)?, path);
+        }
+        "idx" => idx::load(path, &name),
+        _ if plain.ends_with("-ubyte") => idx::load(path, &name),
+        _ => Err(Error::format(
+            path,
+            "name",
+            "its type cannot be told from the name; give .npz, .npy, .csv, .tsv, .safetensors, .amat, .idx or *-ubyte \
+             (.csv and IDX also with .gz), or a folder of PNG or JPEG images",
+        )),
+    }?;
+    refuse_label(options)?;
+    set.provenance.name = name;
+    tagged(set, path)
+}
+
+fn one(x: array::Array, path: &Path, name: &str) -> Result<Dataset> {
+    array::assemble(path, name, [Some((x, None)), None, None])
+}
+
+fn tagged(mut set: Dataset, path: &Path) -> Result<Dataset> {
+    set.provenance.source = format!("file {}", path.display());
+    Ok(set)
+}
+
+/// Only tables have columns to choose from.
+fn refuse_label(options: &Options) -> Result<()> {
+    match &options.label {
+        None | Some(Label::None) => Ok(()),
+        Some(_) => Err(Error::config("label", "only .csv and .tsv tables have a label column to choose; leave it out")),
+    }
+}
+
+fn unknown(source: &str) -> Error {
+    let looks_like_path = source.contains(['/', '\\', '.']);
+    let near = catalogue::near(source);
+    let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
+    Error::Run(if looks_like_path {
+        format!("there is no file or folder {source}, and no data set of that name{hint} `genus data list` shows all names")
+    } else {
+        format!("there is no data set and no file called {source}{hint} `genus data list` shows all names")
+    })
+}
+
+/// Splits, checks and hashes.
+fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> {
+    if catalogue::entry(source).is_some() {
+        refuse_label(options)?;
+    }
+    if options.label == Some(Label::None) {
+        [Some(&mut set.train), set.valid.as_mut(), set.test.as_mut()]
+            .into_iter()
+            .flatten()
+            .for_each(|s| s.labels = None);
+        set.classes.clear();
+    }
+    if let Some(split) = options.split {
+        set = cut(set, split, options.seed)?;
+    }
+    if set.provenance.splits.is_empty() {
+        let counts: Vec<String> = set.splits().map(|(n, s)| format!("{} {n}", s.x.rows())).collect();
+        set.provenance.splits = match counts.len() {
+            1 => format!("none: all {} rows are training rows", set.train.x.rows()),
+            _ => format!("as in the source: {}", counts.join(", ")),
+        };
+    }
+    if options.missing {
+        for (name, split) in set.splits() {
+            set.domain.check_missing(&split.x).map_err(|e| Error::Domain(format!("{name} split: {e}")))?;
+        }
+    } else {
+        set.check()?;
+    }
+    set.provenance.sha256 = set.digest();
+    Ok(set)
+}
+
+fn cut(set: Dataset, split: [f64; 3], seed: Seed) -> Result<Dataset> {
+    check_split(split)?;
+    let had = [set.valid.is_some(), set.test.is_some()];
+    if had == [true, true] {
+        return Err(Error::config(
+            "split",
+            format!("{} comes with its own train, valid and test rows; leave the split out", set.provenance.name),
+        ));
+    }
+    let mut set = set.with_fractions(split[1], split[2], seed)?;
+    if had != [false, false] {
+        let counts: Vec<String> = set.splits().map(|(n, s)| format!("{} {n}", s.x.rows())).collect();
+        let kept = if had[0] { "valid" } else { "test" };
+        set.provenance.splits = format!("seeded fractions, {kept} as in the source: {}", counts.join(", "));
+    }
+    Ok(set)
+}

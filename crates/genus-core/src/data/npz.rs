@@ -1,0 +1,78 @@
+//! NPZ: a zip archive of NPY files.
+
+use super::array::{self, Array};
+use super::input::Input;
+use super::{named, npy};
+use crate::{Dataset, Error, Result};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek, Write};
+use std::path::Path;
+use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+/// Most arrays that are read from one archive.
+const MAX_ARRAYS: usize = 1000;
+/// Most bytes that all arrays of one archive may unpack to.
+const MAX_TOTAL: u64 = 1 << 33;
+
+/// Reads a data set from the archive at `path`.
+///
+/// # Errors
+/// [`Error::Format`] if it is no such archive, holds something else than plain arrays, or unpacks to more than is read.
+pub(super) fn load(path: &Path, name: &str) -> Result<Dataset> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    array::assemble(path, name, named::parts(path, read(BufReader::new(file), path)?)?)
+}
+
+fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<String, Array>> {
+    let refuse = |at: String, e: String| {
+        Error::format(path, at, format!("not a readable zip archive ({e}); fetch or save the file again"))
+    };
+    let mut archive = ZipArchive::new(reader).map_err(|e| refuse("archive".into(), e.to_string()))?;
+    if archive.len() > MAX_ARRAYS {
+        return Err(Error::format(
+            path,
+            "archive",
+            format!("{} entries; at most {MAX_ARRAYS} are read", archive.len()),
+        ));
+    }
+    let mut left = MAX_TOTAL;
+    let mut arrays = BTreeMap::new();
+    for i in 0..archive.len() {
+        let entry = archive.by_index(i).map_err(|e| refuse(format!("entry {i}"), e.to_string()))?;
+        let file = String::from_utf8_lossy(entry.name_raw()).into_owned();
+        let Some(name) = file.strip_suffix(".npy").map(str::to_owned) else {
+            return Err(Error::format(path, format!("entry \"{file}\""), "not an .npy array"));
+        };
+        let size = entry.size();
+        left = left.checked_sub(size).ok_or_else(|| {
+            Error::format(
+                path,
+                format!("entry \"{file}\""),
+                format!("the arrays unpack to more than the {MAX_TOTAL} bytes that are read at most"),
+            )
+        })?;
+        // The size in the directory may lie, the limit on the stream does not.
+        let array = npy::read(&mut Input::new(entry.take(size), Path::new(&file))?).map_err(|e| match e {
+            Error::Format { position, message, .. } => {
+                Error::format(path, format!("array \"{name}\", {position}"), message)
+            }
+            other => refuse(format!("array \"{name}\""), other.to_string()),
+        })?;
+        arrays.insert(name, array);
+    }
+    Ok(arrays)
+}
+
+/// The bytes of an archive that holds one NPY file. The same content gives the same bytes.
+pub(super) fn encode(name: &str, npy: &[u8], path: &Path) -> Result<Vec<u8>> {
+    let failed = |e: zip::result::ZipError| Error::io("write", path)(e.into());
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(zip::DateTime::default())
+        .large_file(npy.len() as u64 > u64::from(u32::MAX));
+    zip.start_file(format!("{name}.npy"), options).map_err(failed)?;
+    zip.write_all(npy).map_err(Error::io("write", path))?;
+    Ok(zip.finish().map_err(failed)?.into_inner())
+}

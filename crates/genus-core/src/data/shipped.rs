@@ -1,0 +1,67 @@
+//! Small classic sets that are part of the program. Their origin and licence: `assets/ATTRIBUTION.md`.
+
+use super::Label;
+use super::input::Input;
+use super::table;
+use crate::{Dataset, Domain, Error, Result, Seed, Shape, Support};
+use std::path::Path;
+
+const IRIS: [&str; 4] = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"];
+
+const WINE: [&str; 13] = [
+    "alcohol",
+    "malic acid",
+    "ash",
+    "alcalinity of ash",
+    "magnesium",
+    "total phenols",
+    "flavanoids",
+    "nonflavanoid phenols",
+    "proanthocyanins",
+    "colour intensity",
+    "hue",
+    "OD280/OD315 of diluted wines",
+    "proline",
+];
+
+/// Rows of `digits` that are held out for validation, and again for the test.
+const HELD_OUT: f64 = 200.0;
+
+fn read(bytes: &[u8], file: &str, name: &str, label: usize) -> Result<Dataset> {
+    table::load(&mut Input::new(bytes, Path::new(file))?, name, Some(&Label::Index(label)), false)
+}
+
+/// The shipped set called `name`; `split` asks for its own split where it has one.
+///
+/// # Errors
+/// [`Error::Run`] if there is no such set.
+pub(super) fn load(name: &str, split: bool) -> Result<Dataset> {
+    let named = |mut set: Dataset, columns: &[&str]| {
+        set.columns = columns.iter().map(|c| (*c).to_owned()).collect();
+        set
+    };
+    match name {
+        "iris" => {
+            Ok(named(read(include_bytes!("../../assets/iris.csv"), "iris.csv", name, IRIS.len())?, &IRIS))
+        }
+        "wine" => {
+            Ok(named(read(include_bytes!("../../assets/wine.csv"), "wine.csv", name, WINE.len())?, &WINE))
+        }
+        "digits" => {
+            let mut set = read(include_bytes!("../../assets/digits.csv.gz"), "digits.csv.gz", name, 64)?;
+            set.domain = Domain {
+                support: Support::Discrete { levels: 17 },
+                shape: Shape::Image { height: 8, width: 8, channels: 1 },
+            };
+            set.columns.clear();
+            if split {
+                // The split belongs to the set: figures of different seeds must be comparable.
+                let fraction = HELD_OUT / set.train.x.rows() as f64;
+                set = set.with_fractions(fraction, fraction, Seed::from(1797))?;
+                set.provenance.splits = "fixed, drawn once: 1397 train, 200 valid, 200 test".into();
+            }
+            Ok(set)
+        }
+        _ => Err(Error::Run(format!("{name} is not shipped"))),
+    }
+}

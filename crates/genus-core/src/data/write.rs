@@ -1,0 +1,130 @@
+//! Rows to files that others read.
+
+use super::{npy, npz};
+use crate::{Batch, Column, Domain, Error, Result, Shape, Support, fsx};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use std::path::Path;
+
+/// Longest side of a grid of images, pixels.
+const MAX_SIDE: usize = 1 << 16;
+
+/// Writes rows of `domain` to `path`, whole or not at all. The extension decides:
+///
+/// - `.npy`, `.npz` (array `samples`): shape \[rows, height, width, channels\] for images, else \[rows, columns\]; bytes for
+///   binary rows and up to 256 levels, single precision otherwise.
+/// - `.csv`: a header of `columns` (`x0`, `x1` … where that is empty), categories by name, an empty cell for NaN.
+/// - `.png`: a grid of images with a border of one pixel; binary and levels from black (0) to white (the top level), real
+///   values from the smallest to the largest.
+///
+/// # Errors
+/// [`Error::Config`] for another extension, or rows that are no images for `.png`; [`Error::Shape`] or [`Error::Domain`] if
+/// rows do not fit the domain; [`Error::Io`] if the file cannot be written.
+pub fn write(path: &Path, x: &Batch, domain: &Domain, columns: &[String]) -> Result<()> {
+    if x.width() != domain.width() {
+        return Err(Error::shape("rows to write", domain.width(), x.width()));
+    }
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let bytes = match &extension[..] {
+        "npy" => array(x, domain)?,
+        "npz" => npz::encode("samples", &array(x, domain)?, path)?,
+        "csv" => table(path, x, domain, columns)?,
+        "png" => grid(path, x, domain)?,
+        _ => {
+            return Err(Error::config(
+                "output",
+                format!("{}: give a name that ends in .npy, .npz, .csv or .png", path.display()),
+            ));
+        }
+    };
+    fsx::write_atomic(path, &bytes)
+}
+
+fn array(x: &Batch, domain: &Domain) -> Result<Vec<u8>> {
+    let shape = match domain.shape {
+        Shape::Flat(d) => vec![x.rows(), d],
+        Shape::Image { height, width, channels } => vec![x.rows(), height, width, channels],
+    };
+    if domain.top().is_some_and(|top| top <= 255.0) {
+        domain.check(x)?;
+        let bytes: Vec<u8> = x.data().iter().map(|v| *v as u8).collect();
+        return Ok(npy::encode("|u1", &shape, &bytes));
+    }
+    let bytes: Vec<u8> = x.data().iter().flat_map(|v| v.to_le_bytes()).collect();
+    Ok(npy::encode("<f4", &shape, &bytes))
+}
+
+fn table(path: &Path, x: &Batch, domain: &Domain, columns: &[String]) -> Result<Vec<u8>> {
+    if !columns.is_empty() && columns.len() != x.width() {
+        return Err(Error::shape("column names", x.width(), columns.len()));
+    }
+    let failed = |e: csv::Error| Error::io("write", path)(e.into());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    if columns.is_empty() {
+        writer.write_record((0..x.width()).map(|i| format!("x{i}"))).map_err(failed)?;
+    } else {
+        writer.write_record(columns).map_err(failed)?;
+    }
+    let names: Vec<Option<&[String]>> = match &domain.support {
+        Support::Mixed(columns) => {
+            columns.iter().map(|c| if let Column::Category(n) = c { Some(&n[..]) } else { None }).collect()
+        }
+        _ => vec![None; x.width()],
+    };
+    for row in x.iter() {
+        for (v, names) in row.iter().zip(&names) {
+            let name = names.and_then(|n| n.get(*v as usize));
+            let cell = match (v.is_nan(), name) {
+                (true, _) => String::new(),
+                (_, Some(name)) => name.clone(),
+                // The shortest text that reads back as the same number.
+                (_, None) => v.to_string(),
+            };
+            writer.write_field(cell).map_err(failed)?;
+        }
+        writer.write_record(None::<&[u8]>).map_err(failed)?;
+    }
+    writer.into_inner().map_err(|e| Error::io("write", path)(e.into_error()))
+}
+
+fn grid(path: &Path, x: &Batch, domain: &Domain) -> Result<Vec<u8>> {
+    let no_picture = |message: &str| Error::config("output", format!("{}: {message}", path.display()));
+    let Shape::Image { height, width, channels } = domain.shape else {
+        return Err(no_picture("rows are not images; write .csv, .npy or .npz instead"));
+    };
+    let colour = match channels {
+        1 => ExtendedColorType::L8,
+        3 => ExtendedColorType::Rgb8,
+        _ => return Err(no_picture("images have neither 1 nor 3 channels; write .npy or .npz instead")),
+    };
+    let across = (1..).find(|c| c * c >= x.rows()).unwrap_or(1).max(1);
+    let down = x.rows().div_ceil(across).max(1);
+    let (total_width, total_height) = (across * (width + 1) + 1, down * (height + 1) + 1);
+    if total_width.max(total_height) > MAX_SIDE {
+        return Err(no_picture("the grid would be too large; write fewer images, or .npz"));
+    }
+    let (low, high) = match domain.top() {
+        Some(top) => (0.0, top),
+        None => x
+            .data()
+            .iter()
+            .filter(|v| v.is_finite())
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v))),
+    };
+    let span = f64::from(high) - f64::from(low);
+    let scale = if span > 0.0 { 255.0 / span } else { 0.0 };
+    let mut pixels = vec![128u8; total_width * total_height * channels];
+    for (i, row) in x.iter().enumerate() {
+        let (left, top) = ((i % across) * (width + 1) + 1, (i / across) * (height + 1) + 1);
+        for (y, line) in row.chunks_exact(width * channels).enumerate() {
+            let at = ((top + y) * total_width + left) * channels;
+            for (p, v) in pixels[at..at + line.len()].iter_mut().zip(line) {
+                *p = ((f64::from(*v) - f64::from(low)) * scale).round().clamp(0.0, 255.0) as u8;
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes)
+        .write_image(&pixels, total_width as u32, total_height as u32, colour)
+        .map_err(|e| Error::io("write", path)(std::io::Error::other(e)))?;
+    Ok(bytes)
+}

@@ -1,0 +1,189 @@
+//! Operations of networks: the fused kernels, and their portable definitions.
+
+use crate::fused::{FusedOp, apply, input};
+use burn::Tensor;
+use genus_kernels::{
+    Activation, Staircase, bernoulli_backward, bernoulli_nll as nll_kernel, linear_backward, linear_forward,
+};
+use std::sync::Arc;
+
+/// The definitions in framework operations: any device, the source of truth.
+pub mod portable {
+    use super::{Activation, Staircase, Tensor};
+    use burn::tensor::activation::relu;
+
+    /// As [`linear`](super::linear).
+    pub fn linear(
+        x: Tensor<2>,
+        w: Tensor<2>,
+        b: Tensor<1>,
+        act: Activation,
+        mask: Option<&Staircase>,
+    ) -> Tensor<2> {
+        let w = match mask {
+            Some(m) => {
+                let kept = Tensor::from_data(
+                    burn::tensor::TensorData::new(m.dense(), [m.inputs(), m.outputs()]),
+                    &w.device().inner(),
+                );
+                w * kept
+            }
+            None => w,
+        };
+        let a = x.matmul(w) + b.unsqueeze();
+        match act {
+            Activation::Identity => a,
+            Activation::Relu => relu(a),
+            Activation::Tanh => a.tanh(),
+        }
+    }
+
+    /// As [`bernoulli_nll`](super::bernoulli_nll).
+    pub fn bernoulli_nll(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+        let softplus = logits.clone().clamp_min(0.0) + logits.clone().abs().neg().exp().log1p();
+        (softplus - logits * targets).sum_dim(1).squeeze_dim(1)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct LinearOp {
+    act: Activation,
+    mask: Option<Arc<Staircase>>,
+}
+
+impl FusedOp<3> for LinearOp {
+    fn forward(&self, [x, w, b]: [&[f32]; 3], shapes: [&[usize]; 3]) -> (Vec<f32>, Vec<usize>) {
+        let y = linear_forward(x, w, b, self.act, self.mask.as_deref());
+        (y, vec![shapes[0][0], shapes[1][1]])
+    }
+
+    fn backward(
+        &self,
+        [x, w, b]: [&[f32]; 3],
+        y: &[f32],
+        grad: Vec<f32>,
+        wanted: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        let g = linear_backward(x, w, y, grad, b.len(), self.act, self.mask.as_deref(), wanted[0]);
+        [g.x, wanted[1].then_some(g.w), wanted[2].then_some(g.b)]
+    }
+}
+
+/// f(x W + b).
+///
+/// With a mask, the weights that it drops count as zero; they must *be* zero, which holds from initialisation on, because
+/// their gradient is zero too.
+///
+/// # Shapes
+/// x `[rows, inputs]`, w `[inputs, outputs]`, b `[outputs]` → `[rows, outputs]`
+pub fn linear(
+    x: Tensor<2>,
+    w: Tensor<2>,
+    b: Tensor<1>,
+    act: Activation,
+    mask: Option<&Arc<Staircase>>,
+) -> Tensor<2> {
+    apply(LinearOp { act, mask: mask.cloned() }, [input(x), input(w), input(b)])
+}
+
+#[derive(Debug, Clone)]
+struct BernoulliNll;
+
+impl FusedOp<2> for BernoulliNll {
+    fn forward(&self, [logits, targets]: [&[f32]; 2], shapes: [&[usize]; 2]) -> (Vec<f32>, Vec<usize>) {
+        (nll_kernel(logits, targets, shapes[0][1]), vec![shapes[0][0]])
+    }
+
+    fn backward(
+        &self,
+        [logits, targets]: [&[f32]; 2],
+        output: &[f32],
+        grad: Vec<f32>,
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let width = logits.len() / output.len().max(1);
+        [wanted[0].then(|| bernoulli_backward(logits, targets, &grad, width)), None]
+    }
+}
+
+/// −log p of each row under independent Bernoullis with these logits, nats. Targets are data: no gradient goes to them.
+///
+/// # Shapes
+/// logits, targets `[rows, width]` → `[rows]`
+pub fn bernoulli_nll(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    apply(BernoulliNll, [input(logits), input(targets)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{device, tensor_from, values};
+    use burn::tensor::Gradients;
+    use genus_core::Seed;
+    use proptest::prelude::*;
+
+    fn draw<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+        let mut rng = Seed::from(seed).rng();
+        tensor_from((0..shape.iter().product()).map(|_| rng.normal() as f32).collect(), shape)
+    }
+
+    fn close(name: &str, a: &[f32], b: &[f32]) {
+        assert_eq!(a.len(), b.len());
+        let scale = b.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+        for (x, y) in a.iter().zip(b) {
+            assert!((x - y).abs() <= 4e-6 * scale, "{name}: {x} {y} (scale {scale})");
+        }
+    }
+
+    fn grad<const D: usize>(t: &Tensor<D>, g: &Gradients) -> Vec<f32> {
+        values(t.grad(g).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// Fused equals portable in value and every gradient, over awkward shapes.
+        #[test]
+        fn linear_equals_its_definition(rows in 1usize..20, inputs in 1usize..40, outputs in 1usize..40, seed: u64, act in 0usize..3, masked: bool) {
+            let act = [Activation::Identity, Activation::Relu, Activation::Tanh][act];
+            let degrees = |n: usize| (0..n).map(|i| i * 7 / n).collect::<Vec<_>>();
+            let mask = masked.then(|| Arc::new(Staircase::from_degrees(&degrees(inputs), &degrees(outputs))));
+            let run = |fused: bool| {
+                let x = draw(seed, [rows, inputs]).autodiff().require_grad();
+                let mut w = values(draw(seed ^ 1, [inputs, outputs]));
+                if let Some(m) = &mask { m.apply(&mut w); }
+                let w = tensor_from(w, [inputs, outputs]).autodiff().require_grad();
+                let b = draw(seed ^ 2, [outputs]).autodiff().require_grad();
+                let y = if fused {
+                    linear(x.clone(), w.clone(), b.clone(), act, mask.as_ref())
+                } else {
+                    portable::linear(x.clone(), w.clone(), b.clone(), act, mask.as_deref())
+                };
+                let g = (y.clone() * draw(seed ^ 3, [rows, outputs])).sum().backward();
+                [values(y), grad(&x, &g), grad(&w, &g), grad(&b, &g)]
+            };
+            for (name, (f, p)) in ["y", "dx", "dw", "db"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+
+        #[test]
+        fn bernoulli_equals_its_definition(rows in 1usize..9, width in 1usize..50, seed: u64) {
+            let run = |fused: bool| {
+                let a = (draw(seed, [rows, width]) * 5.0).autodiff().require_grad();
+                let t = draw(seed ^ 1, [rows, width]).greater_elem(0.0).float();
+                let nll = if fused { bernoulli_nll(a.clone(), t) } else { portable::bernoulli_nll(a.clone(), t) };
+                let g = (nll.clone() * draw(seed ^ 2, [rows])).sum().backward();
+                [values(nll), grad(&a, &g)]
+            };
+            for (name, (f, p)) in ["nll", "da"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+    }
+
+    #[test]
+    fn plain_inputs_stay_outside_the_graph() {
+        let y = linear(draw(1, [2, 3]), draw(2, [3, 4]), draw(3, [4]), Activation::Tanh, None);
+        assert!(!y.is_autodiff() && y.device() == device());
+    }
+}

@@ -1,0 +1,190 @@
+//! Adam over a set of parameters, step sizes over time.
+
+use crate::{Id, Params};
+use burn::tensor::Gradients;
+use genus_core::config::{Fraction, NonNegative, Positive};
+use genus_core::{Error, Result, State, Tensor};
+use genus_kernels::{Adam, adam};
+use serde::{Deserialize, Serialize};
+
+/// How the step size changes over the planned steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// It does not.
+    Constant,
+    /// Half a cosine from the full rate to zero.
+    #[default]
+    Cosine,
+    /// A straight line from the full rate to zero.
+    Linear,
+}
+
+/// Adam (Kingma & Ba 2015) with decoupled weight decay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Step size.
+    pub rate: Positive,
+    /// Change of the step size over the planned steps.
+    pub schedule: Schedule,
+    /// Steps over which the step size rises linearly from zero.
+    pub warmup: u64,
+    /// Decay of the first moment.
+    pub beta1: Fraction,
+    /// Decay of the second moment.
+    pub beta2: Fraction,
+    /// Added to the root of the second moment.
+    pub epsilon: Positive,
+    /// Decoupled weight decay, on arrays of rank 2 and above.
+    pub decay: NonNegative,
+    /// Largest norm of the whole gradient; 0 for no limit.
+    pub clip: NonNegative,
+}
+
+/// A constant in range.
+macro_rules! constant {
+    ($ty:ty, $v:expr) => {{
+        const C: $ty = match <$ty>::new($v) {
+            Some(v) => v,
+            None => panic!("out of range"),
+        };
+        C
+    }};
+}
+pub(crate) use constant;
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            rate: constant!(Positive, 1e-3),
+            schedule: Schedule::default(),
+            warmup: 0,
+            beta1: constant!(Fraction, 0.9),
+            beta2: constant!(Fraction, 0.999),
+            epsilon: constant!(Positive, 1e-8),
+            decay: constant!(NonNegative, 0.0),
+            clip: constant!(NonNegative, 0.0),
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// The step size of step `step` (from 1) of `steps`.
+    pub fn rate_at(&self, step: u64, steps: u64) -> f64 {
+        let rise = if step < self.warmup { step as f64 / self.warmup as f64 } else { 1.0 };
+        let t = (step - 1) as f64 / steps.max(1) as f64;
+        let fall = match self.schedule {
+            Schedule::Constant => 1.0,
+            Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * t).cos()),
+            Schedule::Linear => 1.0 - t,
+        };
+        self.rate.get() * rise * fall
+    }
+}
+
+/// Moments of every parameter, in the order of [`Params`].
+pub(crate) struct Optimizer {
+    config: OptimizerConfig,
+    moments: Vec<[Vec<f32>; 2]>,
+}
+
+impl Optimizer {
+    pub(crate) fn new(config: OptimizerConfig, params: &Params) -> Self {
+        let moments = params
+            .ids()
+            .map(|id| {
+                let n = params.shape(id).iter().product();
+                [vec![0.0; n], vec![0.0; n]]
+            })
+            .collect();
+        Self { config, moments }
+    }
+
+    /// One step. The result is the norm of the gradient before clipping.
+    ///
+    /// # Errors
+    /// [`Error::Numerical`] naming the first parameter whose gradient is not finite; nothing has then been changed.
+    pub(crate) fn step(
+        &mut self,
+        params: &mut Params,
+        mut grads: Gradients,
+        step: u64,
+        steps: u64,
+    ) -> Result<f64> {
+        let ids: Vec<Id> = params.ids().collect();
+        let taken: Vec<Vec<f32>> = ids.iter().map(|id| params.take_grad(*id, &mut grads)).collect();
+        drop(grads);
+        let mut square = 0.0;
+        for (id, g) in ids.iter().zip(&taken) {
+            let part = genus_kernels::sum_of_squares(g);
+            if !part.is_finite() {
+                return Err(Error::Numerical {
+                    what: format!("gradient of `{}`", params.name(*id)),
+                    step,
+                    remedy: remedy(&self.config),
+                });
+            }
+            square += part;
+        }
+        let norm = square.sqrt();
+        let clip = self.config.clip.get();
+        let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
+        for ((id, g), [m, v]) in ids.into_iter().zip(&taken).zip(&mut self.moments) {
+            let decays = params.shape(id).len() > 1;
+            let how = Adam {
+                rate: self.config.rate_at(step, steps) as f32,
+                beta1: self.config.beta1.get() as f32,
+                beta2: self.config.beta2.get() as f32,
+                epsilon: self.config.epsilon.get() as f32,
+                decay: if decays { self.config.decay.get() as f32 } else { 0.0 },
+                scale: scale as f32,
+                step,
+            };
+            params.update(id, |p| adam(p, g, m, v, &how));
+        }
+        Ok(norm)
+    }
+
+    pub(crate) fn state(&self, params: &Params) -> State {
+        let mut state = State::default();
+        for (id, [m, v]) in params.ids().zip(&self.moments) {
+            for (which, values) in [("m", m), ("v", v)] {
+                let tensor = Tensor::f32(params.shape(id), values.clone());
+                state.tensors.insert(format!("{which}.{}", params.name(id)), tensor);
+            }
+        }
+        state
+    }
+
+    pub(crate) fn load(&mut self, params: &Params, state: &State) -> Result<()> {
+        for (id, [m, v]) in params.ids().zip(&mut self.moments) {
+            for (which, values) in [("m", m), ("v", v)] {
+                *values = state.f32(&format!("{which}.{}", params.name(id)), params.shape(id))?.to_vec();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What usually helps against numbers that are not finite.
+pub(crate) fn remedy(config: &OptimizerConfig) -> String {
+    let clip = if config.clip.get() > 0.0 { "" } else { " or clip the gradient (train.optimizer.clip=1)" };
+    format!("lower train.optimizer.rate (now {}){clip}", config.rate.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules() {
+        let at = |schedule, warmup, step| {
+            OptimizerConfig { schedule, warmup, ..Default::default() }.rate_at(step, 100)
+        };
+        assert_eq!(at(Schedule::Constant, 0, 100), 1e-3);
+        assert!((at(Schedule::Cosine, 0, 51) - 0.5e-3).abs() < 1e-12);
+        assert!((at(Schedule::Linear, 0, 26) - 0.75e-3).abs() < 1e-12);
+        assert!((at(Schedule::Constant, 10, 5) - 0.5e-3).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,189 @@
+//! Named parameters of a network.
+
+use burn::Tensor;
+use burn::tensor::{DispatchTensor, TensorData};
+use genus_core::{Error, Result, Rng, State};
+
+/// Handle of a parameter in the [`Params`] that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id(usize);
+
+#[derive(Clone)]
+struct Entry {
+    name: String,
+    shape: Vec<usize>,
+    /// Leaf of the graph; its rank is `shape.len()`.
+    leaf: DispatchTensor,
+}
+
+/// Named arrays that training changes. The names are the names in the model file.
+#[derive(Clone, Default)]
+pub struct Params {
+    entries: Vec<Entry>,
+}
+
+impl std::fmt::Debug for Params {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.entries.iter().map(|e| (&e.name, &e.shape))).finish()
+    }
+}
+
+/// How parameters enter a forward pass.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    params: &'a Params,
+    tracked: bool,
+}
+
+impl View<'_> {
+    /// The parameter, `D` being its rank.
+    pub fn get<const D: usize>(&self, id: Id) -> Tensor<D> {
+        let entry = &self.params.entries[id.0];
+        debug_assert_eq!(entry.shape.len(), D, "rank of {}", entry.name);
+        let leaf = Tensor::from_dispatch(entry.leaf.clone());
+        if self.tracked { leaf } else { leaf.inner() }
+    }
+}
+
+fn leaf(values: Vec<f32>, shape: &[usize]) -> DispatchTensor {
+    // The rank in the type is not checked against the data; it is given again by whoever reads the parameter.
+    let data = TensorData::new(values, shape.to_vec());
+    let make = |t: Tensor<1>| t.autodiff().require_grad().into_dispatch();
+    match shape.len() {
+        1 => make(Tensor::<1>::from_data(data, &crate::device())),
+        2 => Tensor::<2>::from_data(data, &crate::device()).autodiff().require_grad().into_dispatch(),
+        3 => Tensor::<3>::from_data(data, &crate::device()).autodiff().require_grad().into_dispatch(),
+        4 => Tensor::<4>::from_data(data, &crate::device()).autodiff().require_grad().into_dispatch(),
+        n => unreachable!("parameters have rank 1 to 4, not {n}"),
+    }
+}
+
+impl Params {
+    /// Adds a parameter. Panics if the name is taken or the shape does not hold that many values.
+    pub fn add(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<f32>) -> Id {
+        let name = name.into();
+        assert!(self.entries.iter().all(|e| e.name != name), "parameter {name} twice");
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
+        self.entries.push(Entry { name, shape: shape.to_vec(), leaf: leaf(values, shape) });
+        Id(self.entries.len() - 1)
+    }
+
+    /// Adds a parameter drawn uniformly from ±`bound`.
+    pub fn uniform(&mut self, name: impl Into<String>, shape: &[usize], bound: f64, rng: &mut Rng) -> Id {
+        let n = shape.iter().product();
+        let values = (0..n).map(|_| ((2.0 * rng.uniform_f64() - 1.0) * bound) as f32).collect();
+        self.add(name, shape, values)
+    }
+
+    /// For training: forward passes are recorded.
+    pub fn tracked(&self) -> View<'_> {
+        View { params: self, tracked: true }
+    }
+
+    /// For everything else.
+    pub fn frozen(&self) -> View<'_> {
+        View { params: self, tracked: false }
+    }
+
+    /// Number of parameters (arrays).
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Number of values in all.
+    pub fn count(&self) -> u64 {
+        self.entries.iter().map(|e| e.shape.iter().product::<usize>() as u64).sum()
+    }
+
+    /// Handles in the order of addition.
+    pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
+        (0..self.entries.len()).map(Id)
+    }
+
+    /// Name of a parameter.
+    pub fn name(&self, id: Id) -> &str {
+        &self.entries[id.0].name
+    }
+
+    /// Shape of a parameter.
+    pub fn shape(&self, id: Id) -> &[usize] {
+        &self.entries[id.0].shape
+    }
+
+    /// A copy of a parameter's values, row-major.
+    pub fn values(&self, id: Id) -> Vec<f32> {
+        crate::values(Tensor::<1>::from_dispatch(self.entries[id.0].leaf.clone()))
+    }
+
+    /// Replaces a parameter's values. Panics if their number changes.
+    pub fn set(&mut self, id: Id, values: Vec<f32>) {
+        let entry = &mut self.entries[id.0];
+        assert_eq!(values.len(), entry.shape.iter().product::<usize>(), "values of {}", entry.name);
+        entry.leaf = leaf(values, &entry.shape);
+    }
+
+    /// Copies of all values, in the order of addition.
+    pub fn snapshot(&self) -> Vec<Vec<f32>> {
+        self.ids().map(|id| self.values(id)).collect()
+    }
+
+    /// Puts a [`snapshot`](Self::snapshot) back.
+    pub fn put(&mut self, snapshot: Vec<Vec<f32>>) {
+        for (id, values) in self.ids().zip(snapshot) {
+            self.set(id, values);
+        }
+    }
+
+    /// Takes the gradient of a parameter out of `grads`, zeros if the loss does not depend on it.
+    pub(crate) fn take_grad(&self, id: Id, grads: &mut burn::tensor::Gradients) -> Vec<f32> {
+        let entry = &self.entries[id.0];
+        match Tensor::<1>::from_dispatch(entry.leaf.clone()).grad_remove(grads) {
+            Some(g) => crate::values(g),
+            None => vec![0.0; entry.shape.iter().product()],
+        }
+    }
+
+    /// Changes a parameter's values in place: without a copy, if no graph holds them any more.
+    pub(crate) fn update(&mut self, id: Id, f: impl FnOnce(&mut [f32])) {
+        let entry = &mut self.entries[id.0];
+        // The leaf is moved out, so that its memory has one owner and is handed over, not copied.
+        let empty = leaf(vec![0.0], &[1]);
+        let old = std::mem::replace(&mut entry.leaf, empty);
+        let mut values = crate::values(Tensor::<1>::from_dispatch(old));
+        f(&mut values);
+        entry.leaf = leaf(values, &entry.shape);
+    }
+
+    /// Named tensors.
+    pub fn state(&self) -> State {
+        let mut state = State::default();
+        for id in self.ids() {
+            let tensor = genus_core::Tensor::f32(self.shape(id), self.values(id));
+            state.tensors.insert(self.name(id).to_owned(), tensor);
+        }
+        state
+    }
+
+    /// Reads values by name into parameters that have been added.
+    ///
+    /// # Errors
+    /// If one is missing, has another shape, or is not finite.
+    pub fn load(&mut self, state: &State) -> Result<()> {
+        for id in self.ids() {
+            let values = state.f32(self.name(id), self.shape(id))?.to_vec();
+            if !values.iter().all(|v| v.is_finite()) {
+                return Err(Error::Run(format!(
+                    "tensor `{}` holds values that are not finite",
+                    self.name(id)
+                )));
+            }
+            self.set(id, values);
+        }
+        Ok(())
+    }
+}
