@@ -7,6 +7,7 @@
 //! Units: log-probabilities are natural logarithms (nats), `f64`, one per row, in the units of the data that the caller
 //! passed; each comes with its [`Evidence`] and its base [`Measure`].
 
+pub mod audit;
 mod batch;
 pub mod checkpoint;
 pub mod config;
@@ -34,7 +35,9 @@ pub use error::{Error, Result};
 pub use event::{Event, Observer, Silent, StopReason, Tee};
 pub use evidence::{Evidence, LogProb};
 pub use fit::{Family, Fit, FitContext, FitReport, Fitted};
-pub use model::{Clusterer, Conditional, Decoder, Density, Encoder, Figure, Fill, Model, Sampler, Scoring};
+pub use model::{
+    Autoregressive, Clusterer, Conditional, Decoder, Density, Encoder, Figure, Fill, Model, Sampler, Scoring,
+};
 pub use seed::{Rng, Seed};
 pub use spec::{Capability, EvidenceKind, ModelSpec, Reference};
 pub use state::{State, Tensor};

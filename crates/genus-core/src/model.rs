@@ -39,6 +39,10 @@ pub trait Model: Send + Sync {
     fn as_decoder(&self) -> Option<&dyn Decoder> {
         None
     }
+    /// The conditionals of the chain rule, if the model is a product of them over binary dimensions.
+    fn as_autoregressive(&self) -> Option<&dyn Autoregressive> {
+        None
+    }
     /// Conditionals of any part of a row given any other, if it has them.
     fn as_conditional(&self) -> Option<&dyn Conditional> {
         None
@@ -189,4 +193,43 @@ pub trait Clusterer: Model {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].
     fn assign(&self, x: &Batch) -> Result<Vec<u32>>;
+}
+
+/// p(x) = Π p(x_d | x before d) over binary dimensions, in one order or as an average over several.
+///
+/// Audits use it: they perturb a dimension and look which conditionals move, and they draw slowly what
+/// [`draw`](Self::draw) draws fast.
+pub trait Autoregressive: Density {
+    /// Number of factorisations whose joint probabilities are averaged.
+    fn members(&self) -> usize;
+
+    /// `order[p]` is the dimension at place p of factorisation `member`.
+    fn order(&self, member: usize) -> &[usize];
+
+    /// p(x_d = 1 | x before d) of every dimension of binary rows, columns by dimension.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] if a row is not binary of the right width.
+    fn conditionals(&self, member: usize, x: &Batch) -> Result<Batch>;
+
+    /// Binary rows in which the bit at place p is 1 if `u[row, p]` lies below its conditional probability.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `u` has another width than the model.
+    fn draw(&self, member: usize, u: &Batch) -> Result<Batch>;
+
+    /// What [`draw`](Self::draw) computes, by the textbook loop of one full pass per dimension.
+    ///
+    /// # Errors
+    /// As [`draw`](Self::draw).
+    fn draw_slowly(&self, member: usize, u: &Batch) -> Result<Batch> {
+        let mut x = Batch::zeros(u.rows(), u.width());
+        for (p, &d) in self.order(member).iter().enumerate() {
+            let probability = self.conditionals(member, &x)?;
+            for r in 0..u.rows() {
+                x.row_mut(r)[d] = f32::from(u8::from(u.row(r)[p] < probability.row(r)[d]));
+            }
+        }
+        Ok(x)
+    }
 }

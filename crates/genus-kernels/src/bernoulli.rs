@@ -3,10 +3,15 @@
 use crate::{multiversion, scalar};
 use rayon::prelude::*;
 
-/// Negative log-likelihood of each row, nats: logits and targets `[rows, width]`, targets in \[0, 1\].
+/// Negative log-likelihood of each row, nats: logits `[rows, width]`, targets in \[0, 1\] of the same shape, or one row
+/// `[1, width]` that all rows of logits are held against.
 pub fn bernoulli_nll(logits: &[f32], targets: &[f32], width: usize) -> Vec<f32> {
-    assert_eq!(logits.len(), targets.len());
-    logits.par_chunks_exact(width).zip(targets.par_chunks_exact(width)).map(|(a, t)| row_nll(a, t)).collect()
+    assert!(logits.len() == targets.len() || targets.len() == width);
+    logits
+        .par_chunks_exact(width)
+        .enumerate()
+        .map(|(r, a)| row_nll(a, &targets[r * width % targets.len()..][..width]))
+        .collect()
 }
 
 multiversion! {

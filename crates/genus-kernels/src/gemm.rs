@@ -11,7 +11,7 @@ use std::ops::Range;
 const MR: usize = 6;
 const NR: usize = 16;
 /// Length of the shared axis that is packed at once: a B panel set of KC × NC stays in the second-level cache.
-const KC: usize = 384;
+pub(crate) const KC: usize = 384;
 /// Columns of a job.
 const NC: usize = 128;
 /// Rows of a job.

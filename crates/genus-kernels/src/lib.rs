@@ -5,14 +5,18 @@
 //! depend on how the output is cut into jobs. They do depend on the instruction set: with FMA a product and a sum round once.
 
 mod adam;
+mod ancestral;
 mod bernoulli;
+mod gather;
 mod gemm;
 mod linear;
 mod scalar;
 mod staircase;
 
 pub use adam::{Adam, adam, average, sum_of_squares};
+pub use ancestral::{MaskedLayer, sample_masked};
 pub use bernoulli::{bernoulli_backward, bernoulli_nll};
+pub use gather::{gather_masked, scatter_masked};
 pub use gemm::{Limits, Mat, gemm};
 pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};
 pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};

@@ -2,7 +2,28 @@
 
 use crate::{Activation, Id, Params, Staircase, Tensor, View, ops};
 use genus_core::Rng;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// The function of hidden units, as configurations name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nonlinearity {
+    /// max(0, a).
+    #[default]
+    Relu,
+    /// tanh a.
+    Tanh,
+}
+
+impl From<Nonlinearity> for Activation {
+    fn from(f: Nonlinearity) -> Self {
+        match f {
+            Nonlinearity::Relu => Self::Relu,
+            Nonlinearity::Tanh => Self::Tanh,
+        }
+    }
+}
 
 /// f(x W + b), W `[inputs, outputs]`, optionally masked.
 #[derive(Debug, Clone)]

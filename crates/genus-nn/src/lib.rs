@@ -17,7 +17,7 @@ mod train;
 
 pub use burn::Tensor;
 pub use genus_kernels::{Activation, Staircase};
-pub use layers::{Linear, Mlp};
+pub use layers::{Linear, Mlp, Nonlinearity};
 pub use optimizer::{OptimizerConfig, Schedule};
 pub use params::{Id, Params, View};
 pub use train::{Loss, Objective, StepContext, TrainConfig, train};

@@ -3,7 +3,7 @@
 use crate::fused::{FusedOp, apply, input};
 use burn::Tensor;
 use genus_kernels::{
-    Activation, Staircase, bernoulli_backward, bernoulli_nll as nll_kernel, linear_backward, linear_forward,
+    Activation, Staircase, bernoulli_backward, bernoulli_nll as nll_kernel, gather_masked as gather_kernel, linear_backward, linear_forward, scatter_masked,
 };
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub mod portable {
     use super::{Activation, Staircase, Tensor};
     use burn::tensor::activation::relu;
+    use burn::tensor::{Int, TensorData};
 
     /// As [`linear`](super::linear).
     pub fn linear(
@@ -23,7 +24,7 @@ pub mod portable {
         let w = match mask {
             Some(m) => {
                 let kept = Tensor::from_data(
-                    burn::tensor::TensorData::new(m.dense(), [m.inputs(), m.outputs()]),
+                    TensorData::new(m.dense(), [m.inputs(), m.outputs()]),
                     &w.device().inner(),
                 );
                 w * kept
@@ -36,6 +37,20 @@ pub mod portable {
             Activation::Relu => relu(a),
             Activation::Tanh => a.tanh(),
         }
+    }
+
+    /// As [`gather_masked`](super::gather_masked).
+    pub fn gather_masked(w: Tensor<2>, rows: &[usize], cols: &[usize], mask: &Staircase) -> Tensor<2> {
+        let kept = TensorData::new(mask.dense(), [mask.inputs(), mask.outputs()]);
+        let kept = Tensor::from_data(kept, &w.device().inner());
+        let (rows, cols) = (index(rows, &w), index(cols, &w));
+        w.select(0, rows).select(1, cols) * kept
+    }
+
+    /// Positions as a tensor on the device of `like`.
+    pub(super) fn index<const D: usize>(of: &[usize], like: &Tensor<D>) -> Tensor<1, Int> {
+        let wide: Vec<i64> = of.iter().map(|i| *i as i64).collect();
+        Tensor::from_data(TensorData::new(wide, [of.len()]), &like.device().inner())
     }
 
     /// As [`bernoulli_nll`](super::bernoulli_nll).
@@ -84,6 +99,41 @@ pub fn linear(
     mask: Option<&Arc<Staircase>>,
 ) -> Tensor<2> {
     apply(LinearOp { act, mask: mask.cloned() }, [input(x), input(w), input(b)])
+}
+
+#[derive(Debug, Clone)]
+struct GatherMasked {
+    rows: Arc<[usize]>,
+    cols: Arc<[usize]>,
+    mask: Arc<Staircase>,
+}
+
+impl FusedOp<1> for GatherMasked {
+    fn forward(&self, [w]: [&[f32]; 1], shapes: [&[usize]; 1]) -> (Vec<f32>, Vec<usize>) {
+        (gather_kernel(w, &self.rows, &self.cols, &self.mask), shapes[0].to_vec())
+    }
+
+    fn backward(&self, _: [&[f32]; 1], _: &[f32], grad: Vec<f32>, _: [bool; 1]) -> [Option<Vec<f32>>; 1] {
+        [Some(scatter_masked(&grad, &self.rows, &self.cols, &self.mask))]
+    }
+}
+
+/// `out[i, j] = w[rows[i], cols[j]]` where the mask allows it, else 0: weights in the order in which a mask is a staircase.
+///
+/// # Shapes
+/// w `[rows, cols]` → the same
+pub fn gather_masked(w: Tensor<2>, rows: &Arc<[usize]>, cols: &Arc<[usize]>, mask: &Arc<Staircase>) -> Tensor<2> {
+    let op = GatherMasked { rows: Arc::clone(rows), cols: Arc::clone(cols), mask: Arc::clone(mask) };
+    apply(op, [input(w)])
+}
+
+/// `out[j] = b[order[j]]`.
+///
+/// # Shapes
+/// b `[n]` → `[n]`
+pub fn reorder(b: Tensor<1>, order: &[usize]) -> Tensor<1> {
+    let index = portable::index(order, &b);
+    b.select(0, index)
 }
 
 #[derive(Debug, Clone)]
@@ -164,6 +214,21 @@ mod tests {
             for (name, (f, p)) in ["y", "dx", "dw", "db"].iter().zip(run(true).iter().zip(&run(false))) {
                 close(name, f, p);
             }
+        }
+
+        #[test]
+        fn gather_equals_its_definition(rows in 1usize..20, cols in 1usize..20, seed: u64) {
+            let degrees = |n: usize| (0..n).map(|i| i * 5 / n).collect::<Vec<_>>();
+            let mask = Arc::new(Staircase::from_degrees(&degrees(rows), &degrees(cols)));
+            let mut rng = Seed::from(seed).rng();
+            let (r, c): (Arc<[usize]>, Arc<[usize]>) = (rng.permutation(rows).into(), rng.permutation(cols).into());
+            let run = |fused: bool| {
+                let w = draw(seed, [rows, cols]).autodiff().require_grad();
+                let y = if fused { gather_masked(w.clone(), &r, &c, &mask) } else { portable::gather_masked(w.clone(), &r, &c, &mask) };
+                let g = (y.clone() * draw(seed ^ 3, [rows, cols])).sum().backward();
+                [values(y), grad(&w, &g)]
+            };
+            prop_assert_eq!(run(true), run(false));
         }
 
         #[test]

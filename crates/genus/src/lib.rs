@@ -1,1 +1,56 @@
-//! (skeleton)
+//! Every family of generative models behind one contract.
+//!
+//! The folders are the taxonomy: `explicit/tractable` (exact likelihoods), `explicit/approximate` (bounds and estimates), and so
+//! on; [`registry`] lists what is there. A family folder's `mod.rs` names its members; a model is one file.
+//!
+//! ```
+//! use genus::{Family, FitContext, GaussianMixture, GaussianMixtureConfig, Sampler as _, Seed, Silent, data};
+//!
+//! let iris = data::load("iris", &data::Options::default())?;
+//! let fit = GaussianMixture::fit(&GaussianMixtureConfig::default(), &iris, &mut FitContext::new(Seed::from(7), &mut Silent))?;
+//! let more = fit.model.sample(10, &mut Seed::from(8).rng())?;
+//! assert_eq!((more.rows(), more.width()), (10, 4));
+//! # Ok::<(), genus::Error>(())
+//! ```
+
+pub mod audit;
+pub mod evaluate;
+mod explicit;
+pub mod recipe;
+pub mod registry;
+pub mod session;
+
+pub use explicit::approximate::variational::vae::{Likelihood, Vae, VaeConfig};
+pub use explicit::tractable::autoregressive::made::{Made, MadeConfig, Ordering};
+pub use explicit::tractable::mixture::covariance::Covariance;
+pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
+pub use genus_core::*;
+pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig};
+
+use serde::de::DeserializeOwned;
+use transform::Transform;
+
+/// The header that every model's state begins with.
+fn header(spec: &ModelSpec, config: &toml::Table, transform: &Transform) -> State {
+    let mut state = State::default();
+    let transform = match serde_json::to_string(transform) {
+        Ok(json) => json,
+        Err(e) => unreachable!("a transform is plain data: {e}"),
+    };
+    state.header.insert("model".into(), spec.name.into());
+    state.header.insert("config".into(), config.to_string());
+    state.header.insert("transform".into(), transform);
+    state
+}
+
+/// The configuration in a state's header.
+fn restore_config<T: DeserializeOwned>(state: &State) -> Result<T> {
+    let table = state.text("config")?.parse().map_err(|e| Error::Run(format!("the model file's config is not TOML: {e}")))?;
+    config::from_table(&table)
+}
+
+/// The transform in a state's header.
+fn restore_transform(state: &State) -> Result<Transform> {
+    serde_json::from_str(state.text("transform")?)
+        .map_err(|e| Error::Run(format!("the model file's transform cannot be read: {e}")))
+}

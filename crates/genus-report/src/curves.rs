@@ -1,0 +1,224 @@
+//! Learning curves from the events of a run.
+
+use crate::block::{Block, Chart, Entry, Section, Table};
+use crate::charts;
+use crate::scale::{extent, outside, padded, short};
+use crate::svg::{Axis, Series};
+use genus_core::Event;
+use genus_core::run::TimedEvent;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most points that a line is drawn with.
+const POINTS: usize = 400;
+/// Most rows of the table of epochs.
+const ROWS: usize = 40;
+/// Most charts beside the loss.
+const CHARTS: usize = 12;
+
+/// One point of the curves: where it is, and its parts on training and on validation rows.
+struct Point {
+    at: f64,
+    train: BTreeMap<String, f64>,
+    valid: BTreeMap<String, f64>,
+    best: bool,
+}
+
+/// Curves by epoch, or by step where there are no epochs.
+pub(crate) fn section(events: &[TimedEvent]) -> Option<Section> {
+    let mut unit = "epoch";
+    let mut points: Vec<Point> = Vec::new();
+    for e in events {
+        if let Event::Epoch { epoch, train, valid, best, .. } = &e.event {
+            let (train, valid) = (train.clone(), valid.clone());
+            points.push(Point { at: *epoch as f64, train, valid, best: *best });
+        }
+    }
+    if points.is_empty() {
+        unit = "step";
+        for e in events {
+            if let Event::Step { step, parts } = &e.event {
+                points.push(Point {
+                    at: *step as f64,
+                    train: parts.clone(),
+                    valid: BTreeMap::new(),
+                    best: false,
+                });
+            }
+        }
+    }
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for p in &points {
+        names.extend(p.train.keys().chain(p.valid.keys()).map(String::as_str));
+    }
+    let best = points.iter().rposition(|p| p.best);
+    let mut charts: Vec<Chart> = Vec::new();
+    // The loss first: it is what is minimised and what early stopping watches.
+    let ordered = names.iter().filter(|n| **n == "loss").chain(names.iter().filter(|n| **n != "loss"));
+    for name in ordered.take(CHARTS + 1) {
+        charts.extend(chart(name, unit, &points, best));
+    }
+    if charts.is_empty() {
+        return None;
+    }
+    let mut intro = format!("By {unit}, per row.");
+    if let Some(b) = best {
+        let value = points[b]
+            .valid
+            .get("loss")
+            .map_or_else(String::new, |v| format!(", validation loss {}", short(*v)));
+        intro += &format!(" The best {unit} is {}{value}; it is marked.", points[b].at);
+    }
+    let mut blocks = vec![Block::Charts(charts)];
+    if unit == "epoch" {
+        blocks.push(Block::Table(table(&names, &points)));
+    }
+    Some(Section { id: "learning", title: "Learning curves".into(), intro, blocks })
+}
+
+fn chart(name: &str, unit: &str, points: &[Point], best: Option<usize>) -> Option<Chart> {
+    let line = |of: fn(&Point) -> &BTreeMap<String, f64>| -> Vec<(f64, f64)> {
+        points.iter().filter_map(|p| Some((p.at, *of(p).get(name)?))).collect()
+    };
+    let series: Vec<Series> = [("train", line(|p| &p.train)), ("validation", line(|p| &p.valid))]
+        .into_iter()
+        .enumerate()
+        .map(|(style, (name, all))| Series { name: name.into(), style, points: thinned(&all) })
+        .filter(|s| s.points.iter().any(|p| p.1.is_finite()))
+        .collect();
+    let x = extent(series.iter().flat_map(|s| s.points.iter().map(|p| p.0)))?;
+    let (y, above) = view(&series)?;
+    let mark = best.and_then(|b| {
+        let (p, value) = (&points[b], *points[b].valid.get(name)?);
+        (name == "loss" && value.is_finite())
+            .then(|| (p.at, value, format!("best {unit} {}: {}", p.at, short(value))))
+    });
+    let alt = series.iter().map(|s| {
+        let ends = s.points.first().zip(s.points.last());
+        ends.map_or_else(String::new, |(a, b)| format!("; {} from {} to {}", s.name, short(a.1), short(b.1)))
+    });
+    let alt = format!("{name} by {unit}{}", alt.collect::<String>());
+    let x = Axis { label: unit, range: padded(x, 0.02), integer: true };
+    let y = Axis { label: name, range: y, integer: false };
+    Some(Chart {
+        title: String::new(),
+        svg: charts::lines(
+            &alt,
+            x,
+            y,
+            &series,
+            mark,
+            if name == "loss" { (430.0, 250.0) } else { (300.0, 190.0) },
+        ),
+        legend: series.iter().map(|s| Entry::line(&s.name, s.style)).collect(),
+        note: outside(above),
+        wide: name == "loss",
+    })
+}
+
+/// At most [`POINTS`] points, each the mean of as many neighbours.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let size = points.len().div_ceil(POINTS).max(1);
+    points
+        .chunks(size)
+        .map(|c| {
+            let n = c.len() as f64;
+            (c.iter().map(|p| p.0).sum::<f64>() / n, c.iter().map(|p| p.1).sum::<f64>() / n)
+        })
+        .collect()
+}
+
+/// Vertical range, and the number of early points outside it: the first tenth is left out where it would
+/// press the rest of the curve flat.
+fn view(series: &[Series]) -> Option<((f64, f64), usize)> {
+    let whole = extent(series.iter().flat_map(|s| s.points.iter().map(|p| p.1)))?;
+    let late = |s: &Series| s.points.len().div_ceil(10);
+    let rest = extent(series.iter().flat_map(|s| s.points[late(s)..].iter().map(|p| p.1)));
+    match rest {
+        Some(rest) if rest.1 > rest.0 && whole.1 - whole.0 > 8.0 * (rest.1 - rest.0) => {
+            let range = padded(rest, 0.1);
+            let beyond = |v: f64| v.is_finite() && (v < range.0 || v > range.1);
+            Some((range, series.iter().flat_map(|s| &s.points).filter(|p| beyond(p.1)).count()))
+        }
+        _ => Some((padded(whole, 0.06), 0)),
+    }
+}
+
+fn table(names: &BTreeSet<&str>, points: &[Point]) -> Table {
+    let mut head = vec!["Epoch".to_owned()];
+    for name in names {
+        head.extend([format!("#{name}, train"), format!("#{name}, validation")]);
+    }
+    head.push("Best so far".into());
+    let mut table = Table::new("Numbers of the curves", head);
+    table.folded = true;
+    let stride = points.len().div_ceil(ROWS).max(1);
+    let shown = |i: usize| i.is_multiple_of(stride) || i + 1 == points.len();
+    for (_, p) in points.iter().enumerate().filter(|(i, _)| shown(*i)) {
+        let mut cells = vec![p.at.to_string().into()];
+        for name in names {
+            let cell =
+                |of: &BTreeMap<String, f64>| of.get(*name).map_or_else(|| "".into(), |v| short(*v).into());
+            cells.extend([cell(&p.train), cell(&p.valid)]);
+        }
+        cells.push(if p.best { "yes" } else { "" }.into());
+        table.row(cells);
+    }
+    if stride > 1 {
+        table.note = format!("Every {stride}th epoch and the last.");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(epoch: u64, train: f64, valid: f64, best: bool) -> TimedEvent {
+        let loss = |v| BTreeMap::from([("loss".to_owned(), v), ("kl".to_owned(), v / 2.0)]);
+        let event = Event::Epoch { epoch, step: 10 * epoch, train: loss(train), valid: loss(valid), best };
+        TimedEvent { t: 0.0, event }
+    }
+
+    fn charts_of(section: &Section) -> &[Chart] {
+        match &section.blocks[0] {
+            Block::Charts(charts) => charts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn loss_comes_first_and_the_best_epoch_is_marked() {
+        let events = [epoch(1, 9.0, 9.5, true), epoch(2, 8.0, 8.5, true), epoch(3, 7.0, 8.75, false)];
+        let section = section(&events).unwrap();
+        assert!(section.intro.contains("best epoch is 2, validation loss 8.5"), "{}", section.intro);
+        let charts = charts_of(&section);
+        assert_eq!(charts.len(), 2);
+        assert!(charts[0].svg.contains("loss by epoch; train from 9 to 7; validation from 9.5 to 8.75"));
+        assert!(charts[0].svg.contains("<title>best epoch 2: 8.5</title>"));
+        assert!(charts[1].svg.contains("kl by epoch") && !charts[1].svg.contains("best epoch"));
+    }
+
+    #[test]
+    fn steps_stand_in_for_epochs_and_are_thinned() {
+        let parts = |v: f64| BTreeMap::from([("loss".to_owned(), v)]);
+        let events: Vec<TimedEvent> = (1..=1000)
+            .map(|step| TimedEvent { t: 0.0, event: Event::Step { step, parts: parts(1.0 / step as f64) } })
+            .collect();
+        let section = section(&events).unwrap();
+        assert!(section.intro.starts_with("By step"));
+        let line = charts_of(&section)[0].svg.clone();
+        assert!(line.contains("loss by step") && line.matches('L').count() <= POINTS);
+        assert_eq!(thinned(&[(1.0, 2.0)]), [(1.0, 2.0)]);
+        assert!(super::section(&[]).is_none());
+    }
+
+    #[test]
+    fn a_huge_first_loss_does_not_flatten_the_rest() {
+        let points: Vec<(f64, f64)> =
+            (0..20).map(|i| (f64::from(i), if i == 0 { 1e6 } else { f64::from(i) })).collect();
+        let series = [Series { points, ..Series::default() }];
+        let ((lo, hi), above) = view(&series).unwrap();
+        assert!(lo > -3.0 && hi < 25.0, "{lo} {hi}");
+        assert_eq!(above, 1);
+    }
+}

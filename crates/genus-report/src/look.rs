@@ -1,0 +1,235 @@
+//! How rows of this run's domain are shown: as pictures, as points of a plane, or as lines of a table.
+
+use crate::block::{Block, Cell, Table};
+use crate::picture::{self, Pixels};
+use crate::scale::{extent, fixed, padded};
+use genus_core::run::Summary;
+use genus_core::{Result, State};
+
+/// Most columns of a table of rows.
+const COLUMNS: usize = 16;
+
+/// Rows of an exhibit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    data: &'a [f32],
+    /// Number of rows.
+    pub n: usize,
+    /// Values per row.
+    pub d: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The exhibit called `name`, if it is there and is a non-empty matrix.
+    pub(crate) fn of(state: &'a State, name: &str) -> Option<Self> {
+        let tensor = state.tensors.get(name)?;
+        match tensor.shape[..] {
+            [n, d] if n > 0 && d > 0 => Some(Self { data: tensor.as_f32()?, n, d }),
+            _ => None,
+        }
+    }
+
+    /// The paths of an exhibit of three axes.
+    pub(crate) fn paths(state: &'a State, name: &str) -> Vec<Self> {
+        let Some(tensor) = state.tensors.get(name) else { return Vec::new() };
+        match (&tensor.shape[..], tensor.as_f32()) {
+            (&[_, n, d], Some(data)) if n > 0 && d > 0 => {
+                data.chunks_exact(n * d).map(|data| Self { data, n, d }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Row `r`.
+    pub(crate) fn row(&self, r: usize) -> &'a [f32] {
+        &self.data[r * self.d..(r + 1) * self.d]
+    }
+
+    /// The first `n` rows.
+    pub(crate) fn first(&self, n: usize) -> Vec<&'a [f32]> {
+        self.data.chunks_exact(self.d).take(n).collect()
+    }
+
+    /// Column `c`.
+    pub(crate) fn column(&self, c: usize) -> Vec<f64> {
+        self.data.iter().skip(c).step_by(self.d).map(|&v| f64::from(v)).collect()
+    }
+
+    /// The first two columns as points, at most `most` of them.
+    pub(crate) fn points(&self, most: usize) -> Vec<(f64, f64)> {
+        let point = |row: &[f32]| Some((f64::from(*row.first()?), f64::from(*row.get(1)?)));
+        self.data.chunks_exact(self.d).take(most).filter_map(point).collect()
+    }
+}
+
+/// The `f64` values of a one-dimensional exhibit.
+pub(crate) fn vector<'a>(state: &'a State, name: &str) -> Option<&'a [f64]> {
+    state.tensors.get(name)?.as_f64().filter(|v| !v.is_empty())
+}
+
+/// What a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An image.
+    Image(Pixels),
+    /// A point of a plane.
+    Plane,
+    /// A line of a table.
+    Table,
+}
+
+/// Decimals for a column of a table: about four digits of the largest value, none for whole numbers.
+fn decimals<'a>(column: impl Iterator<Item = &'a f32>) -> usize {
+    let (mut largest, mut whole) = (0.0f32, true);
+    for v in column.filter(|v| v.is_finite()) {
+        largest = largest.max(v.abs());
+        whole &= v.fract() == 0.0;
+    }
+    if whole { 0 } else { (3.0 - largest.log10().floor()).clamp(0.0, 7.0) as usize }
+}
+
+/// How rows are shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look<'a> {
+    summary: &'a Summary,
+    /// Values of black and white.
+    range: (f64, f64),
+}
+
+impl<'a> Look<'a> {
+    /// The look of the rows of a run; its exhibits fix the scale of grey where the domain does not.
+    pub(crate) fn new(summary: &'a Summary, state: &State) -> Self {
+        let range = if summary.top > 0.0 {
+            (0.0, f64::from(summary.top))
+        } else {
+            let of = |name| Rows::of(state, name).and_then(|r| extent(r.data.iter().map(|&v| f64::from(v))));
+            let found = of("real").or_else(|| of("samples")).or_else(|| of("reconstructions.input"));
+            padded(found.unwrap_or((0.0, 1.0)), 0.0)
+        };
+        Self { summary, range }
+    }
+
+    /// What rows of `d` values are.
+    pub(crate) fn kind(&self, d: usize) -> Kind {
+        match Pixels::of(&self.summary.shape) {
+            Some(pixels) if pixels.len() == d => Kind::Image(pixels),
+            _ if d == 2 && self.summary.top == 0.0 => Kind::Plane,
+            _ => Kind::Table,
+        }
+    }
+
+    /// Name of column `c`.
+    pub(crate) fn column(&self, c: usize) -> String {
+        self.summary
+            .columns
+            .get(c)
+            .filter(|n| !n.is_empty())
+            .cloned()
+            .unwrap_or_else(|| format!("x{}", c + 1))
+    }
+
+    /// A grid of images, `columns` per line.
+    pub(crate) fn grid(
+        &self,
+        rows: &[&[f32]],
+        pixels: Pixels,
+        columns: usize,
+        alt: String,
+        caption: String,
+    ) -> Result<picture::Picture> {
+        let picture = picture::grid(rows, pixels, columns, self.range, alt)?;
+        Ok(picture::Picture { caption, ..picture })
+    }
+
+    /// A table of rows, each with a heading and the cells of `extra` columns before its values.
+    pub(crate) fn table<'r>(
+        &self,
+        caption: &str,
+        extra: &[&str],
+        rows: impl IntoIterator<Item = (Vec<Cell>, &'r [f32])>,
+        d: usize,
+    ) -> Table {
+        let shown = d.min(COLUMNS);
+        let mut head: Vec<String> = extra.iter().map(|h| (*h).to_owned()).collect();
+        head.extend((0..shown).map(|c| format!("#{}", self.column(c))));
+        let mut table = Table::new(caption, head);
+        let rows: Vec<(Vec<Cell>, &[f32])> = rows.into_iter().collect();
+        let decimals: Vec<usize> =
+            (0..shown).map(|c| decimals(rows.iter().filter_map(|(_, row)| row.get(c)))).collect();
+        for (mut cells, row) in rows {
+            cells.extend(row.iter().zip(&decimals).map(|(v, d)| Cell::from(fixed(f64::from(*v), *d))));
+            table.row(cells);
+        }
+        if shown < d {
+            table.note = format!("The first {shown} of {d} columns.");
+        }
+        table
+    }
+
+    /// Rows in pairs, `upper` over `lower`, with a caption for each pair; `label` says what the caption is.
+    pub(crate) fn pairs(
+        &self,
+        (upper, upper_name): (Rows<'_>, &str),
+        (lower, lower_name): (Rows<'_>, &str),
+        most: usize,
+        (label, caption): (&str, impl Fn(usize) -> String),
+    ) -> Result<Vec<Block>> {
+        let n = upper.n.min(lower.n).min(most);
+        if upper.d != lower.d {
+            return Ok(Vec::new());
+        }
+        if let Kind::Image(pixels) = self.kind(upper.d) {
+            let tile = |i: usize| {
+                let alt = format!("{upper_name} {} above its {lower_name}", i + 1);
+                self.grid(&[upper.row(i), lower.row(i)], pixels, 1, alt, caption(i))
+            };
+            return Ok(vec![Block::Pictures((0..n).map(tile).collect::<Result<_>>()?)]);
+        }
+        let n = n.min(8);
+        let rows = (0..n).flat_map(|i| {
+            let cells = |name: &str, note: String| {
+                let mut cells = vec![Cell::from(format!("{name} {}", i + 1))];
+                cells.extend((!label.is_empty()).then(|| Cell::from(note)));
+                cells
+            };
+            let first = (cells(upper_name, String::new()), upper.row(i));
+            [first, (cells(lower_name, caption(i)), lower.row(i))]
+        });
+        let extra = if label.is_empty() { vec!["Row"] } else { vec!["Row", label] };
+        let table = self.table("Rows in pairs", &extra, rows, upper.d);
+        Ok(vec![Block::Table(table)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use genus_core::Tensor;
+
+    #[test]
+    fn rows_columns_and_paths() {
+        let mut state = State::default();
+        state.tensors.insert("a".into(), Tensor::f32(&[2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        state.tensors.insert("p".into(), Tensor::f32(&[2, 1, 2], vec![1.0, 2.0, 3.0, 4.0]));
+        let a = Rows::of(&state, "a").unwrap();
+        assert_eq!(
+            (a.row(1), a.column(1), a.points(9)),
+            (&[4.0, 5.0, 6.0][..], vec![2.0, 5.0], vec![(1.0, 2.0), (4.0, 5.0)])
+        );
+        let paths = Rows::paths(&state, "p");
+        assert_eq!((paths.len(), paths[1].row(0)), (2, &[3.0, 4.0][..]));
+        assert!(Rows::of(&state, "p").is_none() && Rows::of(&state, "b").is_none());
+    }
+
+    #[test]
+    fn kinds_and_digits() {
+        let summary = |shape: &[usize], top| Summary { shape: shape.to_vec(), top, ..Summary::default() };
+        let kind = |shape: &[usize], top, d| Look::new(&summary(shape, top), &State::default()).kind(d);
+        assert!(matches!(kind(&[4, 4, 3], 255.0, 48), Kind::Image(_)));
+        assert_eq!(kind(&[4, 4, 3], 255.0, 16), Kind::Table);
+        assert_eq!(kind(&[2], 0.0, 2), Kind::Plane);
+        assert_eq!(kind(&[2], 1.0, 2), Kind::Table);
+        assert_eq!(decimals([1.0, -250.0].iter()), 0);
+        assert_eq!(decimals([0.5, 123.0].iter()), 1);
+    }
+}

@@ -1,0 +1,338 @@
+//! Reports of fabricated run folders.
+
+use super::*;
+use genus_core::run::{AuditRow, Score, Summary, TimedEvent, append_event};
+use genus_core::{Event, Evidence, Figure, Measure, Provenance, SplitName, State, Tensor};
+use std::collections::BTreeMap;
+use std::fs;
+
+/// Where a name from data tries to be markup.
+const EVIL: &str = "<script>alert('x')</script>";
+
+const CONFIG: &str = "format = 1\ngenus = \"0.1.0\"\nmodel = \"thing\"\nseed = 7\n\n[data]\n\
+                      source = \"digits\"\nsplit = \"\"\nsha256 = \"\"\n\n[config]\nnote = \"a < b & c\"\n";
+
+/// Numbers that look random and are the same every time.
+fn noise(n: usize, seed: u32) -> Vec<f32> {
+    let mut x = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    let mut next = || {
+        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (x >> 8) as f32 / 16_777_216.0
+    };
+    // A sum of uniforms is near enough to a normal.
+    (0..n).map(|_| (0..12).map(|_| next()).sum::<f32>() - 6.0).collect()
+}
+
+fn wide(n: usize, seed: u32, centre: f64, spread: f64) -> Vec<f64> {
+    noise(n, seed).into_iter().map(|v| centre + spread * f64::from(v)).collect()
+}
+
+fn score(split: SplitName, nats: f64, evidence: Evidence) -> Score {
+    Score {
+        split,
+        rows: 10_000,
+        nats,
+        stderr: Some(0.1234),
+        bits_per_dim: Some(0.1589),
+        evidence,
+        measure: Measure::Counting,
+        protocol: "fixed binarisation".into(),
+    }
+}
+
+fn summary(shape: &[usize], top: f32) -> Summary {
+    Summary {
+        model: "thing".into(),
+        title: "Thing Machine".into(),
+        taxonomy: vec!["explicit density".into(), "markov_chain".into()],
+        references: vec!["A. Author & B. Author, On Things, 2014, https://example.org/things".into()],
+        capabilities: vec!["score".into(), "sample".into()],
+        domain: "binary 8×8×1".into(),
+        shape: shape.to_vec(),
+        top,
+        columns: Vec::new(),
+        classes: vec!["zero".into(), EVIL.into(), "two".into()],
+        data: Provenance {
+            name: "digits".into(),
+            splits: "as published".into(),
+            entropy: Some(80.0),
+            ..Provenance::default()
+        },
+        rows: vec![(SplitName::Train, 50_000), (SplitName::Test, 10_000)],
+        scores: vec![
+            score(SplitName::Test, -86.337_12, Evidence::Exact),
+            score(SplitName::Train, -84.1, Evidence::Exact),
+            score(SplitName::Test, -88.0, Evidence::LowerBound),
+        ],
+        figures: vec![Figure::new("active units", 23.0, "of 50"), Figure::new("kl", 12.345_678, "nats")],
+        audit: vec![
+            AuditRow {
+                check: "sums to one".into(),
+                subject: "tiny twin".into(),
+                passed: true,
+                figure: "1 ± 1e-6".into(),
+            },
+            AuditRow {
+                check: "save and load".into(),
+                subject: "trained".into(),
+                passed: false,
+                figure: "off by 0.3".into(),
+            },
+        ],
+        warnings: vec![format!("{EVIL} did not converge; raise `epochs`")],
+        parameters: 123_456,
+        steps: 5000,
+        stopped: "early_stopping".into(),
+        seconds: vec![("train".into(), 75.0), ("evaluate".into(), 25.0)],
+        machine: "two cores".into(),
+        versions: vec![("genus".into(), "0.1.0".into())],
+    }
+}
+
+fn exhibits(d: usize) -> State {
+    let mut s = State::default();
+    let mut put = |name: &str, tensor: Tensor| s.tensors.insert(name.to_owned(), tensor);
+    let rows = |n: usize, seed| Tensor::f32(&[n, d], noise(n * d, seed));
+    put("samples", rows(300, 1));
+    put("real", rows(300, 2));
+    put("neighbours", rows(6, 3));
+    put("neighbours.distance", Tensor::f64(&[6], vec![1.25, 2.5, 3.0, 4.0, 5.0, 6.0]));
+    put("reconstructions.input", rows(5, 4));
+    put("reconstructions.output", rows(5, 5));
+    put("interpolations", Tensor::f32(&[3, 9, d], noise(27 * d, 6)));
+    put("latent.codes", Tensor::f32(&[90, 2], noise(180, 7)));
+    put("latent.labels", Tensor::u64(&[90], (0..90).map(|i| i % 4).collect()));
+    put("scores.test", Tensor::f64(&[400], wide(400, 8, -86.0, 9.0)));
+    put("scores.train", Tensor::f64(&[800], wide(800, 9, -84.0, 8.0)));
+    put("likely.rows", rows(5, 10));
+    put("likely.nats", Tensor::f64(&[5], vec![-31.5, -32.0, -33.0, -34.0, -35.0]));
+    put("unlikely.rows", rows(5, 11));
+    put("unlikely.nats", Tensor::f64(&[5], vec![-231.5, -232.0, -233.0, -234.0, -235.0]));
+    if d == 2 {
+        let at = |i: usize| (i as f64 - 31.5) / 10.0;
+        let grid = (0..64 * 64).map(|i| -0.5 * (at(i / 64).powi(2) + at(i % 64).powi(2))).collect();
+        put("density.grid", Tensor::f64(&[64, 64], grid));
+        put("density.extent", Tensor::f64(&[4], vec![-3.2, 3.2, -3.2, 3.2]));
+    }
+    s.header.insert("latent.axes".into(), "PCA of the mean code, 61 % of its variance".into());
+    s
+}
+
+fn epochs() -> Vec<Event> {
+    let parts = |loss: f64| {
+        BTreeMap::from([
+            ("loss".into(), loss),
+            ("kl".into(), loss / 5.0),
+            ("reconstruction".into(), loss * 0.8),
+        ])
+    };
+    (1..=20u32)
+        .map(|i| {
+            let (x, best) = (f64::from(i), i <= 14);
+            let valid = parts(89.0 + 40.0 / x + 0.02 * (x - 14.0).max(0.0).powi(2));
+            Event::Epoch {
+                epoch: u64::from(i),
+                step: u64::from(i) * 250,
+                train: parts(86.0 + 45.0 / x),
+                valid,
+                best,
+            }
+        })
+        .collect()
+}
+
+/// A folder that holds this; what is `None` is not written.
+fn folder(
+    summary: Option<&Summary>,
+    exhibits: Option<&State>,
+    events: &[Event],
+) -> (tempfile::TempDir, RunDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, _lock) = RunDir::create(dir.path()).unwrap();
+    fs::write(run.config_path(), CONFIG).unwrap();
+    if let Some(summary) = summary {
+        run.write_summary(summary).unwrap();
+    }
+    if let Some(exhibits) = exhibits {
+        exhibits.save(&run.exhibits_path()).unwrap();
+    }
+    let mut log = run.event_log().unwrap();
+    for event in events {
+        append_event(&mut log, &run.events_path(), &TimedEvent { t: 0.0, event: event.clone() }).unwrap();
+    }
+    (dir, run)
+}
+
+/// Anchors of all sections with material for everything.
+const SECTIONS: [&str; 13] = [
+    "scores",
+    "learning",
+    "samples",
+    "neighbours",
+    "reconstructions",
+    "interpolations",
+    "latent",
+    "histogram",
+    "extremes",
+    "audit",
+    "figures",
+    "warnings",
+    "configuration",
+];
+
+/// Whatever a browser would load, run or send by itself.
+fn assert_self_contained(html: &str) {
+    for bad in
+        ["src=\"http", "href=\"http", "url(", "@import", "<script", "<link", "<iframe", "<object", "<form"]
+    {
+        assert!(!html.contains(bad), "{bad}");
+    }
+    for attribute in ["src=\"", "href=\""] {
+        for part in html.split(attribute).skip(1) {
+            assert!(part.starts_with("data:image/png;base64,") || part.starts_with('#'), "{}", &part[..40]);
+        }
+    }
+    let policy = "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"";
+    assert!(html.contains(policy));
+}
+
+fn assert_sections(html: &str, wanted: &[&str]) {
+    let found: Vec<&str> =
+        html.split("<section id=\"").skip(1).map(|part| part.split('"').next().unwrap()).collect();
+    assert_eq!(found, wanted);
+    for name in wanted {
+        assert!(html.contains(&format!("href=\"#{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn images_with_everything() {
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&exhibits(64)), &epochs());
+    let html = render(&run).unwrap();
+    assert_self_contained(&html);
+    assert_sections(&html, &SECTIONS);
+    for text in [
+        "Thing Machine",
+        "\u{2212}86.34 ± 0.12",
+        "≥ \u{2212}88.00 ± 0.12",
+        "0.1589",
+        "≤ 8.00",
+        "10\u{202f}000",
+        "markov chain",
+        "counting measure",
+        "fixed binarisation",
+        "the best epoch is 14",
+        ">1.25</figcaption>",
+        "PCA of the mean code",
+        "\u{2212}31.500",
+        "\u{2212}231.50",
+        "✓ passed",
+        "✗ failed",
+        "1 of 2 checks failed",
+        "active units",
+        "12.35",
+        "seed = 7",
+        "a &lt; b &amp; c",
+        "123\u{202f}456",
+        "1 min 15 s",
+        "75.0 %",
+        "early stopping",
+        "two cores",
+    ] {
+        assert!(html.to_lowercase().contains(&text.to_lowercase()), "{text}");
+    }
+    assert_eq!(html.matches("<section ").count(), SECTIONS.len());
+    // 2 grids, 6 neighbours, 5 reconstructions, 1 grid of paths, 5 + 5 rows.
+    assert_eq!(html.matches("<img ").count(), 24);
+    assert_eq!(html.matches("<img ").count(), html.matches(" alt=\"").count());
+    assert_eq!(html.matches("<table>").count(), html.matches("<caption>").count());
+}
+
+#[test]
+fn unlike_kinds_of_evidence_have_tables_of_their_own() {
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), None, &[]);
+    let html = render(&run).unwrap();
+    let (exact, bound) =
+        (html.find("<caption>Exact log-probability").unwrap(), html.find("<caption>Lower bound").unwrap());
+    let (end, number) =
+        (exact + html[exact..].find("</table>").unwrap(), html.rfind("\u{2212}88.00").unwrap());
+    assert!(exact < end && end < bound && bound < number);
+    assert!(html.contains("must not be ranked"));
+    // The gap to the known entropy: 86.34 - 80.00 on test rows, none on training rows.
+    assert!(html[exact..end].contains("6.34") && !html[exact..end].contains(">4.10<"));
+}
+
+#[test]
+fn names_from_data_are_never_markup() {
+    let mut summary = summary(&[3], 0.0);
+    summary.title = EVIL.into();
+    summary.columns = vec![EVIL.into(), "\" onload=\"x".into(), "c".into()];
+    summary.data.name = EVIL.into();
+    summary.audit[0].figure = EVIL.into();
+    summary.taxonomy.push(EVIL.into());
+    let mut exhibits = exhibits(3);
+    exhibits.header.insert("latent.axes".into(), EVIL.into());
+    let odd = BTreeMap::from([(EVIL.to_owned(), 1.0)]);
+    let events = [Event::Epoch { epoch: 1, step: 1, train: odd.clone(), valid: odd, best: true }];
+    let (_dir, run) = folder(Some(&summary), Some(&exhibits), &events);
+    let html = render(&run).unwrap();
+    assert_self_contained(&html);
+    assert!(html.contains("&lt;script&gt;alert(") && !html.contains("\" onload=\"x"));
+}
+
+#[test]
+fn tables_show_rows_and_columns() {
+    let mut summary = summary(&[3], 0.0);
+    summary.columns = vec!["age".into(), "height".into(), "income".into()];
+    let (_dir, run) = folder(Some(&summary), Some(&exhibits(3)), &epochs());
+    let html = render(&run).unwrap();
+    assert_self_contained(&html);
+    assert_sections(&html, &SECTIONS);
+    assert!(!html.contains("<img "));
+    assert!(html.contains("Histogram of income, real rows and samples"));
+    assert!(html.contains("<caption>Samples</caption>") && html.contains("<caption>Real rows</caption>"));
+}
+
+#[test]
+fn planes_show_clouds_and_the_density() {
+    let (_dir, run) = folder(Some(&summary(&[2], 0.0)), Some(&exhibits(2)), &epochs());
+    let html = render(&run).unwrap();
+    assert_self_contained(&html);
+    assert_sections(&html, &SECTIONS);
+    assert!(html.contains("Samples: 300 points of the plane"));
+    assert!(html.contains("<image href=\"data:image/png;base64,") && html.contains("linear-gradient("));
+}
+
+#[test]
+fn missing_material_is_left_out() {
+    let (_dir, run) = folder(Some(&Summary::default()), None, &[]);
+    let html = render(&run).unwrap();
+    assert_self_contained(&html);
+    assert_sections(&html, &["configuration"]);
+    assert!(html.contains("states no likelihood"));
+    // Exhibits of the wrong kind or extent are no material.
+    let mut odd = State::default();
+    odd.tensors.insert("samples".into(), Tensor::f64(&[2, 2], vec![0.0; 4]));
+    odd.tensors.insert("real".into(), Tensor::f32(&[0, 2], vec![]));
+    odd.tensors.insert("interpolations".into(), Tensor::f32(&[4], vec![0.0; 4]));
+    odd.tensors.insert("scores.test".into(), Tensor::f64(&[2], vec![f64::NAN; 2]));
+    let (_dir, run) = folder(Some(&Summary::default()), Some(&odd), &[]);
+    assert_sections(&render(&run).unwrap(), &["configuration"]);
+}
+
+#[test]
+fn an_unfinished_run_shows_its_curves() {
+    let (_dir, run) = folder(None, None, &epochs());
+    let html = render(&run).unwrap();
+    assert_sections(&html, &["learning", "configuration"]);
+    assert!(html.contains("has not ended") && html.contains("digits"));
+}
+
+#[test]
+fn a_report_is_written_beside_its_run_and_is_always_the_same() {
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&exhibits(64)), &epochs());
+    let path = write(&run).unwrap();
+    assert_eq!(path, run.report_path());
+    let first = fs::read_to_string(&path).unwrap();
+    assert_eq!(first, render(&run).unwrap());
+}

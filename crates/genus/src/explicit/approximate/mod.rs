@@ -1,0 +1,3 @@
+//! p(x) can be bounded or estimated.
+
+pub(crate) mod variational;

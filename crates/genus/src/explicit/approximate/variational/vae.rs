@@ -1,0 +1,508 @@
+//! # Variational autoencoder (VAE)
+//!
+//! ## What it is
+//! p(x) = ∫ p(x|z) N(z; 0, I) dz with a decoder network p(x|z), and an encoder network q(z|x) = N(μ(x), diag σ²(x)).
+//!
+//! ## Density
+//! Lower bounds: the ELBO E_q\[log p(x|z)\] − KL(q(z|x) ‖ p(z)) with the KL in closed form,
+//! −½ Σ (1 + log σ² − μ² − σ²); and the importance-weighted bound E\[log 1/K Σ p(x, z_k)/q(z_k|x)\], which tightens with K.
+//! Everything is summed over dimensions and averaged over rows only.
+//!
+//! ## Trained by
+//! Minibatch Adam on −ELBO with one reparametrised draw of z per row.
+//!
+//! ## Use it when
+//! Codes are wanted beside samples: encoding, reconstruction, interpolation, maps of a data set.
+//!
+//! ## References
+//! Kingma & Welling 2014; Rezende, Mohamed & Wierstra 2014; Burda, Grosse & Salakhutdinov 2016 (the tighter bound).
+//!
+//! ## Example
+//! ```
+//! use genus::{Encoder as _, Family, FitContext, Seed, Silent, Vae, VaeConfig, config, data};
+//!
+//! let iris = data::load("iris", &data::Options::default())?;
+//! let config: VaeConfig = config::from_table(&toml::from_str("latent = 2\nhidden = [16]\ntrain.epochs = 2").unwrap())?;
+//! let fit = Vae::fit(&config, &iris, &mut FitContext::new(Seed::from(7), &mut Silent))?;
+//! assert_eq!(fit.model.encode(&iris.train.x)?.width(), 2);
+//! # Ok::<(), genus::Error>(())
+//! ```
+
+use genus_core::config::NonNegative;
+use genus_core::math::{LN_2PI, log_mean_exp};
+use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
+use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
+use genus_core::{
+    Batch, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, Family, Figure, Fit, FitContext, LogProb, Model,
+    Result, Rng, Sampler, Scoring, Seed, State, Support, config,
+};
+use genus_nn::{
+    Id, Loss, Mlp, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, ops, tensor, tensor_from,
+    values,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+/// Registry entry.
+pub static SPEC: ModelSpec = ModelSpec {
+    name: "vae",
+    title: "Variational autoencoder",
+    module: module_path!(),
+    summary: "codes beside samples: encoding, reconstruction, interpolation; the likelihood is bounded from below",
+    references: &[
+        Reference {
+            authors: "Kingma & Welling",
+            title: "Auto-Encoding Variational Bayes",
+            year: 2014,
+            url: "https://arxiv.org/abs/1312.6114",
+        },
+        Reference {
+            authors: "Burda, Grosse & Salakhutdinov",
+            title: "Importance Weighted Autoencoders",
+            year: 2016,
+            url: "https://arxiv.org/abs/1509.00519",
+        },
+    ],
+    evidence: EvidenceKind::LowerBound,
+    capabilities: &[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder],
+    supports: &["binary", "discrete", "real"],
+    iterative: true,
+    tiny: "latent = 2\nhidden = [16]\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
+    expected_failures: &[],
+    default_config: spec::default_config::<Vae>,
+    check_config: spec::check_config::<Vae>,
+    fit: spec::fit::<Vae>,
+    restore: spec::restore::<Vae>,
+};
+
+/// The decoder's distribution of a row given its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Likelihood {
+    /// Bernoulli for binary rows and levels, Gaussian for real rows.
+    #[default]
+    Auto,
+    /// Independent bits; levels are binarised.
+    Bernoulli,
+    /// Independent normals with one learned variance per dimension; levels are dequantised.
+    Gaussian,
+}
+
+/// Hyper-parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VaeConfig {
+    /// Length of a code.
+    pub latent: NonZeroUsize,
+    /// Units of the encoder's hidden layers; the decoder has them in reverse.
+    pub hidden: Vec<NonZeroUsize>,
+    /// Function of the hidden units.
+    pub activation: Nonlinearity,
+    /// The decoder's distribution.
+    pub likelihood: Likelihood,
+    /// How levels become bits under the Bernoulli likelihood.
+    pub binarize: Binarize,
+    /// Standardise columns under the Gaussian likelihood.
+    pub standardize: bool,
+    /// Epochs over which the weight of the KL rises from 0 to 1. While it is below 1 the training loss is no bound; scores
+    /// always are.
+    pub kl_warmup: NonNegative,
+    /// Training.
+    pub train: TrainConfig,
+}
+
+impl Default for VaeConfig {
+    fn default() -> Self {
+        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
+        Self {
+            latent: n(20),
+            hidden: vec![n(200), n(200)],
+            activation: Nonlinearity::Tanh,
+            likelihood: Likelihood::Auto,
+            binarize: Binarize::default(),
+            standardize: true,
+            kl_warmup: NonNegative::new(0.0).unwrap_or_else(|| unreachable!("0 is not negative")),
+            train: TrainConfig::default(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Net {
+    encoder: Mlp,
+    decoder: Mlp,
+    latent: usize,
+    /// Log-variance of each dimension under the Gaussian likelihood; none under the Bernoulli.
+    log_variance: Option<Id>,
+}
+
+impl Net {
+    fn new(config: &VaeConfig, width: usize, gaussian: bool, params: &mut Params, rng: &mut Rng) -> Self {
+        let latent = config.latent.get();
+        let hidden: Vec<usize> = config.hidden.iter().map(|h| h.get()).collect();
+        let act = config.activation.into();
+        let up: Vec<usize> = std::iter::once(width).chain(hidden.iter().copied()).chain([2 * latent]).collect();
+        let down: Vec<usize> = std::iter::once(latent).chain(hidden.into_iter().rev()).chain([width]).collect();
+        Self {
+            encoder: Mlp::new(params, "encoder", &up, act, rng),
+            decoder: Mlp::new(params, "decoder", &down, act, rng),
+            latent,
+            log_variance: gaussian.then(|| params.add("log_variance", &[width], vec![0.0; width])),
+        }
+    }
+
+    /// Mean and log-variance of q(z|x). The log-variance is kept where its exponential is finite.
+    fn posterior(&self, view: &View<'_>, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let both = self.encoder.forward(view, x);
+        (both.clone().narrow(1, 0, self.latent), both.narrow(1, self.latent, self.latent).clamp(-15.0, 15.0))
+    }
+
+    /// −log p(x|z) per row, nats; `x` may be one row that all codes are held against.
+    fn nll(&self, view: &View<'_>, z: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+        let out = self.decoder.forward(view, z);
+        match self.log_variance {
+            None => ops::bernoulli_nll(out, x),
+            Some(id) => {
+                let log_variance = view.get::<1>(id).clamp(-12.0, 12.0).unsqueeze::<2>();
+                let square = (out - x).powi_scalar(2) * log_variance.clone().neg().exp();
+                ((square + log_variance + LN_2PI).sum_dim(1) * 0.5).squeeze_dim(1)
+            }
+        }
+    }
+}
+
+/// KL(N(μ, σ²) ‖ N(0, I)) per row, nats, in closed form.
+fn kl(mean: &Tensor<2>, log_variance: &Tensor<2>) -> Tensor<1> {
+    let inner = log_variance.clone() + 1.0 - mean.clone().powi_scalar(2) - log_variance.clone().exp();
+    (inner.sum_dim(1) * -0.5).squeeze_dim(1)
+}
+
+/// μ + σ ε.
+fn reparametrise(mean: &Tensor<2>, log_variance: &Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
+    mean.clone() + (log_variance.clone() * 0.5).exp() * noise
+}
+
+fn normals(rows: usize, width: usize, rng: &mut Rng) -> Tensor<2> {
+    tensor_from((0..rows * width).map(|_| rng.normal() as f32).collect(), [rows, width])
+}
+
+fn mean_of(t: Tensor<1>) -> f64 {
+    let v = values(t);
+    v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64
+}
+
+/// What training minimises: −ELBO.
+struct NegativeElbo<'a> {
+    net: &'a Net,
+    transform: &'a Transform,
+    train: &'a Batch,
+    valid: Option<Batch>,
+    warmup: f64,
+    steps_per_epoch: f64,
+    seed: Seed,
+}
+
+impl Objective for NegativeElbo<'_> {
+    fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
+        let (x, _) = self.transform.forward(&self.train.select(rows), Noise::Stream(&mut cx.rng("noise")))?;
+        let x = tensor(&x);
+        let (mean, log_variance) = self.net.posterior(view, x.clone());
+        let noise = normals(rows.len(), self.net.latent, &mut cx.rng("z"));
+        let nll = self.net.nll(view, reparametrise(&mean, &log_variance, noise), x).mean();
+        let kl = kl(&mean, &log_variance).mean();
+        let beta = if self.warmup > 0.0 { (cx.step as f64 / (self.warmup * self.steps_per_epoch)).min(1.0) } else { 1.0 };
+        let parts = vec![("reconstruction", mean_of(nll.clone())), ("kl", mean_of(kl.clone()))];
+        Ok(Loss { total: nll + kl * beta, parts })
+    }
+
+    fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
+        let Some(x) = &self.valid else { return Ok(BTreeMap::new()) };
+        let (mut nll, mut divergence) = (0.0, 0.0);
+        for (i, start) in (0..x.rows()).step_by(CHUNK).enumerate() {
+            let part = x.slice(start, start + CHUNK);
+            let (mean, log_variance) = self.net.posterior(view, tensor(&part));
+            // The same noise at every epoch, so that epochs are compared on equal terms.
+            let noise = normals(part.rows(), self.net.latent, &mut self.seed.index(i as u64).rng());
+            let z = reparametrise(&mean, &log_variance, noise);
+            let rows = part.rows() as f64;
+            nll += rows * mean_of(self.net.nll(view, z, tensor(&part)));
+            divergence += rows * mean_of(kl(&mean, &log_variance));
+        }
+        let n = x.rows() as f64;
+        let named = [("loss", nll + divergence), ("reconstruction", nll), ("kl", divergence)];
+        Ok(named.into_iter().map(|(k, v)| (k.to_owned(), v / n)).collect())
+    }
+}
+
+/// Rows, or draws of z, in one pass while scoring.
+const CHUNK: usize = 1024;
+
+/// A fitted VAE.
+#[derive(Debug, Clone)]
+pub struct Vae {
+    config: VaeConfig,
+    transform: Transform,
+    params: Params,
+    net: Net,
+}
+
+impl Vae {
+    fn build(config: &VaeConfig, transform: Transform, rng: &mut Rng) -> Self {
+        let mut params = Params::default();
+        let gaussian = transform.target().support == Support::Real;
+        let net = Net::new(config, transform.target().width(), gaussian, &mut params, rng);
+        Self { config: config.clone(), transform, params, net }
+    }
+
+    /// The row's own stream of posterior noise.
+    fn noise(&self, row: &[f32], how: &Scoring) -> Rng {
+        how.seed.child("z").row(row).rng()
+    }
+
+    /// log p(x, z)/q(z|x) of `k` draws for one row.
+    fn log_weights(&self, view: &View<'_>, x: &Batch, mean: &[f32], log_variance: &[f32], k: usize, rng: &mut Rng) -> Vec<f64> {
+        let latent = self.net.latent;
+        let mut weights = Vec::with_capacity(k);
+        while weights.len() < k {
+            let n = CHUNK.min(k - weights.len());
+            let mut z = Vec::with_capacity(n * latent);
+            // log p(z) − log q(z|x) = ½ Σ (log σ² + ε² − z²).
+            let prior: Vec<f64> = (0..n)
+                .map(|_| {
+                    let mut sum = 0.0;
+                    for (m, lv) in mean.iter().zip(log_variance) {
+                        let (m, lv, e) = (f64::from(*m), f64::from(*lv), rng.normal());
+                        let v = m + libm::exp(0.5 * lv) * e;
+                        sum += 0.5 * (lv + e * e - v * v);
+                        z.push(v as f32);
+                    }
+                    sum
+                })
+                .collect();
+            let nll = values(self.net.nll(view, tensor_from(z, [n, latent]), tensor(x)));
+            weights.extend(prior.iter().zip(nll).map(|(p, nll)| p - f64::from(nll)));
+        }
+        weights
+    }
+
+    /// ELBO of each row with one draw of z and the KL in closed form: negative log-likelihood and KL, nats.
+    fn elbo(&self, y: &Batch, how: &Scoring) -> Result<(Vec<f64>, Vec<f64>)> {
+        let view = self.params.frozen();
+        let (mut nll, mut divergence) = (Vec::new(), Vec::new());
+        for start in (0..y.rows()).step_by(CHUNK) {
+            let part = y.slice(start, start + CHUNK);
+            let (mean, log_variance) = self.net.posterior(&view, tensor(&part));
+            let mut noise = Vec::with_capacity(part.rows() * self.net.latent);
+            for row in part.iter() {
+                let mut rng = self.noise(row, how);
+                noise.extend((0..self.net.latent).map(|_| rng.normal() as f32));
+            }
+            let z = reparametrise(&mean, &log_variance, tensor_from(noise, [part.rows(), self.net.latent]));
+            let wide = |t: Tensor<1>| values(t).into_iter().map(f64::from).collect::<Vec<_>>();
+            nll.extend(wide(self.net.nll(&view, z, tensor(&part))));
+            divergence.extend(wide(kl(&mean, &log_variance)));
+        }
+        Ok((nll, divergence))
+    }
+
+    fn posterior_of(&self, y: &Batch) -> (Vec<f32>, Vec<f32>) {
+        let view = self.params.frozen();
+        let (mut means, mut variances) = (Vec::new(), Vec::new());
+        for start in (0..y.rows()).step_by(CHUNK) {
+            let (mean, log_variance) = self.net.posterior(&view, tensor(&y.slice(start, start + CHUNK)));
+            means.extend(values(mean));
+            variances.extend(values(log_variance));
+        }
+        (means, variances)
+    }
+
+    /// Means of p(x|z), in the model's domain.
+    fn means(&self, codes: &Batch) -> Result<Batch> {
+        let view = self.params.frozen();
+        let mut out = Vec::with_capacity(codes.rows() * self.transform.target().width());
+        for start in (0..codes.rows()).step_by(CHUNK) {
+            out.extend(values(self.net.decoder.forward(&view, tensor(&codes.slice(start, start + CHUNK)))));
+        }
+        if self.net.log_variance.is_none() {
+            out.iter_mut().for_each(|v| *v = genus_kernels::sigmoid(*v));
+        }
+        Batch::new(out, self.transform.target().width())
+    }
+}
+
+impl Family for Vae {
+    type Config = VaeConfig;
+
+    fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
+        data.check()?;
+        let gaussian = match config.likelihood {
+            Likelihood::Auto => data.domain.support == Support::Real,
+            Likelihood::Bernoulli => false,
+            Likelihood::Gaussian => true,
+        };
+        let transform = if gaussian {
+            let want = RealSteps { logit: None, standardize: config.standardize };
+            Transform::to_real(&data.domain, want, &data.train.x, 0)?
+        } else {
+            Transform::to_binary(&data.domain, config.binarize, 0)?
+        };
+        let seed = cx.seed.child("vae");
+        let still = |x: &Batch| transform.forward(x, Noise::Row(seed.child("still"))).map(|(x, _)| x);
+        let steady = still(&data.train.x)?;
+        let mut model = Self::build(config, transform.clone(), &mut seed.child("init").rng());
+        if let (false, Some(last)) = (gaussian, model.net.decoder.last()) {
+            // Start from the marginals: the first epochs are then about structure, not about brightness.
+            let n = steady.rows() as f64;
+            let mut p = vec![1.0 / (n + 2.0); steady.width()];
+            for row in steady.iter() {
+                p.iter_mut().zip(row).for_each(|(p, v)| *p += f64::from(*v) / (n + 2.0));
+            }
+            model.params.set(last.b(), p.iter().map(|p| (libm::log(*p) - libm::log1p(-p)) as f32).collect());
+        }
+        let (rows, source) = if transform.is_random() {
+            (&data.train.x, transform.clone())
+        } else {
+            (&steady, Transform::identity(transform.target().clone()))
+        };
+        let mut objective = NegativeElbo {
+            net: &model.net,
+            transform: &source,
+            train: rows,
+            valid: data.valid.as_ref().map(|v| still(&v.x)).transpose()?,
+            warmup: config.kl_warmup.get(),
+            steps_per_epoch: rows.rows().div_ceil(config.train.batch.get()) as f64,
+            seed: seed.child("validation"),
+        };
+        let report = genus_nn::train(&config.train, &mut model.params, rows.rows(), &mut objective, SPEC.name, cx)?;
+        Ok(Fit { model, report })
+    }
+
+    fn restore(state: &State) -> Result<Self> {
+        let config: VaeConfig = crate::restore_config(state)?;
+        let mut model = Self::build(&config, crate::restore_transform(state)?, &mut Seed::from(0).rng());
+        model.params.load(state)?;
+        Ok(model)
+    }
+}
+
+impl Model for Vae {
+    fn spec(&self) -> &'static ModelSpec {
+        &SPEC
+    }
+
+    fn domain(&self) -> &Domain {
+        self.transform.source()
+    }
+
+    fn state(&self) -> State {
+        let mut state = crate::header(&SPEC, &config::to_table(&self.config), &self.transform);
+        state.tensors = self.params.state().tensors;
+        state
+    }
+
+    fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
+        let (y, _) = self.transform.forward(x, Noise::Row(how.seed))?;
+        let (nll, kl) = self.elbo(&y, how)?;
+        let n = y.rows() as f64;
+        // A unit is active if its posterior mean varies with x (Burda et al. 2016, section 5.2).
+        let (means, _) = self.posterior_of(&y);
+        let active = (0..self.net.latent)
+            .filter(|u| {
+                let column = means.iter().skip(*u).step_by(self.net.latent).map(|v| f64::from(*v));
+                let mean = column.clone().sum::<f64>() / n;
+                column.map(|v| (v - mean).powi(2)).sum::<f64>() / n > 0.01
+            })
+            .count();
+        Ok(vec![
+            Figure::new("reconstruction, −E log p(x|z)", nll.iter().sum::<f64>() / n, "nats"),
+            Figure::new("KL(q(z|x) ‖ p(z))", kl.iter().sum::<f64>() / n, "nats"),
+            Figure::new("active units", active as f64, format!("of {}", self.net.latent)),
+        ])
+    }
+
+    fn as_density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+    fn as_sampler(&self) -> Option<&dyn Sampler> {
+        Some(self)
+    }
+    fn as_encoder(&self) -> Option<&dyn Encoder> {
+        Some(self)
+    }
+    fn as_decoder(&self) -> Option<&dyn Decoder> {
+        Some(self)
+    }
+}
+
+impl Density for Vae {
+    fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
+        let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
+        let k = how.importance_samples;
+        let (nats, bound) = match k {
+            0 => return Err(Error::config("importance_samples", "must be at least 1")),
+            1 => {
+                let (nll, kl) = self.elbo(&y, how)?;
+                (nll.iter().zip(kl).map(|(n, k)| -n - k).collect(), "ELBO, one draw of z, KL in closed form".to_owned())
+            }
+            _ => {
+                let view = self.params.frozen();
+                let (means, variances) = self.posterior_of(&y);
+                let codes = means.chunks_exact(self.net.latent).zip(variances.chunks_exact(self.net.latent));
+                let nats: Vec<f64> = codes
+                    .enumerate()
+                    .map(|(r, (mean, log_variance))| {
+                        let mut rng = self.noise(y.row(r), how);
+                        let w = self.log_weights(&view, &y.slice(r, r + 1), mean, log_variance, k, &mut rng);
+                        log_mean_exp(&w)
+                    })
+                    .collect();
+                (nats, format!("importance-weighted bound, {k} draws of z"))
+            }
+        };
+        let prefix = self.transform.protocol();
+        Ok(LogProb {
+            nats: nats.iter().zip(log_det).map(|(n, d): (&f64, f64)| n + d).collect(),
+            evidence: Evidence::LowerBound,
+            measure: self.transform.measure(),
+            protocol: if prefix.is_empty() { bound } else { format!("{prefix}, {bound}") },
+        })
+    }
+}
+
+impl Sampler for Vae {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
+        let codes = Batch::from_fn(n, self.net.latent, |_, _| rng.normal() as f32);
+        let mut y = self.means(&codes)?;
+        match self.net.log_variance {
+            None => y.data_mut().iter_mut().for_each(|v| *v = f32::from(u8::from(rng.uniform() < *v))),
+            Some(id) => {
+                let std: Vec<f32> = self.params.values(id).iter().map(|v| (0.5 * v.clamp(-12.0, 12.0)).exp()).collect();
+                for r in 0..n {
+                    y.row_mut(r).iter_mut().zip(&std).for_each(|(v, s)| *v += s * rng.normal() as f32);
+                }
+            }
+        }
+        Ok(self.transform.inverse(&y))
+    }
+}
+
+impl Encoder for Vae {
+    fn code_width(&self) -> usize {
+        self.net.latent
+    }
+
+    fn encode(&self, x: &Batch) -> Result<Batch> {
+        let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
+        Batch::new(self.posterior_of(&y).0, self.net.latent)
+    }
+}
+
+impl Decoder for Vae {
+    fn decode(&self, codes: &Batch) -> Result<Batch> {
+        if codes.width() != self.net.latent {
+            return Err(Error::shape("codes", self.net.latent, codes.width()));
+        }
+        Ok(self.transform.inverse_mean(&self.means(codes)?))
+    }
+}

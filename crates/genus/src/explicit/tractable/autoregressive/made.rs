@@ -1,0 +1,506 @@
+//! # Masked autoencoder for distribution estimation (MADE)
+//!
+//! ## What it is
+//! p(x) = Π p(x_d | x_<d) over binary dimensions in some order, all conditionals from one pass through a network
+//! h¹ = f(x (W¹ ⊙ M¹) + b¹), …, logits = hᴸ (V ⊙ M) + c, whose masks M leave no path from a dimension to itself or to one
+//! before it in the order.
+//!
+//! ## Density
+//! Exact: one pass to score. With several masks the model is the average of the joint probabilities of all of them,
+//! log p(x) = log 1/K Σₖ pₖ(x); averaging logits would not be a distribution.
+//!
+//! ## Trained by
+//! Minibatch Adam on −log p; with several masks each step takes the next one, so that the network learns all of them.
+//!
+//! ## Use it when
+//! Rows are binary, or levels to be binarised, and an exact likelihood is wanted at the price of one network pass.
+//!
+//! ## References
+//! Germain, Gregor, Murray & Larochelle 2015.
+//!
+//! ## Example
+//! ```
+//! use genus::{Density as _, Family, FitContext, Made, MadeConfig, Sampler as _, Seed, Silent, config, data};
+//!
+//! let tree = data::load("tree8", &data::Options::default())?;
+//! let config: MadeConfig = config::from_table(&toml::from_str("hidden = [16]\ntrain.epochs = 2").unwrap())?;
+//! let fit = Made::fit(&config, &tree, &mut FitContext::new(Seed::from(7), &mut Silent))?;
+//! let nats = fit.model.log_prob(&tree.test.unwrap().x)?.mean();
+//! assert!(nats < 0.0 && nats > -8.0 * 2f64.ln());
+//! # Ok::<(), genus::Error>(())
+//! ```
+
+use super::masks::MaskSet;
+use genus_core::math::{log_mean_exp, softplus};
+use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
+use genus_core::transform::{Binarize, Noise, Transform};
+use genus_core::{
+    Autoregressive, Batch, Dataset, Density, Domain, Error, Evidence, Family, Fit, FitContext, LogProb, Model, Result,
+    Rng, Sampler, Scoring, Seed, State, Tensor, config,
+};
+use genus_kernels::{MaskedLayer, gather_masked, sample_masked, sigmoid};
+use genus_nn::{Activation, Id, Loss, Nonlinearity, Objective, Params, Staircase, StepContext, TrainConfig, View, ops, tensor, values};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Registry entry.
+pub static SPEC: ModelSpec = ModelSpec {
+    name: "made",
+    title: "Masked autoencoder for distribution estimation",
+    module: module_path!(),
+    summary: "binary rows, or levels to be binarised: an exact likelihood from one pass of a masked network",
+    references: &[Reference {
+        authors: "Germain, Gregor, Murray & Larochelle",
+        title: "MADE: Masked Autoencoder for Distribution Estimation",
+        year: 2015,
+        url: "https://arxiv.org/abs/1502.03509",
+    }],
+    evidence: EvidenceKind::Exact,
+    capabilities: &[Capability::Density, Capability::Sampler],
+    supports: &["binary", "discrete"],
+    iterative: true,
+    tiny: "hidden = [16]\nordering = \"random\"\nmasks = 2\norder_agnostic = true\ndirect = true\n[train]\nepochs = 4\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
+    expected_failures: &[],
+    default_config: spec::default_config::<Made>,
+    check_config: spec::check_config::<Made>,
+    fit: spec::fit::<Made>,
+    restore: spec::restore::<Made>,
+};
+
+/// The order of the factorisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ordering {
+    /// As the columns come; for images row by row.
+    #[default]
+    Natural,
+    /// Drawn from the seed.
+    Random,
+}
+
+/// Hyper-parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MadeConfig {
+    /// Units of each hidden layer.
+    pub hidden: Vec<NonZeroUsize>,
+    /// Function of the hidden units.
+    pub activation: Nonlinearity,
+    /// Order of the dimensions.
+    pub ordering: Ordering,
+    /// Number of connectivities that training cycles through and scoring averages over: 1 is a fixed network, more is
+    /// connectivity-agnostic training.
+    pub masks: NonZeroUsize,
+    /// Draw a new order with each connectivity: order-agnostic training.
+    pub order_agnostic: bool,
+    /// Connect inputs to outputs directly as well.
+    pub direct: bool,
+    /// How levels become bits.
+    pub binarize: Binarize,
+    /// Training.
+    pub train: TrainConfig,
+}
+
+impl Default for MadeConfig {
+    fn default() -> Self {
+        Self {
+            hidden: vec![NonZeroUsize::MIN.saturating_add(499)],
+            activation: Nonlinearity::default(),
+            ordering: Ordering::default(),
+            masks: NonZeroUsize::MIN,
+            order_agnostic: false,
+            direct: false,
+            binarize: Binarize::default(),
+            train: TrainConfig::default(),
+        }
+    }
+}
+
+/// Ids of the parameters. All are kept in the numbering of dimensions and units, whatever order a mask sorts them into.
+#[derive(Debug, Clone)]
+struct Net {
+    /// Weights and biases, output layer last.
+    layers: Vec<(Id, Id)>,
+    direct: Option<Id>,
+    act: Activation,
+    /// The only mask is sorted and its dropped weights are zero in the parameters.
+    fixed: bool,
+}
+
+/// A mask set with the orders of rows and columns of each layer's weights.
+#[derive(Debug, Clone)]
+struct Member {
+    set: MaskSet,
+    /// Order of the units of each layer, inputs first, outputs last.
+    sorted: Vec<Arc<[usize]>>,
+}
+
+impl Member {
+    fn new(set: MaskSet) -> Self {
+        let order: Arc<[usize]> = set.order.as_slice().into();
+        let hidden = set.units.iter().map(|u| Arc::from(u.as_slice()));
+        let sorted = std::iter::once(Arc::clone(&order)).chain(hidden).chain(std::iter::once(order)).collect();
+        Self { set, sorted }
+    }
+
+    /// Columns of a batch in place order.
+    fn places(&self, x: &Batch) -> Batch {
+        Batch::from_fn(x.rows(), x.width(), |r, p| x.row(r)[self.set.order[p]])
+    }
+
+    /// Columns of a batch in place order, back to the numbering of dimensions.
+    fn dimensions(&self, x: &Batch) -> Batch {
+        let mut out = Batch::zeros(x.rows(), x.width());
+        for r in 0..x.rows() {
+            for (p, d) in self.set.order.iter().enumerate() {
+                out.row_mut(r)[*d] = x.row(r)[p];
+            }
+        }
+        out
+    }
+}
+
+/// A fitted MADE.
+#[derive(Debug, Clone)]
+pub struct Made {
+    config: MadeConfig,
+    transform: Transform,
+    params: Params,
+    net: Net,
+    members: Vec<Member>,
+}
+
+/// Rows of a pass while scoring.
+const CHUNK: usize = 512;
+
+impl Net {
+    /// Adds the parameters: Glorot or He weights, output biases at the logits of the marginals.
+    fn new(config: &MadeConfig, marginals: &[f64], params: &mut Params, rng: &mut Rng) -> Self {
+        let d = marginals.len();
+        let widths: Vec<usize> =
+            std::iter::once(d).chain(config.hidden.iter().map(|h| h.get())).chain(std::iter::once(d)).collect();
+        let act = config.activation.into();
+        let last = widths.len() - 2;
+        let layers = widths
+            .windows(2)
+            .enumerate()
+            .map(|(l, w)| {
+                let name = if l == last { "output".to_owned() } else { format!("hidden.{l}") };
+                let rule = if l == last { Activation::Identity } else { act };
+                let layer = genus_nn::Linear::new(params, &name, w[0], w[1], rule, rng);
+                (layer.w(), layer.b())
+            })
+            .collect::<Vec<_>>();
+        let bias = marginals.iter().map(|p| (libm::log(*p) - libm::log1p(-p)) as f32).collect();
+        params.set(layers[last].1, bias);
+        let direct = config.direct.then(|| params.add("direct.w", &[d, d], vec![0.0; d * d]));
+        Self { layers, direct, act, fixed: false }
+    }
+
+    fn act(&self, layer: usize) -> Activation {
+        if layer + 1 == self.layers.len() { Activation::Identity } else { self.act }
+    }
+
+    /// Logits in place order, of rows in place order.
+    fn logits(&self, view: &View<'_>, member: &Member, x: genus_nn::Tensor<2>) -> genus_nn::Tensor<2> {
+        let weights = |id, rows: &Arc<[usize]>, cols: &Arc<[usize]>, mask| {
+            if self.fixed { view.get(id) } else { ops::gather_masked(view.get(id), rows, cols, mask) }
+        };
+        let mut h = x.clone();
+        for (l, (w, b)) in self.layers.iter().enumerate() {
+            let (mask, rows, cols) = (&member.set.layers[l], &member.sorted[l], &member.sorted[l + 1]);
+            let bias = if self.fixed { view.get(*b) } else { ops::reorder(view.get(*b), cols) };
+            h = ops::linear(h, weights(*w, rows, cols, mask), bias, self.act(l), Some(mask));
+        }
+        if let Some(id) = self.direct {
+            let (mask, order) = (&member.set.direct, &member.sorted[0]);
+            let zero = genus_nn::tensor_from(vec![0.0; order.len()], [order.len()]);
+            h = h + ops::linear(x, weights(id, order, order, mask), zero, Activation::Identity, Some(mask));
+        }
+        h
+    }
+
+    /// The layers of a member as the sampler takes them: sorted, masked, transposed.
+    fn sampler<'a>(&self, params: &Params, member: &'a Member) -> (Vec<MaskedLayer<'a>>, Option<MaskedLayer<'a>>) {
+        let layer = |w: Id, b: Option<Id>, rows: &[usize], cols: &[usize], mask: &'a Staircase, act| {
+            let sorted = gather_masked(&params.values(w), rows, cols, mask);
+            let (n_in, n_out) = (rows.len(), cols.len());
+            let mut transposed = vec![0.0; n_in * n_out];
+            for (o, row) in transposed.chunks_exact_mut(n_in).enumerate() {
+                row.iter_mut().enumerate().for_each(|(i, slot)| *slot = sorted[i * n_out + o]);
+            }
+            let b = b.map_or(vec![0.0; n_out], |b| {
+                let values = params.values(b);
+                cols.iter().map(|c| values[*c]).collect()
+            });
+            MaskedLayer { w: transposed, b, mask, act }
+        };
+        let layers = self
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(l, (w, b))| {
+                let (rows, cols) = (&member.sorted[l], &member.sorted[l + 1]);
+                layer(*w, Some(*b), rows, cols, &member.set.layers[l], self.act(l))
+            })
+            .collect();
+        let order = &member.sorted[0];
+        let direct =
+            self.direct.map(|id| layer(id, None, order, order, &member.set.direct, Activation::Identity));
+        (layers, direct)
+    }
+}
+
+/// What training minimises: −log p of one member per step.
+struct Likelihood<'a> {
+    net: &'a Net,
+    members: &'a [Member],
+    transform: &'a Transform,
+    train: &'a Batch,
+    valid: Option<Batch>,
+}
+
+impl Objective for Likelihood<'_> {
+    fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
+        let member = &self.members[cx.step as usize % self.members.len()];
+        let (x, _) = self.transform.forward(&self.train.select(rows), Noise::Stream(&mut cx.rng("noise")))?;
+        let x = tensor(&member.places(&x));
+        let nll = ops::bernoulli_nll(self.net.logits(view, member, x.clone()), x);
+        Ok(Loss { total: nll.mean(), parts: Vec::new() })
+    }
+
+    /// The mean of −log p over the validation rows, of up to four members: enough to choose by.
+    fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
+        let Some(x) = &self.valid else { return Ok(BTreeMap::new()) };
+        let members = &self.members[..self.members.len().min(4)];
+        let nats = log_prob(self.net, members, view, x)?;
+        Ok(BTreeMap::from([("loss".into(), -nats.iter().sum::<f64>() / nats.len() as f64)]))
+    }
+}
+
+/// log 1/K Σₖ pₖ(x) of binary rows.
+fn log_prob(net: &Net, members: &[Member], view: &View<'_>, x: &Batch) -> Result<Vec<f64>> {
+    let mut each = vec![Vec::with_capacity(members.len()); x.rows()];
+    for member in members {
+        for start in (0..x.rows()).step_by(CHUNK) {
+            let places = member.places(&x.slice(start, start + CHUNK));
+            let logits = Batch::new(values(net.logits(view, member, tensor(&places))), x.width())?;
+            let nats: Vec<f64> = (0..places.rows())
+                .into_par_iter()
+                .map(|r| {
+                    let pairs = logits.row(r).iter().zip(places.row(r));
+                    -pairs.map(|(a, t)| softplus(f64::from(*a)) - f64::from(*a) * f64::from(*t)).sum::<f64>()
+                })
+                .collect();
+            nats.into_iter().enumerate().for_each(|(r, n)| each[start + r].push(n));
+        }
+    }
+    Ok(each.iter().map(|e| log_mean_exp(e)).collect())
+}
+
+impl Made {
+    fn build(config: &MadeConfig, transform: Transform, sets: Vec<MaskSet>, marginals: &[f64], rng: &mut Rng) -> Self {
+        let mut params = Params::default();
+        let mut net = Net::new(config, marginals, &mut params, rng);
+        let members: Vec<Member> = sets.into_iter().map(Member::new).collect();
+        if let [only] = members.as_slice()
+            && only.set.is_sorted()
+        {
+            // One mask in the parameters' own order: what it drops is zero for good and need not be gathered away.
+            net.fixed = true;
+            let weights = net.layers.iter().map(|(w, _)| *w).zip(&only.set.layers);
+            for (w, mask) in weights.chain(net.direct.map(|id| (id, &only.set.direct))) {
+                let mut values = params.values(w);
+                mask.apply(&mut values);
+                params.set(w, values);
+            }
+        }
+        Self { config: config.clone(), transform, params, net, members }
+    }
+
+    /// The orders and connectivities of a configuration.
+    fn draw_sets(config: &MadeConfig, d: usize, seed: Seed) -> Vec<MaskSet> {
+        let hidden: Vec<usize> = config.hidden.iter().map(|h| h.get()).collect();
+        let order = |i: u64| match config.ordering {
+            Ordering::Natural => (0..d).collect(),
+            Ordering::Random => seed.child("order").index(i).rng().permutation(d),
+        };
+        (0..config.masks.get() as u64)
+            .map(|i| {
+                let order = order(if config.order_agnostic { i } else { 0 });
+                let mut set = MaskSet::draw(order, &hidden, &mut seed.child("degrees").index(i).rng());
+                if config.masks.get() == 1 {
+                    // Units are exchangeable before training: number them by degree.
+                    set.degrees.iter_mut().for_each(|layer| layer.sort_unstable());
+                    set = MaskSet::new(set.order, set.degrees);
+                }
+                set
+            })
+            .collect()
+    }
+}
+
+impl Family for Made {
+    type Config = MadeConfig;
+
+    fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
+        data.check()?;
+        if config.order_agnostic && config.ordering == Ordering::Natural {
+            return Err(Error::config("order_agnostic", "needs ordering=\"random\": there is only one natural order"));
+        }
+        let transform = Transform::to_binary(&data.domain, config.binarize, 0)?;
+        let seed = cx.seed.child("made");
+        // Rows that need no fresh noise are transformed once.
+        let still = |x: &Batch| transform.forward(x, Noise::Row(seed.child("still"))).map(|(x, _)| x);
+        let binary = still(&data.train.x)?;
+        let n = binary.rows() as f64;
+        let mut marginals = vec![1.0 / (n + 2.0); binary.width()];
+        for row in binary.iter() {
+            marginals.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / (n + 2.0));
+        }
+        let sets = Self::draw_sets(config, binary.width(), seed);
+        let mut model = Self::build(config, transform.clone(), sets, &marginals, &mut seed.child("init").rng());
+        let (rows, source) = if transform.is_random() {
+            (&data.train.x, transform.clone())
+        } else {
+            (&binary, Transform::identity(transform.target().clone()))
+        };
+        let mut objective = Likelihood {
+            net: &model.net,
+            members: &model.members,
+            transform: &source,
+            train: rows,
+            valid: data.valid.as_ref().map(|v| still(&v.x)).transpose()?,
+        };
+        let report =
+            genus_nn::train(&config.train, &mut model.params, rows.rows(), &mut objective, SPEC.name, cx)?;
+        Ok(Fit { model, report })
+    }
+
+    fn restore(state: &State) -> Result<Self> {
+        let config: MadeConfig = crate::restore_config(state)?;
+        let transform = crate::restore_transform(state)?;
+        let d = transform.target().width();
+        let narrow = |v: &[u64]| v.iter().map(|v| *v as usize).collect::<Vec<_>>();
+        let sets = (0..config.masks.get())
+            .map(|k| {
+                let order = narrow(state.u64(&format!("order.{k}"), &[d])?);
+                let mut seen = vec![false; d];
+                order.iter().filter(|i| **i < d).for_each(|i| seen[*i] = true);
+                if seen.contains(&false) {
+                    return Err(Error::Run(format!("tensor `order.{k}` is not a permutation")));
+                }
+                let degrees = (config.hidden.iter().enumerate())
+                    .map(|(l, n)| Ok(narrow(state.u64(&format!("degrees.{k}.{l}"), &[n.get()])?)))
+                    .collect::<Result<_>>()?;
+                Ok(MaskSet::new(order, degrees))
+            })
+            .collect::<Result<_>>()?;
+        let mut model = Self::build(&config, transform, sets, &vec![0.5; d], &mut Seed::from(0).rng());
+        model.params.load(state)?;
+        Ok(model)
+    }
+}
+
+impl Model for Made {
+    fn spec(&self) -> &'static ModelSpec {
+        &SPEC
+    }
+
+    fn domain(&self) -> &Domain {
+        self.transform.source()
+    }
+
+    fn state(&self) -> State {
+        let mut state = crate::header(&SPEC, &config::to_table(&self.config), &self.transform);
+        state.tensors = self.params.state().tensors;
+        let mut keep = |name: String, v: &[usize]| {
+            let wide = v.iter().map(|v| *v as u64).collect();
+            state.tensors.insert(name, Tensor::u64(&[v.len()], wide));
+        };
+        for (k, member) in self.members.iter().enumerate() {
+            keep(format!("order.{k}"), &member.set.order);
+            for (l, degrees) in member.set.degrees.iter().enumerate() {
+                keep(format!("degrees.{k}.{l}"), degrees);
+            }
+        }
+        state
+    }
+
+    fn as_density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+    fn as_sampler(&self) -> Option<&dyn Sampler> {
+        Some(self)
+    }
+    fn as_autoregressive(&self) -> Option<&dyn Autoregressive> {
+        Some(self)
+    }
+}
+
+impl Density for Made {
+    fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
+        let (y, _) = self.transform.forward(x, Noise::Row(how.seed))?;
+        let mut protocol = self.transform.protocol();
+        if self.members.len() > 1 {
+            let join = if protocol.is_empty() { "" } else { ", " };
+            protocol = format!("{protocol}{join}average of the joint probabilities of {} masks", self.members.len());
+        }
+        Ok(LogProb {
+            nats: log_prob(&self.net, &self.members, &self.params.frozen(), &y)?,
+            evidence: self.transform.evidence(Evidence::Exact),
+            measure: self.transform.measure(),
+            protocol,
+        })
+    }
+}
+
+impl Sampler for Made {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
+        let d = self.transform.target().width();
+        // Each row comes from one member, chosen by chance: that is what the average of joint probabilities means.
+        let chosen: Vec<usize> = (0..n).map(|_| rng.below(self.members.len())).collect();
+        let u = Batch::from_fn(n, d, |_, _| rng.uniform());
+        let mut x = Batch::zeros(n, d);
+        for member in 0..self.members.len() {
+            let rows: Vec<usize> = (0..n).filter(|r| chosen[*r] == member).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let drawn = self.draw(member, &u.select(&rows))?;
+            rows.iter().enumerate().for_each(|(i, r)| x.row_mut(*r).copy_from_slice(drawn.row(i)));
+        }
+        Ok(self.transform.inverse(&x))
+    }
+}
+
+impl Autoregressive for Made {
+    fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    fn order(&self, member: usize) -> &[usize] {
+        &self.members[member].set.order
+    }
+
+    fn conditionals(&self, member: usize, x: &Batch) -> Result<Batch> {
+        self.transform.target().check(x)?;
+        let member = &self.members[member];
+        let logits = values(self.net.logits(&self.params.frozen(), member, tensor(&member.places(x))));
+        let p = Batch::new(logits.into_iter().map(sigmoid).collect(), x.width())?;
+        Ok(member.dimensions(&p))
+    }
+
+    fn draw(&self, member: usize, u: &Batch) -> Result<Batch> {
+        if u.width() != self.transform.target().width() {
+            return Err(Error::shape("uniform draws", self.transform.target().width(), u.width()));
+        }
+        let member = &self.members[member];
+        let (layers, direct) = self.net.sampler(&self.params, member);
+        let x = sample_masked(&layers, direct.as_ref(), u.data(), u.width());
+        Ok(member.dimensions(&Batch::new(x, u.width())?))
+    }
+}

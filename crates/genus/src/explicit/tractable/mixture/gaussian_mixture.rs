@@ -1,0 +1,539 @@
+//! # Gaussian mixture
+//!
+//! ## What it is
+//! p(x) = Σₖ πₖ N(x; μₖ, Σₖ), with Σₖ full, tied, diagonal or spherical.
+//!
+//! ## Density
+//! Exact, by log-sum-exp over the components. Levels (pixel bytes) are dequantised, and the number is then a lower bound.
+//!
+//! ## Trained by
+//! Expectation–maximisation from k-means++ starts; the best of several restarts is kept. Eigenvalues of the covariances are
+//! kept above a floor, without which the likelihood is unbounded; the M-step is the constrained maximum, so the likelihood
+//! never falls, and a fall beyond rounding is an error.
+//!
+//! ## Use it when
+//! Rows are real vectors of a few to a few dozen columns: density, clustering, outliers, and missing values, for which every
+//! conditional is again a mixture in closed form.
+//!
+//! ## References
+//! Dempster, Laird & Rubin 1977; Bishop 2006, chapter 9; McLachlan & Peel 2000.
+//!
+//! ## Example
+//! ```
+//! use genus::{Family, FitContext, GaussianMixture, GaussianMixtureConfig, Seed, Silent, data};
+//! use genus::Density as _;
+//!
+//! let iris = data::load("iris", &data::Options::default())?;
+//! let config = GaussianMixtureConfig { components: 2.try_into().unwrap(), ..Default::default() };
+//! let fit = GaussianMixture::fit(&config, &iris, &mut FitContext::new(Seed::from(0), &mut Silent))?;
+//! let total: f64 = fit.model.log_prob(&iris.train.x)?.nats.iter().sum();
+//! assert!((total + 214.3547).abs() < 0.01);
+//! # Ok::<(), genus::Error>(())
+//! ```
+
+use super::covariance::{Covariance, cholesky, floor_eigenvalues, solve_lower, solve_upper};
+use super::kmeans;
+use genus_core::config::{NonNegative, Positive};
+use genus_core::math::{LN_2PI, log_sum_exp};
+use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
+use genus_core::transform::{Noise, RealSteps, Transform};
+use genus_core::{
+    Batch, Clusterer, Conditional, Dataset, Density, Domain, Error, Event, Evidence, Family, Figure, Fill, Fit,
+    FitContext, FitReport, LogProb, Model, Result, Rng, Sampler, Scoring, State, StopReason, Tensor, config,
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+/// Registry entry.
+pub static SPEC: ModelSpec = ModelSpec {
+    name: "gmm",
+    title: "Gaussian mixture",
+    module: module_path!(),
+    summary: "real tables of few columns: density, clusters, outliers, exact filling of missing values",
+    references: &[
+        Reference {
+            authors: "Dempster, Laird & Rubin",
+            title: "Maximum likelihood from incomplete data via the EM algorithm",
+            year: 1977,
+            url: "https://doi.org/10.1111/j.2517-6161.1977.tb01600.x",
+        },
+        Reference {
+            authors: "McLachlan & Peel",
+            title: "Finite mixture models",
+            year: 2000,
+            url: "https://doi.org/10.1002/0471721182",
+        },
+    ],
+    evidence: EvidenceKind::Exact,
+    capabilities: &[
+        Capability::Density,
+        Capability::Sampler,
+        Capability::Conditional,
+        Capability::Clusterer,
+    ],
+    supports: &["real", "discrete", "binary"],
+    iterative: false,
+    tiny: "components = 3\nrestarts = 2\n",
+    expected_failures: &[],
+    default_config: spec::default_config::<GaussianMixture>,
+    check_config: spec::check_config::<GaussianMixture>,
+    fit: spec::fit::<GaussianMixture>,
+    restore: spec::restore::<GaussianMixture>,
+};
+
+/// Hyper-parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GaussianMixtureConfig {
+    /// Number of components.
+    pub components: NonZeroUsize,
+    /// Structure of the covariances.
+    pub covariance: Covariance,
+    /// Smallest eigenvalue of a covariance, in units of the data squared.
+    pub floor: Positive,
+    /// Independent starts, of which the most likely is kept.
+    pub restarts: NonZeroUsize,
+    /// Most EM iterations of one start.
+    pub iterations: NonZeroUsize,
+    /// EM stops when the mean log-likelihood per row rises by less, nats.
+    pub tolerance: NonNegative,
+    /// Fit to standardised columns; scores stay in data units.
+    pub standardize: bool,
+    /// α of a logit transform of levels; none leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit: Option<f64>,
+}
+
+impl Default for GaussianMixtureConfig {
+    fn default() -> Self {
+        let positive = |v| match Positive::new(v) {
+            Some(v) => v,
+            None => unreachable!("{v} is positive"),
+        };
+        Self {
+            components: NonZeroUsize::MIN.saturating_add(7),
+            covariance: Covariance::Full,
+            floor: positive(1e-6),
+            restarts: NonZeroUsize::MIN.saturating_add(4),
+            iterations: NonZeroUsize::MIN.saturating_add(499),
+            tolerance: NonNegative::new(1e-7).unwrap_or_else(|| unreachable!("it is not negative")),
+            standardize: false,
+            logit: None,
+        }
+    }
+}
+
+/// One component, ready to be evaluated.
+#[derive(Debug, Clone, PartialEq)]
+struct Component {
+    log_weight: f64,
+    mean: Vec<f64>,
+    /// Lower Cholesky factor of the covariance, row-major.
+    factor: Vec<f64>,
+    /// −½ (d log 2π + log |Σ|).
+    log_norm: f64,
+}
+
+impl Component {
+    fn new(weight: f64, mean: Vec<f64>, covariance: &[f64]) -> Option<Self> {
+        let factor = cholesky(covariance, mean.len())?;
+        Some(Self::from_factor(libm::log(weight), mean, factor))
+    }
+
+    fn from_factor(log_weight: f64, mean: Vec<f64>, factor: Vec<f64>) -> Self {
+        let d = mean.len();
+        let log_det: f64 = (0..d).map(|i| 2.0 * libm::log(factor[i * d + i])).sum();
+        Self { log_weight, mean, factor, log_norm: -0.5 * (d as f64 * LN_2PI + log_det) }
+    }
+
+    /// log πₖ N(x; μₖ, Σₖ).
+    fn log_joint(&self, x: &[f32]) -> f64 {
+        let mut y: Vec<f64> = x.iter().zip(&self.mean).map(|(x, m)| f64::from(*x) - m).collect();
+        solve_lower(&self.factor, y.len(), &mut y);
+        self.log_weight + self.log_norm - 0.5 * y.iter().map(|v| v * v).sum::<f64>()
+    }
+
+    fn covariance(&self) -> Vec<f64> {
+        let d = self.mean.len();
+        let l = &self.factor;
+        let entry = |i: usize, j: usize| (0..=i.min(j)).map(|k| l[i * d + k] * l[j * d + k]).sum();
+        (0..d * d).map(|at| entry(at / d, at % d)).collect()
+    }
+}
+
+/// A fitted Gaussian mixture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GaussianMixture {
+    config: GaussianMixtureConfig,
+    transform: Transform,
+    components: Vec<Component>,
+}
+
+/// log p(x, k) of every row and component, and log p(x) of every row.
+fn joint(components: &[Component], x: &Batch) -> (Vec<Vec<f64>>, Vec<f64>) {
+    (0..x.rows())
+        .into_par_iter()
+        .map(|r| {
+            let each: Vec<f64> = components.iter().map(|c| c.log_joint(x.row(r))).collect();
+            let all = log_sum_exp(each.iter().copied());
+            (each, all)
+        })
+        .unzip()
+}
+
+/// Weighted maximum likelihood, under the eigenvalue floor.
+fn maximise(x: &Batch, resp: &[Vec<f64>], config: &GaussianMixtureConfig) -> Result<Vec<Component>> {
+    let (n, d, k) = (x.rows() as f64, x.width(), config.components.get());
+    let floor = config.floor.get();
+    let moments: Vec<(f64, Vec<f64>, Vec<f64>)> = (0..k)
+        .into_par_iter()
+        .map(|c| {
+            // A component that lost all its rows keeps a vanishing weight; its mean is then that of all rows.
+            let weight = resp.iter().map(|r| r[c]).sum::<f64>().max(1e-290);
+            let mut mean = vec![0.0; d];
+            for (row, r) in x.iter().zip(resp) {
+                mean.iter_mut().zip(row).for_each(|(m, v)| *m += r[c] / weight * f64::from(*v));
+            }
+            let mut cov = vec![0.0; d * d];
+            let mut diff = vec![0.0; d];
+            for (row, r) in x.iter().zip(resp) {
+                diff.iter_mut().zip(row).zip(&mean).for_each(|((e, v), m)| *e = f64::from(*v) - m);
+                for i in 0..d {
+                    let scaled = r[c] / weight * diff[i];
+                    cov[i * d..=i * d + i].iter_mut().zip(&diff).for_each(|(s, e)| *s += scaled * e);
+                }
+            }
+            for i in 0..d {
+                for j in 0..i {
+                    cov[j * d + i] = cov[i * d + j];
+                }
+            }
+            (weight, mean, cov)
+        })
+        .collect();
+    let mut covariances: Vec<Vec<f64>> = match config.covariance {
+        Covariance::Full => moments.iter().map(|(_, _, cov)| cov.clone()).collect(),
+        Covariance::Tied => {
+            let mut tied = vec![0.0; d * d];
+            for (weight, _, cov) in &moments {
+                tied.iter_mut().zip(cov).for_each(|(t, c)| *t += weight / n * c);
+            }
+            vec![tied]
+        }
+        Covariance::Diagonal | Covariance::Spherical => moments
+            .iter()
+            .map(|(_, _, cov)| {
+                let variance: Vec<f64> = (0..d).map(|i| cov[i * d + i]).collect();
+                let mean = variance.iter().sum::<f64>() / d as f64;
+                let spherical = config.covariance == Covariance::Spherical;
+                let entry = |i: usize| if spherical { mean } else { variance[i] };
+                (0..d * d).map(|at| if at / d == at % d { entry(at / d).max(floor) } else { 0.0 }).collect()
+            })
+            .collect(),
+    };
+    if matches!(config.covariance, Covariance::Full | Covariance::Tied) {
+        covariances.par_iter_mut().for_each(|c| floor_eigenvalues(c, d, floor));
+    }
+    moments
+        .into_iter()
+        .enumerate()
+        .map(|(c, (weight, mean, _))| {
+            let cov = &covariances[c.min(covariances.len() - 1)];
+            Component::new(weight / n, mean, cov).ok_or_else(|| Error::Numerical {
+                what: format!("the covariance of component {c}"),
+                step: 0,
+                remedy: "raise `floor`, standardise the columns (`standardize=true`) or take fewer components".into(),
+            })
+        })
+        .collect()
+}
+
+/// One EM run from a k-means start: components, mean log-likelihood, iterations, whether it converged.
+fn climb(
+    x: &Batch,
+    config: &GaussianMixtureConfig,
+    rng: &mut Rng,
+    mut heard: impl FnMut(u64, f64) -> bool,
+) -> Result<(Vec<Component>, f64, u64, bool)> {
+    let k = config.components.get();
+    let hard = kmeans::assign(x, k, 100, rng);
+    let resp: Vec<Vec<f64>> = hard.iter().map(|a| (0..k).map(|c| f64::from(u8::from(c == *a))).collect()).collect();
+    let mut components = maximise(x, &resp, config)?;
+    let mut last = f64::NEG_INFINITY;
+    for iteration in 1..=config.iterations.get() as u64 {
+        let (each, all) = joint(&components, x);
+        let mean = all.iter().sum::<f64>() / x.rows() as f64;
+        if !mean.is_finite() {
+            return Err(Error::Numerical { what: "the log-likelihood".into(), step: iteration, remedy: "raise `floor` or standardise the columns".into() });
+        }
+        // EM never lowers the likelihood; beyond rounding a fall is a bug, not bad luck.
+        if mean < last - 1e-8 * (1.0 + last.abs()) {
+            return Err(Error::Numerical {
+                what: format!("the rise of the log-likelihood ({last} → {mean})"),
+                step: iteration,
+                remedy: "this is a defect of genus; please report it with the data".into(),
+            });
+        }
+        let stop = heard(iteration, mean);
+        if stop || mean - last < config.tolerance.get() {
+            return Ok((components, mean, iteration, !stop));
+        }
+        last = mean;
+        let resp: Vec<Vec<f64>> = each
+            .iter()
+            .zip(&all)
+            .map(|(each, all)| each.iter().map(|v| libm::exp(v - all)).collect())
+            .collect();
+        components = maximise(x, &resp, config)?;
+    }
+    let (_, all) = joint(&components, x);
+    Ok((components, all.iter().sum::<f64>() / x.rows() as f64, config.iterations.get() as u64, false))
+}
+
+impl Family for GaussianMixture {
+    type Config = GaussianMixtureConfig;
+
+    fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
+        data.check()?;
+        let k = config.components.get();
+        if data.train.x.rows() < k {
+            return Err(Error::config("components", format!("{k} components need at least {k} training rows, there are {}", data.train.x.rows())));
+        }
+        let want = RealSteps { logit: config.logit, standardize: config.standardize };
+        let transform = Transform::to_real(&data.domain, want, &data.train.x, 0)?;
+        let mut noise = cx.seed.child("dequantize").rng();
+        let (x, _) = transform.forward(&data.train.x, Noise::Stream(&mut noise))?;
+        let parameters = k * (x.width() + 1) - 1 + config.covariance.parameters(k, x.width());
+        let restarts = config.restarts.get() as u64;
+        cx.emit(&Event::Start { model: SPEC.name.into(), steps: Some(restarts), resumed_at: 0, parameters: parameters as u64 });
+        let mut report = FitReport::default();
+        let mut best: Option<(Vec<Component>, f64, bool)> = None;
+        let mut iterations = 0;
+        for start in 0..restarts {
+            let mut rng = cx.seed.child("start").index(start).rng();
+            let (components, mean, n, converged) = climb(&x, config, &mut rng, |step, mean| {
+                let parts = BTreeMap::from([("loss".to_owned(), -mean)]);
+                cx.emit(&Event::Step { step: iterations + step, parts });
+                cx.stopped().is_some()
+            })?;
+            iterations += n;
+            let better = best.as_ref().is_none_or(|(_, b, _)| mean > *b);
+            let train = BTreeMap::from([("loss".to_owned(), -mean)]);
+            cx.emit(&Event::Epoch { epoch: start + 1, step: iterations, train, valid: BTreeMap::new(), best: better });
+            if better {
+                best = Some((components, mean, converged));
+            }
+            if cx.stopped().is_some() {
+                break;
+            }
+        }
+        let Some((mut components, mean, converged)) = best else { unreachable!("there is at least one start") };
+        if !converged && cx.stopped().is_none() {
+            cx.warn(&mut report, format!("EM did not converge in {} iterations; raise `iterations` or `tolerance`", config.iterations));
+        }
+        // Heaviest first, so that component numbers mean something.
+        components.sort_by(|a, b| b.log_weight.total_cmp(&a.log_weight));
+        let reason = cx.stopped().unwrap_or(StopReason::Completed);
+        cx.emit(&Event::End { step: iterations, reason });
+        report.steps = iterations;
+        report.stopped = Some(reason);
+        report.figures.push(Figure::new("total log-likelihood of the training rows", mean * x.rows() as f64, "nats"));
+        Ok(Fit { model: Self { config: config.clone(), transform, components }, report })
+    }
+
+    fn restore(state: &State) -> Result<Self> {
+        let config: GaussianMixtureConfig = crate::restore_config(state)?;
+        let transform = crate::restore_transform(state)?;
+        let (k, d) = (config.components.get(), transform.target().width());
+        let log_weights = state.f64("log_weights", &[k])?;
+        let means = state.f64("means", &[k, d])?;
+        let factors = state.f64("factors", &[k, d, d])?;
+        let parts = means.chunks_exact(d).zip(factors.chunks_exact(d * d));
+        let components = log_weights
+            .iter()
+            .zip(parts)
+            .map(|(w, (mean, factor))| Component::from_factor(*w, mean.to_vec(), factor.to_vec()))
+            .collect();
+        Ok(Self { config, transform, components })
+    }
+}
+
+impl GaussianMixture {
+    /// Free parameters of the mixture.
+    pub fn parameters(&self) -> usize {
+        let (k, d) = (self.components.len(), self.transform.target().width());
+        k * (d + 1) - 1 + self.config.covariance.parameters(k, d)
+    }
+
+    /// Mixture of the conditionals of the missing columns given the ones that are there: per component its log-weight, the
+    /// conditional mean and the Cholesky factor of the conditional covariance.
+    fn given(&self, row: &[f32], there: &[usize], missing: &[usize]) -> Vec<(f64, Vec<f64>, Vec<f64>)> {
+        let (d, o, m) = (row.len(), there.len(), missing.len());
+        self.components
+            .iter()
+            .filter_map(|c| {
+                let cov = c.covariance();
+                let block = |rows: &[usize], cols: &[usize]| -> Vec<f64> {
+                    rows.iter().flat_map(|r| cols.iter().map(|s| cov[*r * d + *s]).collect::<Vec<_>>()).collect()
+                };
+                let l = cholesky(&block(there, there), o)?;
+                let mut y: Vec<f64> = there.iter().map(|i| f64::from(row[*i]) - c.mean[*i]).collect();
+                solve_lower(&l, o, &mut y);
+                let log_det: f64 = (0..o).map(|i| libm::log(l[i * o + i])).sum();
+                let weight = c.log_weight - log_det - 0.5 * (o as f64 * LN_2PI + y.iter().map(|v| v * v).sum::<f64>());
+                solve_upper(&l, o, &mut y);
+                // μ_m + Σ_mo Σ_oo⁻¹ (x_o − μ_o) and Σ_mm − Σ_mo Σ_oo⁻¹ Σ_om.
+                let cross = block(missing, there);
+                let mean = (0..m)
+                    .map(|i| c.mean[missing[i]] + cross[i * o..(i + 1) * o].iter().zip(&y).map(|(a, b)| a * b).sum::<f64>())
+                    .collect();
+                let mut rest = block(missing, missing);
+                let half: Vec<Vec<f64>> = (0..m)
+                    .map(|i| {
+                        let mut h = cross[i * o..(i + 1) * o].to_vec();
+                        solve_lower(&l, o, &mut h);
+                        h
+                    })
+                    .collect();
+                for i in 0..m {
+                    for j in 0..m {
+                        rest[i * m + j] -= half[i].iter().zip(&half[j]).map(|(a, b)| a * b).sum::<f64>();
+                    }
+                }
+                // Rounding may leave a conditional that is known almost surely a hair below positive.
+                floor_eigenvalues(&mut rest, m, 1e-3 * self.config.floor.get());
+                Some((weight, mean, cholesky(&rest, m)?))
+            })
+            .collect()
+    }
+}
+
+/// A draw from N(mean, L Lᵀ).
+fn draw(mean: &[f64], factor: &[f64], rng: &mut Rng) -> Vec<f64> {
+    let d = mean.len();
+    let z: Vec<f64> = (0..d).map(|_| rng.normal()).collect();
+    (0..d).map(|i| mean[i] + (0..=i).map(|j| factor[i * d + j] * z[j]).sum::<f64>()).collect()
+}
+
+impl Model for GaussianMixture {
+    fn spec(&self) -> &'static ModelSpec {
+        &SPEC
+    }
+
+    fn domain(&self) -> &Domain {
+        self.transform.source()
+    }
+
+    fn state(&self) -> State {
+        let (k, d) = (self.components.len(), self.transform.target().width());
+        let mut state = crate::header(&SPEC, &config::to_table(&self.config), &self.transform);
+        let gather = |f: &dyn Fn(&Component) -> Vec<f64>| self.components.iter().flat_map(f).collect();
+        // The factors, not the covariances: a restored model must score with the same bits.
+        state.tensors.insert("log_weights".into(), Tensor::f64(&[k], gather(&|c| vec![c.log_weight])));
+        state.tensors.insert("means".into(), Tensor::f64(&[k, d], gather(&|c| c.mean.clone())));
+        state.tensors.insert("factors".into(), Tensor::f64(&[k, d, d], gather(&|c| c.factor.clone())));
+        state
+    }
+
+    fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
+        let total: f64 = self.score(x, how)?.nats.iter().sum();
+        let p = self.parameters() as f64;
+        Ok(vec![
+            Figure::new("total log-likelihood", total, "nats"),
+            Figure::new("BIC", p * (x.rows() as f64).ln() - 2.0 * total, "lower is better"),
+            Figure::new("AIC", 2.0 * p - 2.0 * total, "lower is better"),
+        ])
+    }
+
+    fn as_density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+    fn as_sampler(&self) -> Option<&dyn Sampler> {
+        Some(self)
+    }
+    fn as_conditional(&self) -> Option<&dyn Conditional> {
+        Some(self)
+    }
+    fn as_clusterer(&self) -> Option<&dyn Clusterer> {
+        Some(self)
+    }
+}
+
+impl Density for GaussianMixture {
+    fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
+        let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
+        let (_, mut nats) = joint(&self.components, &y);
+        nats.iter_mut().zip(log_det).for_each(|(n, d)| *n += d);
+        Ok(LogProb {
+            nats,
+            evidence: self.transform.evidence(Evidence::Exact),
+            measure: self.transform.measure(),
+            protocol: self.transform.protocol(),
+        })
+    }
+}
+
+impl Sampler for GaussianMixture {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
+        let weights: Vec<f64> = self.components.iter().map(|c| libm::exp(c.log_weight)).collect();
+        let width = self.transform.target().width();
+        let mut data = Vec::with_capacity(n * width);
+        for _ in 0..n {
+            let c = &self.components[rng.categorical(&weights)];
+            data.extend(draw(&c.mean, &c.factor, rng).into_iter().map(|v| v as f32));
+        }
+        Ok(self.transform.inverse(&Batch::new(data, width)?))
+    }
+}
+
+impl Conditional for GaussianMixture {
+    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
+        self.domain().check_missing(x)?;
+        let mut filled = x.clone();
+        for r in 0..x.rows() {
+            let (missing, there): (Vec<usize>, Vec<usize>) = (0..x.width()).partition(|c| x.row(r)[*c].is_nan());
+            if missing.is_empty() {
+                continue;
+            }
+            // The transform works column by column, so a stand-in for the missing columns does not reach the others.
+            let mut row = x.slice(r, r + 1);
+            missing.iter().for_each(|c| row.row_mut(0)[*c] = 0.0);
+            let (mut y, _) = self.transform.forward(&row, Noise::Stream(rng))?;
+            let parts = self.given(y.row(0), &there, &missing);
+            let total = log_sum_exp(parts.iter().map(|p| p.0));
+            let weights: Vec<f64> = parts.iter().map(|p| libm::exp(p.0 - total)).collect();
+            let values = match fill {
+                Fill::Mean => (0..missing.len())
+                    .map(|i| parts.iter().zip(&weights).map(|(p, w)| w * p.1[i]).sum())
+                    .collect(),
+                Fill::Sample => {
+                    let (_, mean, factor) = &parts[rng.categorical(&weights)];
+                    draw(mean, factor, rng)
+                }
+            };
+            for (c, v) in missing.iter().zip(values) {
+                y.row_mut(0)[*c] = v as f32;
+            }
+            let back = self.transform.inverse(&y);
+            missing.iter().for_each(|c| filled.row_mut(r)[*c] = back.row(0)[*c]);
+        }
+        Ok(filled)
+    }
+}
+
+impl Clusterer for GaussianMixture {
+    fn clusters(&self) -> usize {
+        self.components.len()
+    }
+
+    fn assign(&self, x: &Batch) -> Result<Vec<u32>> {
+        let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
+        let (each, _) = joint(&self.components, &y);
+        Ok(each
+            .iter()
+            .map(|row| row.iter().enumerate().fold(0, |best, (c, v)| if *v > row[best] { c } else { best }) as u32)
+            .collect())
+    }
+}

@@ -1,0 +1,10 @@
+//! p(x) = Σₖ πₖ pₖ(x).
+
+use genus_core::ModelSpec;
+
+pub(crate) mod covariance;
+pub(crate) mod gaussian_mixture;
+mod kmeans;
+
+/// Members.
+pub const SPECS: &[&ModelSpec] = &[&gaussian_mixture::SPEC];

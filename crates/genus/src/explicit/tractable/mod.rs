@@ -1,0 +1,4 @@
+//! p(x) can be computed exactly.
+
+pub(crate) mod autoregressive;
+pub(crate) mod mixture;
