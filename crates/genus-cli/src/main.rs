@@ -1,2 +1,35 @@
-//! (skeleton)
-fn main() {}
+//! The `genus` command line.
+
+mod args;
+mod commands;
+mod output;
+mod progress;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// The default allocator gives every large buffer back to the system, and page faults then cost up to half of a training step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code of a command that was interrupted and saved its state.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(e) => {
+            output::error(&e);
+            ExitCode::from(exit_code(&e))
+        }
+    }
+}
+
+/// 2 for what the user asked wrongly, 1 for what went wrong.
+fn exit_code(e: &anyhow::Error) -> u8 {
+    match e.downcast_ref::<genus::Error>() {
+        Some(genus::Error::Config { .. }) => 2,
+        _ => 1,
+    }
+}

@@ -10,7 +10,8 @@ use crate::{Error, Result};
 /// [`Error::Format`] naming the line if a cell is neither 0 nor 1 or rows differ in length.
 pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
     let text = input.rest(MAX_TEXT.min(2 * MAX_VALUES))?;
-    let refuse = |line: usize, message: String| Error::format(input.path(), format!("line {}", line + 1), message);
+    let refuse =
+        |line: usize, message: String| Error::format(input.path(), format!("line {}", line + 1), message);
     let (mut values, mut width, mut rows) = (Vec::with_capacity(text.len() / 2), 0, 0);
     for (number, line) in text.split(|b| *b == b'\n').enumerate() {
         let before = values.len();
@@ -20,7 +21,10 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
                 b"1" => values.push(1),
                 other => {
                     let cell = String::from_utf8_lossy(&other[..other.len().min(20)]).into_owned();
-                    return Err(refuse(number, format!("\"{cell}\" where 0 or 1 is needed; fetch the file again")));
+                    return Err(refuse(
+                        number,
+                        format!("\"{cell}\" where 0 or 1 is needed; fetch the file again"),
+                    ));
                 }
             }
         }
@@ -29,7 +33,10 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
             continue;
         }
         if rows > 0 && got != width {
-            return Err(refuse(number, format!("{got} values where the first row has {width}; the file is damaged")));
+            return Err(refuse(
+                number,
+                format!("{got} values where the first row has {width}; the file is damaged"),
+            ));
         }
         width = got;
         rows += 1;

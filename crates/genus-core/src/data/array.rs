@@ -79,6 +79,14 @@ impl Array {
         Self { shape: shape.to_vec(), values: Values::Bytes(values) }
     }
 
+    /// The values, if they are bytes; else none of them.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        match self.values {
+            Values::Bytes(v) => v,
+            Values::Ints(_) | Values::Floats(_) => Vec::new(),
+        }
+    }
+
     /// Rows `start..end` of the first axis.
     pub(super) fn rows(&self, start: usize, end: usize) -> Self {
         let width: usize = self.shape[1..].iter().product();
@@ -104,7 +112,8 @@ impl Array {
                     path,
                     format!("array \"{name}\""),
                     format!(
-                        "shape {:?}; give [rows, columns], [rows, height, width] or [rows, height, width, channels]",
+                        "shape {:?}; give [rows, columns], [rows, height, width] or \
+             [rows, height, width, channels]",
                         self.shape
                     ),
                 ));
@@ -137,10 +146,11 @@ impl Array {
     }
 }
 
-/// Makes a data set of the arrays of a file: one domain that holds every split, classes numbered in increasing order.
+/// Makes a data set of the arrays of a file: one domain that holds every split, classes numbered in
+/// increasing order.
 ///
-/// Bytes mean 256 levels, other integers from 0 to 65535 as many levels as occur, everything else real values; where every
-/// value of every split is 0 or 1 the domain is binary. Rows of rank 2 and 3 are images.
+/// Bytes mean 256 levels, other integers from 0 to 65535 as many levels as occur, everything else real
+/// values; where every value of every split is 0 or 1 the domain is binary. Rows of rank 2 and 3 are images.
 ///
 /// # Errors
 /// [`Error::Format`] if there are no rows, shapes differ, or labels do not fit.

@@ -40,7 +40,8 @@ impl Survey {
         if let Some(x) = number(cell) {
             self.numbers += 1;
             self.not_binary |= x != 0.0 && x != 1.0;
-            // A column of numbers may have millions of distinct ones; remember only what can still be a category.
+            // A column of numbers may have millions of distinct ones; remember only what can still be a
+            // category.
             if self.values.len() <= MAX_CLASSES {
                 self.values.insert((x + 0.0).to_bits());
             }
@@ -80,7 +81,9 @@ impl Survey {
         if self.numbers > self.texts {
             return Err((
                 *line,
-                format!("\"{text}\" where most cells of the column are numbers; mend the cell or leave it empty"),
+                format!(
+                    "\"{text}\" where most cells of the column are numbers; mend the cell or leave it empty"
+                ),
             ));
         }
         self.classes().map(Column::Category).map_err(|_| {

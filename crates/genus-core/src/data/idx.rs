@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 /// Reads one array of unsigned bytes or 32-bit floats.
 ///
 /// # Errors
-/// [`Error::Format`](crate::Error::Format) if magic, type, rank or length are wrong, before the values are read.
+/// [`Error::Format`](crate::Error::Format) if magic, type, rank or length are wrong, before the values are
+/// read.
 pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
     let magic = input.take(4, "the header")?;
     let (size, float) = match magic[..] {
@@ -37,7 +38,9 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
         .map(|b| u64::from(u32::from_be_bytes(*b)))
         .collect();
     let Some(n) = array::count(&extents) else {
-        return Err(input.error(format!("shape {extents:?} is larger than what is read; the header is damaged")));
+        return Err(
+            input.error(format!("shape {extents:?} is larger than what is read; the header is damaged"))
+        );
     };
     let bytes = input.take(n * size, "the values")?;
     input.end()?;
@@ -56,7 +59,8 @@ pub(super) fn either(path: PathBuf) -> Option<PathBuf> {
     [path, packed.into()].into_iter().find(|p| p.is_file())
 }
 
-/// Images and, where a file beside them holds some, labels: `train-images-idx3-ubyte` goes with `train-labels-idx1-ubyte`.
+/// Images and, where a file beside them holds some, labels: `train-images-idx3-ubyte` goes with
+/// `train-labels-idx1-ubyte`.
 ///
 /// # Errors
 /// As [`read`].
@@ -87,7 +91,12 @@ pub(super) fn pair(dir: &Path) -> Option<[(PathBuf, PathBuf); 2]> {
 ///
 /// # Errors
 /// As [`read`], and if there are not more than `valid` training rows.
-pub(super) fn load_pair(dir: &Path, files: &[(PathBuf, PathBuf); 2], name: &str, valid: usize) -> Result<Dataset> {
+pub(super) fn load_pair(
+    dir: &Path,
+    files: &[(PathBuf, PathBuf); 2],
+    name: &str,
+    valid: usize,
+) -> Result<Dataset> {
     let get = |(x, y): &(PathBuf, PathBuf)| -> Result<(Array, Array)> {
         Ok((read(&mut Input::open(x)?)?, read(&mut Input::open(y)?)?))
     };
@@ -106,11 +115,7 @@ pub(super) fn load_pair(dir: &Path, files: &[(PathBuf, PathBuf); 2], name: &str,
         [Some((x, Some(y))), None, test]
     } else {
         let cut = n - valid;
-        [
-            Some((x.rows(0, cut), Some(y.rows(0, cut)))),
-            Some((x.rows(cut, n), Some(y.rows(cut, n)))),
-            test,
-        ]
+        [Some((x.rows(0, cut), Some(y.rows(0, cut)))), Some((x.rows(cut, n), Some(y.rows(cut, n)))), test]
     };
     array::assemble(dir, name, parts)
 }

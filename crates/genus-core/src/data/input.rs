@@ -58,12 +58,13 @@ impl<'a> Input<'a> {
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < n {
             let want = (n - bytes.len() as u64).min(CHUNK);
-            let got = self.reader.by_ref().take(want).read_to_end(&mut bytes).map_err(|e| match e.kind() {
-                ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
-                    self.error(format!("damaged compressed data ({e}); fetch or copy the file again"))
-                }
-                _ => Error::Io { action: "read", path: self.path.clone(), source: e },
-            })?;
+            let got =
+                self.reader.by_ref().take(want).read_to_end(&mut bytes).map_err(|e| match e.kind() {
+                    ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
+                        self.error(format!("damaged compressed data ({e}); fetch or copy the file again"))
+                    }
+                    _ => Error::Io { action: "read", path: self.path.clone(), source: e },
+                })?;
             self.position += got as u64;
             if (got as u64) < want {
                 break;

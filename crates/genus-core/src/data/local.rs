@@ -40,8 +40,8 @@ fn form(name: &str) -> Option<Form> {
     })
 }
 
-/// The user's own data folder, where `genus data get` puts sets: `$XDG_DATA_HOME/genus` or `~/.local/share/genus`; none if
-/// the environment names no home.
+/// The user's own data folder, where `genus data get` puts sets: `$XDG_DATA_HOME/genus` or
+/// `~/.local/share/genus`; none if the environment names no home.
 pub fn user_dir() -> Option<PathBuf> {
     let var = |name| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     var("XDG_DATA_HOME").or_else(|| Some(var("HOME")?.join(".local/share"))).map(|p| p.join("genus"))
@@ -50,7 +50,10 @@ pub fn user_dir() -> Option<PathBuf> {
 /// Folders that sets are looked for in, the most specific first.
 fn roots(options: &Options) -> Vec<PathBuf> {
     let given = env::var_os(DATA).filter(|d| !d.is_empty()).map(PathBuf::from);
-    [options.data_dir.clone(), given, user_dir(), Some("/usr/share/datasets".into())].into_iter().flatten().collect()
+    [options.data_dir.clone(), given, user_dir(), Some("/usr/share/datasets".into())]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Where in `root` the set lies: in a folder of its own, or in `root` itself.
@@ -59,7 +62,8 @@ fn within(root: &Path, name: &str, form: Form) -> Option<PathBuf> {
     let file = |dir: &Path, file: &str, extension: &str| idx::either(dir.join(format!("{file}.{extension}")));
     let is_own = |dir: &Path| dir != root || root.file_name().is_some_and(|n| n == name);
     own.iter().map(PathBuf::as_path).chain([root]).find_map(|dir| match form {
-        // MNIST and Fashion-MNIST have the same file names; in a folder without their name the test labels tell.
+        // MNIST and Fashion-MNIST have the same file names; in a folder without their name the test labels
+        // tell.
         Form::Idx => idx::pair(dir)
             .filter(|files| is_own(dir) || fetch::is_content(name, "t10k-labels-idx1-ubyte.gz", &files[1].1))
             .map(|_| dir.into()),
@@ -77,8 +81,9 @@ fn texts(dir: &Path) -> Option<[PathBuf; 3]> {
     Some([of("train")?, of("valid")?, of("test")?])
 }
 
-/// The file or folder that holds the downloadable or local set called `name`. Looked for in `options.data_dir`, `$GENUS_DATA`,
-/// the user's data folder and `/usr/share/datasets`, in a subfolder of the set's name or directly.
+/// The file or folder that holds the downloadable or local set called `name`. Looked for in
+/// `options.data_dir`, `$GENUS_DATA`, the user's data folder and `/usr/share/datasets`, in a subfolder of the
+/// set's name or directly.
 ///
 /// # Errors
 /// [`Error::Run`] if it is not there; the message says where one gets it and which folders were searched.
@@ -89,7 +94,9 @@ pub fn find(name: &str, options: &Options) -> Result<PathBuf> {
 fn find_in(name: &str, roots: &[PathBuf]) -> Result<PathBuf> {
     let known = catalogue::entry(name).and_then(|e| Some((e, form(e.name)?)));
     let Some((entry, form)) = known else {
-        return Err(Error::Run(format!("{name} is not a set that is kept on disk; `genus data list` shows which are")));
+        return Err(Error::Run(format!(
+            "{name} is not a set that is kept on disk; `genus data list` shows which are"
+        )));
     };
     roots.iter().find_map(|root| within(root, entry.name, form)).ok_or_else(|| {
         let searched: Vec<String> = roots.iter().map(|r| r.display().to_string()).collect();
@@ -132,7 +139,8 @@ fn load_in(name: &str, roots: &[PathBuf], options: &Options) -> Result<Dataset> 
             );
         }
         Some(Form::Bits(_)) => {
-            set.provenance.splits = "as published: 50000 train, 10000 valid, 10000 test, binarised once".into();
+            let counts: Vec<String> = set.splits().map(|(n, s)| format!("{} {n}", s.x.rows())).collect();
+            set.provenance.splits = format!("as published, binarised once: {}", counts.join(", "));
         }
         _ => {}
     }
@@ -174,7 +182,8 @@ mod tests {
         for (split, n) in [("train", train), ("t10k", 2)] {
             let mut pixels = vec![7; n as usize * 784];
             pixels[783] = 255;
-            fs::write(dir.join(format!("{split}-images-idx3-ubyte")), idx_bytes(&[n, 28, 28], &pixels)).unwrap();
+            fs::write(dir.join(format!("{split}-images-idx3-ubyte")), idx_bytes(&[n, 28, 28], &pixels))
+                .unwrap();
             let labels: Vec<u8> = (0..n).map(|i| (i % 10) as u8).collect();
             fs::write(dir.join(format!("{split}-labels-idx1-ubyte")), idx_bytes(&[n], &labels)).unwrap();
         }
@@ -198,7 +207,12 @@ mod tests {
         assert!(find_in("fashion-mnist", &[dir.path().join("mnist")]).is_err());
         assert!(find_in("mnist", &[dir.path().join("mnist")]).is_ok());
         write_mnist(&dir.path().join("mnist"), 10_000);
-        assert!(load_in("mnist", &roots, &Options::default()).unwrap_err().to_string().contains("more than 10000"));
+        assert!(
+            load_in("mnist", &roots, &Options::default())
+                .unwrap_err()
+                .to_string()
+                .contains("more than 10000")
+        );
     }
 
     #[test]

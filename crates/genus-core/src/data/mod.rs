@@ -1,18 +1,19 @@
 //! Data sets: shipped, generated, read from files, downloaded.
 //!
-//! [`load`] takes a name of the [`catalogue`] or a path and gives a [`Dataset`] with its domain, splits and provenance.
+//! [`load`] takes a name of the [`catalogue`] or a path and gives a [`Dataset`] with its domain, splits and
+//! provenance.
 //!
 //! | source | read as |
 //! |---|---|
-//! | `.npy`, `.npz`, `.safetensors` | numbers only, pickles never; arrays `train`, `valid`, `test` and `train_labels` …, or one array of any name |
+//! | `.npy`, `.npz`, `.safetensors` | numbers, never pickles: one array, or `train`, `test`, `test_labels` … |
 //! | `.csv`, `.tsv` (also `.gz`) | a table; header, delimiter, types and label are found |
 //! | IDX (`*-ubyte`, `.idx`, also `.gz`) | bytes or floats, with the labels file beside it |
 //! | `.amat` | zeros and ones as text |
 //! | a folder | PNG and JPEG images, one class per subfolder; or the four files of MNIST |
 //!
-//! Arrays of bytes are levels 0..256, other integers from 0 to 65535 as many levels as occur, everything else is real; where
-//! all values are 0 or 1 the rows are binary. Arrays with three or four axes are images. Every reader checks sizes before it
-//! allocates.
+//! Arrays of bytes are levels 0..256, other integers from 0 to 65535 as many levels as occur, everything else
+//! is real; where all values are 0 or 1 the rows are binary. Arrays with three or four axes are images. Every
+//! reader checks sizes before it allocates.
 
 mod amat;
 mod array;
@@ -72,7 +73,8 @@ impl FromStr for Label {
 /// How to read a source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Fractions of the training rows for train, valid and test, which sum to 1; for sources that lack a split.
+    /// Fractions of the training rows for train, valid and test, which sum to 1; for sources that lack a
+    /// split.
     pub split: Option<[f64; 3]>,
     /// Label column of a table. Without it a column named label, class, target or species is the label.
     pub label: Option<Label>,
@@ -115,7 +117,10 @@ fn check_split(split: [f64; 3]) -> Result<()> {
     if split.iter().any(|f| !(0.0..=1.0).contains(f)) || split[0] == 0.0 || (sum - 1.0).abs() > 1e-6 {
         return Err(Error::config(
             "split",
-            format!("{split:?} must be fractions that sum to 1 with something to train on, for example 0.8/0.1/0.1"),
+            format!(
+                "{split:?} must be fractions that sum to 1 with something to train on, \
+             for example 0.8/0.1/0.1"
+            ),
         ));
     }
     Ok(())
@@ -124,8 +129,9 @@ fn check_split(split: [f64; 3]) -> Result<()> {
 /// Loads the set called `source` in the [`catalogue`], or else the file or folder at that path.
 ///
 /// # Errors
-/// [`Error::Run`] if there is no such set or file, [`Error::Format`] or [`Error::Domain`] if the content is not what it should
-/// be, [`Error::Config`] if the options do not fit the source, [`Error::Io`] if it cannot be read.
+/// [`Error::Run`] if there is no such set or file, [`Error::Format`] or [`Error::Domain`] if the content is
+/// not what it should be, [`Error::Config`] if the options do not fit the source, [`Error::Io`] if it cannot
+/// be read.
 pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     let set = match catalogue::entry(source) {
         Some(entry) => {
@@ -163,14 +169,18 @@ fn from_path(source: &str, options: &Options) -> Result<Dataset> {
         "amat" => one(amat::read(&mut Input::open(path)?)?, path, &name),
         "safetensors" => tensors::load(path, &name),
         "csv" | "tsv" => {
-            return tagged(table::load(&mut Input::open(path)?, &name, options.label.as_ref(), options.missing)?, path);
+            return tagged(
+                table::load(&mut Input::open(path)?, &name, options.label.as_ref(), options.missing)?,
+                path,
+            );
         }
         "idx" => idx::load(path, &name),
         _ if plain.ends_with("-ubyte") => idx::load(path, &name),
         _ => Err(Error::format(
             path,
             "name",
-            "its type cannot be told from the name; give .npz, .npy, .csv, .tsv, .safetensors, .amat, .idx or *-ubyte \
+            "its type cannot be told from the name; \
+             give .npz, .npy, .csv, .tsv, .safetensors, .amat, .idx or *-ubyte \
              (.csv and IDX also with .gz), or a folder of PNG or JPEG images",
         )),
     }?;
@@ -192,19 +202,21 @@ fn tagged(mut set: Dataset, path: &Path) -> Result<Dataset> {
 fn refuse_label(options: &Options) -> Result<()> {
     match &options.label {
         None | Some(Label::None) => Ok(()),
-        Some(_) => Err(Error::config("label", "only .csv and .tsv tables have a label column to choose; leave it out")),
+        Some(_) => Err(Error::config(
+            "label",
+            "only .csv and .tsv tables have a label column to choose; leave it out",
+        )),
     }
 }
 
 fn unknown(source: &str) -> Error {
     let looks_like_path = source.contains(['/', '\\', '.']);
     let near = catalogue::near(source);
-    let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
-    Error::Run(if looks_like_path {
-        format!("there is no file or folder {source}, and no data set of that name{hint} `genus data list` shows all names")
-    } else {
-        format!("there is no data set and no file called {source}{hint} `genus data list` shows all names")
-    })
+    let hint = if near.is_empty() { ";".into() } else { format!("; did you mean {}?", near.join(", ")) };
+    let what = if looks_like_path { "file or folder" } else { "data set and no file called" };
+    Error::Run(format!(
+        "there is no {what} {source}{hint} `genus data list` shows the names of all data sets"
+    ))
 }
 
 /// Splits, checks and hashes.
@@ -246,10 +258,20 @@ fn cut(set: Dataset, split: [f64; 3], seed: Seed) -> Result<Dataset> {
     if had == [true, true] {
         return Err(Error::config(
             "split",
-            format!("{} comes with its own train, valid and test rows; leave the split out", set.provenance.name),
+            format!(
+                "{} comes with its own train, valid and test rows; leave the split out",
+                set.provenance.name
+            ),
         ));
     }
+    let rows = set.train.x.rows();
     let mut set = set.with_fractions(split[1], split[2], seed)?;
+    if set.valid.is_none() && split[1] > 0.0 || set.test.is_none() && split[2] > 0.0 {
+        return Err(Error::config(
+            "split",
+            format!("{rows} rows are too few to give every split one; give more rows or leave the split out"),
+        ));
+    }
     if had != [false, false] {
         let counts: Vec<String> = set.splits().map(|(n, s)| format!("{} {n}", s.x.rows())).collect();
         let kept = if had[0] { "valid" } else { "test" };

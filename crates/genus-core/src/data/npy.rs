@@ -50,9 +50,11 @@ fn parse(text: &str) -> std::result::Result<Header, String> {
 
 macro_rules! decode {
     ($bytes:expr, $little:expr, $ty:ty) => {
-        $bytes.as_chunks::<{ size_of::<$ty>() }>().0.iter().map(move |b| {
-            if $little { <$ty>::from_le_bytes(*b) } else { <$ty>::from_be_bytes(*b) }
-        })
+        $bytes
+            .as_chunks::<{ size_of::<$ty>() }>()
+            .0
+            .iter()
+            .map(move |b| if $little { <$ty>::from_le_bytes(*b) } else { <$ty>::from_be_bytes(*b) })
     };
 }
 
@@ -79,7 +81,9 @@ fn values(bytes: Vec<u8>, kind: &str, little: bool) -> std::result::Result<Value
                 .collect::<std::result::Result<_, _>>()?,
         ),
         "f4" => Values::Floats(decode!(bytes, little, f32).collect()),
-        "f8" => Values::Floats(decode!(bytes, little, f64).map(narrow).collect::<std::result::Result<_, _>>()?),
+        "f8" => {
+            Values::Floats(decode!(bytes, little, f64).map(narrow).collect::<std::result::Result<_, _>>()?)
+        }
         _ => return Err(format!("type {kind}")),
     })
 }
@@ -114,8 +118,8 @@ fn transpose<T: Copy>(v: &[T], rows: usize, columns: usize) -> Vec<T> {
 /// Reads one array.
 ///
 /// # Errors
-/// [`Error::Format`] if the header is not NumPy's, the type is not a number, the array is larger than what is read, or the
-/// file is cut short.
+/// [`Error::Format`] if the header is not NumPy's, the type is not a number, the array is larger than what is
+/// read, or the file is cut short.
 pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
     let start = input.take(8, "the header")?;
     if start[..6] != *b"\x93NUMPY" {
@@ -135,7 +139,9 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
     let header = parse(&text).map_err(|m| input.error(m))?;
     let (size, kind, little) = width(&header.descr).map_err(|m| input.error(m))?;
     let Some(n) = array::count(&header.shape) else {
-        return Err(input.error(format!("shape {:?} is larger than what is read; split the array", header.shape)));
+        return Err(
+            input.error(format!("shape {:?} is larger than what is read; split the array", header.shape))
+        );
     };
     let shape: Vec<usize> = header.shape.iter().map(|d| *d as usize).collect();
     if header.fortran && shape.len() > 2 {
@@ -161,7 +167,8 @@ pub(super) fn encode(descr: &str, shape: &[usize], values: &[u8]) -> Vec<u8> {
     let tail = if shape.len() == 1 { "," } else { "" };
     let dict =
         format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}{tail}), }}", extents.join(", "));
-    // Magic, version and length take 10 bytes; values start at a multiple of 64, and a newline ends the header.
+    // Magic, version and length take 10 bytes; values start at a multiple of 64, and a newline ends the
+    // header.
     let length = (10 + dict.len() + 1).next_multiple_of(64) - 10;
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((length as u16).to_le_bytes());

@@ -18,7 +18,8 @@ const MAX_TOTAL: u64 = 1 << 33;
 /// Reads a data set from the archive at `path`.
 ///
 /// # Errors
-/// [`Error::Format`] if it is no such archive, holds something else than plain arrays, or unpacks to more than is read.
+/// [`Error::Format`] if it is no such archive, holds something else than plain arrays, or unpacks to more
+/// than is read.
 pub(super) fn load(path: &Path, name: &str) -> Result<Dataset> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     array::assemble(path, name, named::parts(path, read(BufReader::new(file), path)?)?)

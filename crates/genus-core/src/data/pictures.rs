@@ -36,7 +36,11 @@ fn list(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
             pictures.push(path);
         }
         if folders.len() + pictures.len() > MAX_FILES {
-            return Err(Error::format(dir, "folder", format!("more than the {MAX_FILES} files that are read")));
+            return Err(Error::format(
+                dir,
+                "folder",
+                format!("more than the {MAX_FILES} files that are read"),
+            ));
         }
     }
     folders.sort();
@@ -95,14 +99,21 @@ fn shape(path: &Path) -> Result<Shape> {
     Ok(Shape::Image { height: height as usize, width: width as usize, channels })
 }
 
-fn pixels(path: &Path) -> Result<Vec<u8>> {
+fn pixels(path: &Path, want: Shape) -> Result<Vec<u8>> {
     let image = DynamicImage::from_decoder(open(path)?)
         .map_err(|e| Error::format(path, "image", format!("{e}; mend or remove the file")))?;
-    Ok(image.into_bytes())
+    let bytes = image.into_bytes();
+    if bytes.len() != want.width() {
+        return Err(Error::format(path, "image", "it changed while the folder was read; try again"));
+    }
+    Ok(bytes)
 }
 
 /// All or the error of the first file in order, whichever thread met it.
-fn all<T: Send>(files: &Files, f: impl Fn(&Path) -> Result<T> + Sync) -> Result<Vec<T>> {
+fn all<T: Send>(
+    files: &[(PathBuf, Option<String>)],
+    f: impl Fn(&Path) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     files.par_iter().map(|(p, _)| f(p)).collect::<Vec<_>>().into_iter().collect()
 }
 
@@ -110,7 +121,7 @@ fn load_split(files: &Files, want: Shape, classes: &[String]) -> Result<Split> {
     let mut data = Vec::with_capacity(files.len() * want.width());
     // Pictures are bytes, rows are floats: a few at a time keeps the second copy small.
     for part in files.chunks(1024) {
-        for bytes in all(&part.to_vec(), pixels)? {
+        for bytes in all(part, |p| pixels(p, want))? {
             data.extend(bytes.into_iter().map(f32::from));
         }
     }
@@ -121,10 +132,12 @@ fn load_split(files: &Files, want: Shape, classes: &[String]) -> Result<Split> {
     Ok(Split { x: Batch::new(data, want.width())?, labels })
 }
 
-/// Reads a folder: images directly in it, or one subfolder per class; below `train`, `valid` and `test` if it has those.
+/// Reads a folder: images directly in it, or one subfolder per class; below `train`, `valid` and `test` if it
+/// has those.
 ///
 /// # Errors
-/// [`Error::Format`] naming the file if there is no image, one cannot be read, or they differ in size or channels.
+/// [`Error::Format`] naming the file if there is no image, one cannot be read, or they differ in size or
+/// channels.
 pub(super) fn load(dir: &Path, name: &str) -> Result<Dataset> {
     let (folders, _) = list(dir)?;
     let split_of = |p: &PathBuf| match &base(p)[..] {
@@ -173,7 +186,8 @@ pub(super) fn load(dir: &Path, name: &str) -> Result<Dataset> {
     if classes.len() > MAX_CLASSES {
         return Err(Error::format(dir, "folder", format!("more than {MAX_CLASSES} subfolders with images")));
     }
-    let mut loaded = splits.iter().map(|s| s.as_ref().filter(|f| !f.is_empty()).map(|f| load_split(f, want, &classes)));
+    let mut loaded =
+        splits.iter().map(|s| s.as_ref().filter(|f| !f.is_empty()).map(|f| load_split(f, want, &classes)));
     let mut next = || loaded.next().flatten().transpose();
     let (train, valid, test) = (next()?, next()?, next()?);
     let train = train.ok_or_else(|| Error::format(dir, "folder", "no training image"))?;

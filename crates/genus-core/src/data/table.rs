@@ -18,12 +18,21 @@ fn sniff(text: &[u8]) -> u8 {
     let first = text.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();
     let count = |d: u8| {
         let mut quoted = false;
-        first.iter().filter(|&&b| (b == b'"' && { quoted = !quoted; false }) || (b == d && !quoted)).count()
+        first
+            .iter()
+            .filter(|&&b| {
+                (b == b'"' && {
+                    quoted = !quoted;
+                    false
+                }) || (b == d && !quoted)
+            })
+            .count()
     };
     [b',', b';', b'\t'].into_iter().rev().max_by_key(|d| count(*d)).unwrap_or(b',')
 }
 
-/// The text of a table, cut into records as often as needed: keeping them all would take many times the memory.
+/// The text of a table, cut into records as often as needed: keeping them all would take many times the
+/// memory.
 struct Records<'a> {
     text: &'a [u8],
     delimiter: u8,
@@ -51,7 +60,11 @@ impl Records<'_> {
             let line = raw.position().map_or(0, csv::Position::line);
             if number >= skip {
                 let record = StringRecord::from_byte_record(raw).map_err(|_| {
-                    Error::format(self.path, format!("line {line}"), "not UTF-8 text; save the table as UTF-8")
+                    Error::format(
+                        self.path,
+                        format!("line {line}"),
+                        "not UTF-8 text; save the table as UTF-8",
+                    )
                 })?;
                 f(&record, line)?;
                 raw = record.into_byte_record();
@@ -98,8 +111,8 @@ fn top(head: &[StringRecord], records: usize) -> Top {
         columns.push("class".into());
         return Top { skip: 1, columns, classes: Some(first.iter().skip(2).map(str::to_owned).collect()) };
     }
-    let is_header = first.iter().all(|c| column::number(c).is_none())
-        && first.iter().any(|c| !column::is_missing(c));
+    let is_header =
+        first.iter().all(|c| column::number(c).is_none()) && first.iter().any(|c| !column::is_missing(c));
     let mut columns: Vec<String> = plain(first.len());
     if is_header {
         for (name, cell) in columns.iter_mut().zip(first).filter(|(_, c)| !c.is_empty()) {
@@ -111,7 +124,10 @@ fn top(head: &[StringRecord], records: usize) -> Top {
 
 fn label_column(top: &Top, label: Option<&Label>, path: &Path) -> Result<Option<usize>> {
     let unknown = |what: String| {
-        Error::config("label", format!("{} has no column {what}; there are: {}", path.display(), top.columns.join(", ")))
+        Error::config(
+            "label",
+            format!("{} has no column {what}; there are: {}", path.display(), top.columns.join(", ")),
+        )
     };
     match label {
         Some(Label::None) => Ok(None),
@@ -159,7 +175,10 @@ pub(super) fn load(
             return Err(Error::format(
                 path,
                 format!("line {line}"),
-                format!("{} cells where the first line has {width}; mend the line or its quotes", record.len()),
+                format!(
+                    "{} cells where the first line has {width}; mend the line or its quotes",
+                    record.len()
+                ),
             ));
         }
         for (cell, survey) in record.iter().zip(&mut surveys) {
@@ -187,9 +206,9 @@ pub(super) fn load(
         .map(|&c| surveys[c].support().map_err(|(line, m)| Error::format(path, at(line, c), m)))
         .collect::<Result<Vec<Column>>>()?;
     let classes = match y {
-        Some(c) => surveys[c].classes().map_err(|m| {
-            Error::format(path, format!("column \"{}\"", top.columns[c]), m)
-        })?,
+        Some(c) => surveys[c]
+            .classes()
+            .map_err(|m| Error::format(path, format!("column \"{}\"", top.columns[c]), m))?,
         None => Vec::new(),
     };
 
@@ -211,7 +230,11 @@ pub(super) fn load(
                 _ => column::number(cell).map(|x| x as f32).filter(|x| x.is_finite()),
             };
             values.push(value.ok_or_else(|| {
-                Error::format(path, at(line, c), format!("{cell} is beyond single precision; rescale the column"))
+                Error::format(
+                    path,
+                    at(line, c),
+                    format!("{cell} is beyond single precision; rescale the column"),
+                )
             })?);
         }
         if let Some(c) = y {
@@ -223,10 +246,16 @@ pub(super) fn load(
     let classes = match top.classes {
         // The names in the first line stand for the numbers 0, 1, 2 … in the label column.
         Some(names) if y.is_some() => {
-            if let Some((_, l)) = labels.iter().map(|l| (l, &classes[*l as usize])).find(|(_, l)| {
-                l.parse::<usize>().map_or(true, |i| i >= names.len())
-            }) {
-                return Err(Error::format(path, "line 1", format!("names {} classes, and label {l} occurs", names.len())));
+            if let Some((_, l)) = labels
+                .iter()
+                .map(|l| (l, &classes[*l as usize]))
+                .find(|(_, l)| l.parse::<usize>().map_or(true, |i| i >= names.len()))
+            {
+                return Err(Error::format(
+                    path,
+                    "line 1",
+                    format!("names {} classes, and label {l} occurs", names.len()),
+                ));
             }
             labels.iter_mut().for_each(|l| *l = classes[*l as usize].parse().unwrap_or(*l));
             names

@@ -1,4 +1,5 @@
-//! Binary rows whose entropy is known exactly: a Bayesian network in which every variable has at most one parent.
+//! Binary rows whose entropy is known exactly: a Bayesian network in which every variable has at most one
+//! parent.
 
 use crate::{Batch, Rng, Seed};
 
@@ -10,8 +11,8 @@ pub struct BinaryTree {
 }
 
 impl BinaryTree {
-    /// A random tree over `d` variables; the same seed gives the same tree. Children differ clearly from one parent value
-    /// to the other: one probability lies in 0.05..0.45 and the other in 0.55..0.95.
+    /// A random tree over `d` variables; the same seed gives the same tree. Children differ clearly from one
+    /// parent value to the other: one probability lies in 0.05..0.45 and the other in 0.55..0.95.
     pub fn new(d: usize, seed: Seed) -> Self {
         let mut rng = seed.child("binary tree").rng();
         let mut tree = Self { parents: Vec::with_capacity(d), p: Vec::with_capacity(d) };

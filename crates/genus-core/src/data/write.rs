@@ -10,15 +10,16 @@ const MAX_SIDE: usize = 1 << 16;
 
 /// Writes rows of `domain` to `path`, whole or not at all. The extension decides:
 ///
-/// - `.npy`, `.npz` (array `samples`): shape \[rows, height, width, channels\] for images, else \[rows, columns\]; bytes for
-///   binary rows and up to 256 levels, single precision otherwise.
-/// - `.csv`: a header of `columns` (`x0`, `x1` … where that is empty), categories by name, an empty cell for NaN.
-/// - `.png`: a grid of images with a border of one pixel; binary and levels from black (0) to white (the top level), real
-///   values from the smallest to the largest.
+/// - `.npy`, `.npz` (array `samples`): shape \[rows, height, width, channels\] for images, else \[rows,
+///   columns\]; bytes for binary rows and up to 256 levels, single precision otherwise.
+/// - `.csv`: a header of `columns` (`x0`, `x1` … where that is empty), categories by name, an empty cell for
+///   NaN.
+/// - `.png`: a grid of images with a border of one pixel; binary and levels from black (0) to white (the top
+///   level), real values from the smallest to the largest.
 ///
 /// # Errors
-/// [`Error::Config`] for another extension, or rows that are no images for `.png`; [`Error::Shape`] or [`Error::Domain`] if
-/// rows do not fit the domain; [`Error::Io`] if the file cannot be written.
+/// [`Error::Config`] for another extension, or rows that are no images for `.png`; [`Error::Shape`] or
+/// [`Error::Domain`] if rows do not fit the domain; [`Error::Io`] if the file cannot be written.
 pub fn write(path: &Path, x: &Batch, domain: &Domain, columns: &[String]) -> Result<()> {
     if x.width() != domain.width() {
         return Err(Error::shape("rows to write", domain.width(), x.width()));

@@ -2,8 +2,8 @@
 
 use crate::Rng;
 
-/// Steps per unit that a coordinate is drawn in. With them, all coordinates are exact in single precision and none falls on
-/// the edge of its square, where rounding would put it outside the support.
+/// Steps per unit that a coordinate is drawn in. With them, all coordinates are exact in single precision and
+/// none falls on the edge of its square, where rounding would put it outside the support.
 const STEPS: usize = 1 << 20;
 
 pub(super) fn draw(rng: &mut Rng) -> [f64; 2] {

@@ -1,7 +1,8 @@
 //! Five curved arms: Gaussians beside the centre, each turned by an angle that grows with the distance to it.
 //!
-//! The turn keeps areas (in polar coordinates it is a shear), so the density is that of the Gaussian before the turn. It
-//! differs in that from the pinwheel of Johnson et al. 2016, whose angle depends on one coordinate instead of the distance.
+//! The turn keeps areas (in polar coordinates it is a shear), so the density is that of the Gaussian before
+//! the turn. It differs in that from the pinwheel of Johnson et al. 2016, whose angle depends on one
+//! coordinate instead of the distance.
 
 use crate::Rng;
 use crate::math::{LN_2PI, log_sum_exp};

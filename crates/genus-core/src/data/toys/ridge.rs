@@ -1,7 +1,7 @@
 //! Points or curves in the plane, blurred by an isotropic Gaussian.
 //!
-//! The density is a sum over points, or an integral along a curve. The integral is taken by a quadrature rule whose nodes
-//! lie closer than the width of the blur, where it is exact to rounding.
+//! The density is a sum over points, or an integral along a curve. The integral is taken by a quadrature rule
+//! whose nodes lie closer than the width of the blur, where it is exact to rounding.
 
 use crate::Rng;
 use crate::math::LN_2PI;

@@ -1,0 +1,280 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Every family of generative models behind one contract.
+///
+/// Learn the distribution of data, then sample, score, complete, encode and explain it.
+#[derive(Debug, Parser)]
+#[command(name = "genus", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print tables and results as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Folder in which named data sets are looked for first.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The taxonomy, with what each model can do.
+    Models {
+        /// Show one model: its papers, its configuration with defaults.
+        model: Option<String>,
+    },
+    /// Built-in, downloadable and local data.
+    Data {
+        #[command(subcommand)]
+        what: Option<DataCommand>,
+    },
+    /// Fit a model to data; everything lands in a run folder with a report.
+    Train(Train),
+    /// Draw rows from a trained model.
+    Sample {
+        /// Run folder.
+        run: PathBuf,
+        /// How many rows.
+        #[arg(short, default_value_t = 64)]
+        n: usize,
+        /// File to write: .png, .npz, .npy or .csv; without it rows are printed as CSV.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Seed of the draws.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Log-probability of each row, nats.
+    Score {
+        /// Run folder.
+        run: PathBuf,
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        scoring: ScoringArgs,
+        /// CSV file to write; without it rows are printed.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Mean log-probability and figures of a split, with protocol and kind of evidence.
+    Evaluate {
+        /// Run folder.
+        run: PathBuf,
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        scoring: ScoringArgs,
+    },
+    /// The code of each row.
+    Encode(Through),
+    /// Each row after encoding and decoding.
+    Reconstruct(Through),
+    /// Rows on the line between the codes of two rows.
+    Interpolate {
+        #[command(flatten)]
+        through: Through,
+        /// Number of the first row.
+        #[arg(long, default_value_t = 0)]
+        from: usize,
+        /// Number of the last row.
+        #[arg(long, default_value_t = 1)]
+        to: usize,
+        /// Rows on the line, both ends included.
+        #[arg(long, default_value_t = 10)]
+        steps: usize,
+    },
+    /// Fill missing values of a table.
+    Impute {
+        #[command(flatten)]
+        through: Through,
+        /// Draw from the conditional instead of taking its mean.
+        #[arg(long)]
+        sample: bool,
+        /// Seed of the draws.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Is this likelihood a likelihood? Checks of a run, or of a model's tiny twin.
+    Audit {
+        /// Run folder or name of a model.
+        subject: String,
+        #[command(flatten)]
+        source: MaybeSource,
+    },
+    /// Write report.html of run folders.
+    Report {
+        /// Run folders.
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+    },
+    /// Train a recipe, compare with its expected figures, record the outcome.
+    Reproduce {
+        /// Recipe; without it the recipes are listed.
+        recipe: Option<String>,
+        /// Folder for the run [default: runs/NAME].
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Go on with an interrupted reproduction.
+        #[arg(long)]
+        resume: bool,
+        /// Only show that everything connects: a tiny budget, on generated data where the real data are not there.
+        #[arg(long)]
+        plumbing: bool,
+        /// Markdown file that the outcome is appended to.
+        #[arg(long, value_name = "FILE", default_value = "docs/reproduction.md")]
+        record: PathBuf,
+    },
+    /// Shell completions on standard output.
+    Completions {
+        /// bash, elvish, fish, powershell or zsh.
+        shell: clap_complete::Shell,
+    },
+    /// Man page on standard output.
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// All named data sets.
+    List,
+    /// One data set: what it is and where to get it.
+    Info {
+        /// Name.
+        name: String,
+    },
+    /// Download a data set, resumably, and check it.
+    Get {
+        /// Name.
+        name: String,
+        /// Folder [default: the user's data folder].
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    /// Model, see `genus models`; may be left out with --resume.
+    #[arg(required_unless_present = "resume")]
+    pub model: Option<String>,
+    /// Name of a data set or a file [default: digits, or the run's own with --resume].
+    #[arg(long)]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub cut: Cut,
+    /// Change a key of the configuration, for example --set train.epochs=20.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// TOML file with configuration keys, under those of --set.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run folder [default: runs/MODEL-DATA, numbered].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with the training in --out.
+    #[arg(long, requires = "out", conflicts_with_all = ["set", "config"])]
+    pub resume: bool,
+    /// Stop after this time and save: 90s, 10m, 1.5h.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub time: Option<std::time::Duration>,
+    /// Root of all random streams.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Importance samples for the final score of bounds.
+    #[arg(long, default_value_t = 1, value_name = "K")]
+    pub importance_samples: usize,
+    /// Seconds between checkpoints.
+    #[arg(long, default_value_t = 30.0, value_name = "S")]
+    pub checkpoint_seconds: f64,
+}
+
+#[derive(Debug, Args)]
+pub struct Cut {
+    /// Fractions train/valid/test for data without splits, for example 0.8/0.1/0.1.
+    #[arg(long)]
+    pub split: Option<String>,
+    /// Label column of a table: name, number or `none`.
+    #[arg(long)]
+    pub label: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Source {
+    /// Name of a data set or a file.
+    #[arg(long)]
+    pub data: String,
+    #[command(flatten)]
+    pub cut: Cut,
+    /// Which split [default: test where there is one, else all rows].
+    #[arg(long, value_name = "SPLIT", value_parser = ["train", "valid", "test"])]
+    pub rows: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct MaybeSource {
+    /// Name of a data set or a file [default: the run's own].
+    #[arg(long)]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub cut: Cut,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoringArgs {
+    /// Importance samples for bounds.
+    #[arg(long, default_value_t = 1, value_name = "K")]
+    pub importance_samples: usize,
+    /// Seed of stochastic scores.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Through {
+    /// Run folder.
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub source: Source,
+    /// File to write: .png, .npz, .npy or .csv; without it rows are printed as CSV.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `90s`, `10m`, `1.5h`, or plain seconds.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let (number, unit) = match text.char_indices().find(|(_, c)| c.is_ascii_alphabetic()) {
+        Some((at, _)) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let scale = match unit {
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("`{unit}` is no unit of time; use s, m or h")),
+    };
+    let value: f64 = number.trim().parse().map_err(|_| format!("`{number}` is not a number"))?;
+    std::time::Duration::try_from_secs_f64(value * scale).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(duration("90s").unwrap().as_secs(), 90);
+        assert_eq!(duration("1.5h").unwrap().as_secs(), 5400);
+        assert_eq!(duration("10m").unwrap().as_secs(), 600);
+        assert_eq!(duration("5").unwrap().as_secs(), 5);
+        assert!(duration("-1s").is_err() && duration("3 weeks").is_err() && duration("m").is_err());
+    }
+}

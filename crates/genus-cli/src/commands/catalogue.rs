@@ -1,0 +1,131 @@
+//! `genus models` and `genus data`.
+
+use super::Context;
+use crate::output;
+use anyhow::Result;
+use genus::{ModelSpec, data, registry};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::path::PathBuf;
+
+fn describe(spec: &ModelSpec) -> serde_json::Value {
+    json!({
+        "name": spec.name,
+        "title": spec.title,
+        "taxonomy": spec.taxonomy(),
+        "evidence": spec.evidence.to_string(),
+        "capabilities": spec.capabilities.iter().map(|c| c.verb()).collect::<Vec<_>>(),
+        "supports": spec.supports,
+        "summary": spec.summary,
+        "references": spec.references.iter().map(|r| format!("{}, {} ({}), {}", r.authors, r.title, r.year, r.url)).collect::<Vec<_>>(),
+        "config": (spec.default_config)(),
+    })
+}
+
+/// The taxonomy, or one model.
+pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
+    if let Some(name) = name {
+        let spec = registry::find(name)?;
+        if cx.json {
+            return output::json(&describe(spec));
+        }
+        output::line(format!("{}: {}", spec.name, spec.title));
+        output::line(format!("  {}", spec.taxonomy().join(" › ")));
+        output::line(format!("  {}", spec.summary));
+        output::line(format!("  evidence: {}; rows: {}", spec.evidence, spec.supports.join(", ")));
+        for r in spec.references {
+            output::line(format!("  {}. {}. {}. {}", r.authors, r.title, r.year, r.url));
+        }
+        output::line("\nConfiguration (change with --set key=value):\n");
+        output::line((spec.default_config)().to_string().trim_end());
+        return Ok(());
+    }
+    if cx.json {
+        return output::json(&registry::all().map(describe).collect::<Vec<_>>());
+    }
+    let mut above: Vec<&str> = Vec::new();
+    for spec in registry::all() {
+        let path = spec.taxonomy();
+        for (depth, folder) in path.iter().enumerate() {
+            if above.get(depth) != Some(folder) {
+                output::line(format!("{}{}", "  ".repeat(depth), folder.replace('_', " ")));
+                above.truncate(depth);
+            }
+        }
+        above = path.clone();
+        let verbs: Vec<_> = spec.capabilities.iter().map(|c| c.verb()).collect();
+        let indent = "  ".repeat(path.len());
+        output::line(format!("{indent}{:<6} {} [{}; {}]", spec.name, spec.title, spec.evidence, verbs.join(", ")));
+        output::line(format!("{indent}       {}", spec.summary));
+    }
+    Ok(())
+}
+
+/// Rows of train, valid and test.
+fn rows_of(e: &data::Entry) -> String {
+    e.rows.map(|n| n.to_string()).join("/")
+}
+
+/// All named data sets.
+pub fn data_list(cx: &Context) -> Result<()> {
+    let rows: Vec<Vec<String>> = data::catalogue()
+        .iter()
+        .map(|e| vec![e.name.into(), e.kind.to_string(), e.shape.into(), rows_of(e), e.title.into()])
+        .collect();
+    if cx.json {
+        let keys = ["name", "kind", "shape", "rows", "title"];
+        let objects: Vec<_> = rows
+            .iter()
+            .map(|r| keys.iter().zip(r).map(|(k, v)| ((*k).to_owned(), json!(v))).collect::<serde_json::Map<_, _>>())
+            .collect();
+        return output::json(&objects);
+    }
+    output::table(&["name", "kind", "shape", "rows", "what"], &rows);
+    Ok(())
+}
+
+/// One data set.
+pub fn data_info(cx: &Context, name: &str) -> Result<()> {
+    let Some(e) = data::catalogue().iter().find(|e| e.name == name) else {
+        return Err(genus::Error::config("name", format!("there is no data set `{name}`; see `genus data list`")).into());
+    };
+    let options = data::Options { data_dir: cx.data_dir.clone(), ..data::Options::default() };
+    let place = data::find(e.name, &options);
+    if cx.json {
+        return output::json(&json!({
+            "name": e.name, "title": e.title, "kind": e.kind.to_string(), "shape": e.shape, "rows": e.rows,
+            "licence": e.licence, "obtain": e.get, "about": e.description,
+            "found": place.ok().map(|p| p.display().to_string()),
+        }));
+    }
+    output::line(format!("{}: {}\n{}", e.name, e.title, e.description));
+    output::line(format!("  kind     {}\n  rows     {} of {}", e.kind, rows_of(e), e.shape));
+    output::line(format!("  licence  {}\n  obtain   {}", e.licence, e.get));
+    if let Ok(place) = place {
+        output::line(format!("  found    {}", place.display()));
+    }
+    Ok(())
+}
+
+/// Downloads a data set.
+pub fn data_get(name: &str, to: Option<PathBuf>) -> Result<()> {
+    let dir = match to {
+        Some(dir) => dir,
+        None => data::user_dir()
+            .ok_or_else(|| genus::Error::config("to", "there is no home folder; say where with --to DIR"))?,
+    };
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}") {
+        bar.set_style(style);
+    }
+    let path = data::get(name, &dir, &mut |p: data::Progress| {
+        bar.set_message(p.file);
+        if let Some(total) = p.total {
+            bar.set_length(total);
+        }
+        bar.set_position(p.done);
+    })?;
+    bar.finish_and_clear();
+    output::line(path.display());
+    Ok(())
+}

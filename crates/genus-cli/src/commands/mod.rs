@@ -1,0 +1,102 @@
+//! One module per group of commands.
+
+mod catalogue;
+mod fit;
+mod look;
+mod reproduce;
+
+use crate::args::{Cli, Command, Cut, DataCommand, Source};
+use anyhow::Result;
+use clap::CommandFactory;
+use genus::run::RunDir;
+use genus::{Batch, Dataset, Model, SplitName, data, registry};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What all commands share.
+pub struct Context {
+    pub json: bool,
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    let cx = Context { json: cli.json, data_dir: cli.data_dir };
+    match cli.command {
+        Command::Models { model } => catalogue::models(&cx, model.as_deref())?,
+        Command::Data { what } => match what.unwrap_or(DataCommand::List) {
+            DataCommand::List => catalogue::data_list(&cx)?,
+            DataCommand::Info { name } => catalogue::data_info(&cx, &name)?,
+            DataCommand::Get { name, to } => catalogue::data_get(&name, to)?,
+        },
+        Command::Train(train) => return fit::train(&cx, train),
+        Command::Sample { run, n, output, seed } => look::sample(&cx, &run, n, output.as_deref(), seed)?,
+        Command::Score { run, source, scoring, output } => {
+            look::score(&cx, &run, &source, &scoring, output.as_deref())?;
+        }
+        Command::Evaluate { run, source, scoring } => look::evaluate(&cx, &run, &source, &scoring)?,
+        Command::Encode(t) => look::encode(&cx, &t)?,
+        Command::Reconstruct(t) => look::reconstruct(&cx, &t)?,
+        Command::Interpolate { through, from, to, steps } => look::interpolate(&cx, &through, from, to, steps)?,
+        Command::Impute { through, sample, seed } => look::impute(&cx, &through, sample, seed)?,
+        Command::Audit { subject, source } => return look::audit(&cx, &subject, &source),
+        Command::Report { runs } => {
+            for run in runs {
+                let path = genus_report::write(&RunDir::open(run)?)?;
+                crate::output::line(path.display());
+            }
+        }
+        Command::Reproduce { recipe, out, resume, plumbing, record } => {
+            return match recipe {
+                None => reproduce::list(&cx).map(|()| ExitCode::SUCCESS),
+                Some(name) => reproduce::run(&cx, &name, out, resume, plumbing, &record),
+            };
+        }
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "genus", &mut out);
+            crate::output::bytes(&out);
+        }
+        Command::Man => {
+            let mut out = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut out)?;
+            crate::output::bytes(&out);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Context {
+    /// Reads a data set.
+    pub fn load(&self, source: &str, cut: &Cut, missing: bool) -> Result<Dataset> {
+        let options = data::Options {
+            split: cut.split.as_deref().map(data::parse_split).transpose()?,
+            label: cut.label.as_deref().map(|l| l.parse().unwrap_or(data::Label::None)),
+            data_dir: self.data_dir.clone(),
+            missing,
+            ..data::Options::default()
+        };
+        Ok(data::load(source, &options)?)
+    }
+
+    /// Rows of a data set as asked for, with the names of their columns.
+    pub fn rows(&self, source: &Source, missing: bool) -> Result<(Batch, Dataset)> {
+        let set = self.load(&source.data, &source.cut, missing)?;
+        let name = match source.rows.as_deref() {
+            Some("train") => SplitName::Train,
+            Some("valid") => SplitName::Valid,
+            Some(_) => SplitName::Test,
+            None if set.test.is_some() => SplitName::Test,
+            None => SplitName::Train,
+        };
+        Ok((set.split(name)?.x.clone(), set))
+    }
+}
+
+/// The run and its model.
+fn open(run: &Path) -> Result<(RunDir, Box<dyn Model>)> {
+    let run = RunDir::open(run)?;
+    run.config()?;
+    let model = registry::restore(&run.model()?)?;
+    Ok((run, model))
+}
