@@ -175,7 +175,7 @@ pub struct Train {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with the training in --out.
-    #[arg(long, requires = "out", conflicts_with_all = ["set", "config"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["set", "config", "seed", "split", "label"])]
     pub resume: bool,
     /// Stop after this time and save: 90s, 10m, 1.5h.
     #[arg(long, value_name = "TIME", value_parser = duration)]

@@ -2,21 +2,23 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place of the workspace that prints
 
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 
-/// An error with its causes on one line each.
+/// An error with its causes, on one line.
 pub fn error(e: &anyhow::Error) {
-    eprintln!("error: {e:#}");
+    let text = format!("{e:#}");
+    note(format!("error: {}", text.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
 }
 
-/// A remark for the person at the terminal.
+/// A remark for the person at the terminal. Nobody listening is no reason to stop: `eprintln!` would panic, and a training
+/// would be lost, when the reader of a pipe goes away.
 pub fn note(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A line of the result. A closed pipe is no error: `genus models | head` is fine.
+/// A line of the result.
 pub fn line(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stdout(), "{text}");
+    bytes(format!("{text}\n").as_bytes());
 }
 
 /// The result as JSON.
@@ -25,9 +27,16 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes of the result: completions, a man page.
+/// Bytes of the result. A closed pipe is no error, `genus models | head` is fine; anything else, such as a full disk, is one,
+/// because half a result would pass for a whole one.
 pub fn bytes(b: &[u8]) {
-    let _ = io::stdout().write_all(b);
+    let mut out = io::stdout();
+    if let Err(e) = out.write_all(b).and_then(|()| out.flush())
+        && e.kind() != ErrorKind::BrokenPipe
+    {
+        error(&anyhow::Error::new(e).context("cannot write to standard output"));
+        std::process::exit(1);
+    }
 }
 
 /// Columns under a header, each as wide as its widest entry.

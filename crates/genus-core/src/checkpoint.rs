@@ -33,14 +33,21 @@ struct Manifest {
 const KEEP: usize = 2;
 
 impl Checkpoints {
-    /// Opens, or creates, the folder. `identity` is a hash of configuration, data and version: a checkpoint with another one
-    /// is refused.
+    /// Opens, or creates, the folder, which nobody else may be writing to, and removes what a killed writer left half done.
+    /// `identity` is a hash of configuration, data and version: a checkpoint with another one is refused.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be created.
+    /// [`Error::Io`] if the folder cannot be created or read.
     pub fn open(dir: impl Into<PathBuf>, identity: impl Into<String>) -> Result<Self> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        for entry in fs::read_dir(&dir).map_err(Error::io("read", &dir))? {
+            let path = entry.map_err(Error::io("read", &dir))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("step-") && name.ends_with(".tmp") {
+                remove_if_there(&path)?;
+            }
+        }
         Ok(Self { dir, identity: identity.into(), interval: Duration::from_secs(30) })
     }
 
@@ -188,6 +195,11 @@ mod tests {
         fs::create_dir(dir.path().join("step-000000000003.tmp")).unwrap();
         c.save(3, &state(3.0)).unwrap();
         assert_eq!(c.latest().unwrap().unwrap().0, 3);
+        // Nor does it stay for ever where that step is never written again.
+        let torn = dir.path().join("step-000000000007.tmp");
+        fs::create_dir(&torn).unwrap();
+        assert_eq!(Checkpoints::open(dir.path(), "id").unwrap().latest().unwrap().unwrap().0, 3);
+        assert!(!torn.exists());
     }
 
     #[test]

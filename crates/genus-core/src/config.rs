@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use std::path::Path;
 use toml::{Table, Value};
 
 /// A configuration as a TOML table. Panics if it does not serialise to one, which a family's own tests would show.
@@ -10,6 +11,19 @@ pub fn to_table<T: Serialize>(config: &T) -> Table {
         Ok(table) => table,
         Err(e) => panic!("a configuration must serialise to a TOML table: {e}"),
     }
+}
+
+/// Reads TOML; `path` is for messages.
+///
+/// # Errors
+/// [`Error::Format`] with line and column.
+pub fn parse(text: &str, path: &Path) -> Result<Table> {
+    toml::from_str(text).map_err(|e| {
+        let before = e.span().and_then(|s| text.get(..s.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+        Error::format(path, format!("line {line}, column {column}"), format!("not TOML: {}", e.message()))
+    })
 }
 
 /// Reads a configuration; missing keys take their defaults.
@@ -181,6 +195,12 @@ mod tests {
         let unknown = error(&["hiden=[3]"]);
         assert!(unknown.contains("hiden") && unknown.contains("hidden"), "{unknown}");
         assert!(error(&["hidden=three"]).contains("hidden"));
+    }
+
+    #[test]
+    fn toml_errors_name_the_place_on_one_line() {
+        let e = parse("a = 1\nbé = = 2\n", Path::new("c.toml")).unwrap_err().to_string();
+        assert!(e.starts_with("c.toml: line 2, column 6: not TOML: ") && !e.contains('\n'), "{e}");
     }
 
     #[test]

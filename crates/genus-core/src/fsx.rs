@@ -12,6 +12,23 @@ fn partial(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Removes what writers that were killed left of the files called `names` in `dir`. Only for who holds the folder alone.
+pub(crate) fn sweep(dir: &Path, names: &[&str]) {
+    let left_over = |file: &str| {
+        names.iter().any(|n| {
+            file.strip_prefix(n)
+                .and_then(|f| f.strip_prefix('.')?.strip_suffix(".tmp"))
+                .is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(left_over) {
+            // Best effort: a file left over costs space, nothing else.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Makes a finished rename durable: without it a power cut may undo the directory entry.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(Error::io("sync", dir))

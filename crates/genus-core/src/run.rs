@@ -10,14 +10,22 @@
 //! report.html        a pure function of the above
 //! ```
 
-use crate::{Error, Event, Evidence, Figure, Measure, Provenance, Result, SplitName, State, fsx};
+use crate::{Error, Event, Evidence, Figure, Measure, Provenance, Result, SplitName, State, config, fsx};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of the folder's layout; another one is refused with the remedy.
 pub const FORMAT: u32 = 1;
+
+const CONFIG: &str = "config.toml";
+const EVENTS: &str = "events.jsonl";
+const MODEL: &str = "model.safetensors";
+const EXHIBITS: &str = "exhibits.safetensors";
+const SUMMARY: &str = "summary.json";
+const REPORT: &str = "report.html";
+const LOCK: &str = ".lock";
 
 /// `config.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -178,12 +186,28 @@ impl RunDir {
         Ok(run)
     }
 
-    /// Locks the folder against a second writer.
+    /// Takes back a new folder in which nothing was reached, because the fit refused its configuration or its data: the same
+    /// name can then be used again. Does nothing where there is a model or a checkpoint; other files stay.
+    pub fn discard(&self) {
+        let checkpoints = self.checkpoints_path();
+        let any = checkpoints.read_dir().is_ok_and(|mut d| d.next().is_some());
+        if any || self.model_path().exists() {
+            return;
+        }
+        // Best effort throughout: the caller has an error of its own to tell.
+        for file in [self.config_path(), self.events_path(), self.path.join(LOCK)] {
+            let _ = fs::remove_file(file);
+        }
+        let _ = fs::remove_dir(checkpoints);
+        let _ = fs::remove_dir(&self.path);
+    }
+
+    /// Locks the folder against a second writer, and removes what a killed one left half written.
     ///
     /// # Errors
     /// [`Error::Run`] if another process holds it, [`Error::Io`] if the folder is not writable.
     pub fn lock(&self) -> Result<RunLock> {
-        let path = self.path.join(".lock");
+        let path = self.path.join(LOCK);
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -191,7 +215,10 @@ impl RunDir {
             .open(&path)
             .map_err(Error::io("write", &path))?;
         match file.try_lock() {
-            Ok(()) => Ok(RunLock(file)),
+            Ok(()) => {
+                fsx::sweep(&self.path, &[CONFIG, MODEL, EXHIBITS, SUMMARY, REPORT]);
+                Ok(RunLock(file))
+            }
             Err(fs::TryLockError::WouldBlock) => Err(Error::Run(format!(
                 "another process is training into {}; wait for it or choose another folder with --out",
                 self.path.display()
@@ -207,15 +234,15 @@ impl RunDir {
 
     /// `config.toml`.
     pub fn config_path(&self) -> PathBuf {
-        self.path.join("config.toml")
+        self.path.join(CONFIG)
     }
     /// `events.jsonl`.
     pub fn events_path(&self) -> PathBuf {
-        self.path.join("events.jsonl")
+        self.path.join(EVENTS)
     }
     /// `model.safetensors`.
     pub fn model_path(&self) -> PathBuf {
-        self.path.join("model.safetensors")
+        self.path.join(MODEL)
     }
     /// `checkpoints/`.
     pub fn checkpoints_path(&self) -> PathBuf {
@@ -223,15 +250,15 @@ impl RunDir {
     }
     /// `exhibits.safetensors`.
     pub fn exhibits_path(&self) -> PathBuf {
-        self.path.join("exhibits.safetensors")
+        self.path.join(EXHIBITS)
     }
     /// `summary.json`.
     pub fn summary_path(&self) -> PathBuf {
-        self.path.join("summary.json")
+        self.path.join(SUMMARY)
     }
     /// `report.html`.
     pub fn report_path(&self) -> PathBuf {
-        self.path.join("report.html")
+        self.path.join(REPORT)
     }
 
     /// Writes `config.toml`.
@@ -251,8 +278,7 @@ impl RunDir {
     pub fn config(&self) -> Result<RunConfig> {
         let path = self.config_path();
         let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        let table: toml::Table = toml::from_str(&text)
-            .map_err(|e| Error::format(&path, "TOML", e.to_string().trim_end().to_owned()))?;
+        let table = config::parse(&text, &path)?;
         let format = table.get("format").and_then(toml::Value::as_integer);
         if format != Some(i64::from(FORMAT)) {
             let by = table.get("genus").and_then(toml::Value::as_str).unwrap_or("an unknown version");
@@ -265,25 +291,39 @@ impl RunDir {
         table.try_into().map_err(|e: toml::de::Error| Error::format(&path, "TOML", e.message().to_owned()))
     }
 
-    /// Opens `events.jsonl` for appending.
+    /// Opens `events.jsonl` for appending. A last line that a kill or a full disk cut off is ended first, so that what follows
+    /// begins a line of its own.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
     pub fn event_log(&self) -> Result<File> {
         let path = self.events_path();
-        OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io("write", &path))
+        let open = || {
+            let mut log = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            if log.metadata()?.len() > 0 {
+                let mut last = [0];
+                log.seek(SeekFrom::End(-1))?;
+                log.read_exact(&mut last)?;
+                if last != *b"\n" {
+                    log.write_all(b"\n")?;
+                }
+            }
+            Ok(log)
+        };
+        open().map_err(Error::io("write", &path))
     }
 
-    /// Reads `events.jsonl`. A last line that a kill cut off is left out; so are steps that a resumption did again.
+    /// Reads `events.jsonl`. A line that was cut off is left out; so are steps that a resumption did again.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
     pub fn events(&self) -> Result<Vec<TimedEvent>> {
         let path = self.events_path();
         let mut events: Vec<TimedEvent> = Vec::new();
-        for line in BufReader::new(File::open(&path).map_err(Error::io("read", &path))?).lines() {
+        // Bytes, not texts: a line may be cut off within a character.
+        for line in BufReader::new(File::open(&path).map_err(Error::io("read", &path))?).split(b'\n') {
             let line = line.map_err(Error::io("read", &path))?;
-            let Ok(event) = serde_json::from_str::<TimedEvent>(&line) else { continue };
+            let Ok(event) = serde_json::from_slice::<TimedEvent>(&line) else { continue };
             if let Event::Start { resumed_at, .. } = event.event {
                 events.retain(|e| match e.event {
                     Event::Step { step, .. } | Event::Epoch { step, .. } => step <= resumed_at,
@@ -415,10 +455,16 @@ mod tests {
         let mut log = run.event_log().unwrap();
         let start = |resumed_at| Event::Start { model: "m".into(), steps: None, resumed_at, parameters: 1 };
         let step = |step| Event::Step { step, parts: BTreeMap::from([("loss".into(), 1.0)]) };
-        for event in [start(0), step(1), step(2), step(3), start(2), step(3)] {
-            append_event(&mut log, dir.path(), &TimedEvent { t: 0.5, event }).unwrap();
-        }
-        log.write_all(b"{\"t\":1.0,\"event\":\"st").unwrap();
+        let mut append = |log: &mut File, events: &[Event]| {
+            for event in events {
+                append_event(log, dir.path(), &TimedEvent { t: 0.5, event: event.clone() }).unwrap();
+            }
+        };
+        append(&mut log, &[start(0), step(1), step(2), step(3)]);
+        // Cut off within a character, as a full disk does.
+        log.write_all(&"{\"t\":1.0,\"event\":\"warning\",\"message\":\"×".as_bytes()[..39]).unwrap();
+        let mut log = run.event_log().unwrap();
+        append(&mut log, &[start(2), step(3)]);
         let steps: Vec<u64> = run
             .events()
             .unwrap()

@@ -1,6 +1,6 @@
 //! The registry entry of a family of models.
 
-use crate::{Dataset, Domain, Family, Fit, FitContext, Fitted, Model, Result, State, Support, config};
+use crate::{Dataset, Domain, Family, Fit, FitContext, Fitted, Model, Result, Seed, State, Support, config};
 
 /// What a model can do; `as_*` of [`Model`] says the same of a fitted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +89,9 @@ pub struct Reference {
     pub url: &'static str,
 }
 
+/// See [`ModelSpec::gradient_check`].
+pub type GradientCheck = fn(Seed) -> Result<Vec<(String, f64)>>;
+
 /// Everything that tools need to know about a family: one `pub static SPEC` per model file.
 #[derive(Debug)]
 pub struct ModelSpec {
@@ -114,6 +117,9 @@ pub struct ModelSpec {
     pub tiny: &'static str,
     /// Conformance checks that must fail, each with the reason. Strict: passing is then an error.
     pub expected_failures: &'static [(&'static str, &'static str)],
+    /// For models trained by gradients: how far the gradient of the training objective lies from difference quotients, per
+    /// parameter array, relative to its size.
+    pub gradient_check: Option<GradientCheck>,
     /// Default configuration as a TOML table.
     pub default_config: fn() -> toml::Table,
     /// Checks a configuration table; the error names the key.

@@ -16,6 +16,8 @@ pub struct Adam {
     pub epsilon: f32,
     /// Decoupled weight decay: the parameter shrinks by rate · decay.
     pub decay: f32,
+    /// Weight of the penalty ½ l2 |p|², whose gradient joins that of the loss before the moments.
+    pub l2: f32,
     /// Factor on the gradient, for clipping by the global norm.
     pub scale: f32,
     /// Number of this step, from 1, for the bias correction.
@@ -41,10 +43,10 @@ pub fn adam(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], how: &Adam) 
 
 multiversion! {
     fn pass(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], how: &Adam, rate: f32, root: f32) {
-        let (b1, b2, eps, scale) = (how.beta1, how.beta2, how.epsilon, how.scale);
+        let (b1, b2, eps, scale, l2) = (how.beta1, how.beta2, how.epsilon, how.scale, how.l2);
         let keep = 1.0 - how.rate * how.decay;
         for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
-            let g = g * scale;
+            let g = g * scale + l2 * *p;
             *m = b1 * *m + (1.0 - b1) * g;
             *v = b2 * *v + (1.0 - b2) * g * g;
             *p = keep * *p - rate * *m / (v.sqrt() * root + eps);
@@ -95,10 +97,10 @@ mod tests {
         for step in 1..=3u64 {
             let g: Vec<f32> = (0..n).map(|i| ((i as f32) * 0.37 + step as f32).sin() * 0.1).collect();
             let how =
-                Adam { rate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.1, scale: 0.5, step };
+                Adam { rate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.1, l2: 0.01, scale: 0.5, step };
             adam(&mut p, &g, &mut m, &mut v, &how);
             for i in 0..n {
-                let g = f64::from(g[i]) * 0.5;
+                let g = f64::from(g[i]) * 0.5 + 0.01 * p64[i];
                 m64[i] = 0.9 * m64[i] + 0.1 * g;
                 v64[i] = 0.999 * v64[i] + 0.001 * g * g;
                 let mh = m64[i] / (1.0 - 0.9f64.powi(step as i32));

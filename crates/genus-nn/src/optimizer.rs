@@ -38,6 +38,9 @@ pub struct OptimizerConfig {
     pub epsilon: Positive,
     /// Decoupled weight decay, on arrays of rank 2 and above.
     pub decay: NonNegative,
+    /// Weight of an L2 penalty on arrays of rank 2 and above, as part of the gradient that Adam normalises: it takes weights
+    /// that the data do not use to zero, which decoupled decay hardly does.
+    pub l2: NonNegative,
     /// Largest norm of the whole gradient; 0 for no limit.
     pub clip: NonNegative,
 }
@@ -64,6 +67,7 @@ impl Default for OptimizerConfig {
             beta2: constant!(Fraction, 0.999),
             epsilon: constant!(Positive, 1e-8),
             decay: constant!(NonNegative, 0.0),
+            l2: constant!(NonNegative, 0.0),
             clip: constant!(NonNegative, 0.0),
         }
     }
@@ -131,13 +135,15 @@ impl Optimizer {
         let clip = self.config.clip.get();
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
         for ((id, g), [m, v]) in ids.into_iter().zip(&taken).zip(&mut self.moments) {
-            let decays = params.shape(id).len() > 1;
+            let matrix = params.shape(id).len() > 1;
+            let on_matrix = |v: NonNegative| if matrix { v.get() as f32 } else { 0.0 };
             let how = Adam {
                 rate: self.config.rate_at(step, steps) as f32,
                 beta1: self.config.beta1.get() as f32,
                 beta2: self.config.beta2.get() as f32,
                 epsilon: self.config.epsilon.get() as f32,
-                decay: if decays { self.config.decay.get() as f32 } else { 0.0 },
+                decay: on_matrix(self.config.decay),
+                l2: on_matrix(self.config.l2),
                 scale: scale as f32,
                 step,
             };

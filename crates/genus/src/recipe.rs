@@ -1,1 +1,348 @@
-//! (next)
+//! Recipes: a model, a configuration, data, and the figure that they must reach.
+//!
+//! A recipe is a TOML file of `recipes/`, compiled in:
+//!
+//! ```toml
+//! about = "one sentence"
+//! tier = "quick"                 # ≤ 15 minutes; "standard" ≤ 60; "long"
+//! budget = "10m"
+//! source = "where the expected figure comes from"
+//! data = "iris"
+//! split = "0.8/0.1/0.1"          # optional
+//! substitute = "tree16"          # generated data on which CI runs the plumbing
+//! seed = 0
+//! importance_samples = 5000      # optional
+//!
+//! [[expect]]                     # one run per variant
+//! variant = "full-2"             # optional: keys laid over config
+//! set = ["components=2"]
+//! figure = "total log-likelihood"  # or "test nll", "gap to entropy"
+//! value = -214.3547
+//! tolerance = 0.01               # |reached − value| ≤ tolerance; without it: reached ≤ value
+//!
+//! [config]
+//! components = 3
+//! ```
+
+use crate::run::{DataConfig, Summary};
+use crate::session::{self, Outcome, Request};
+use crate::{Dataset, Error, ModelSpec, Observer, Result, Scoring, SplitName, data, registry};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a recipe takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// At most 15 minutes on two cores.
+    Quick,
+    /// At most 60 minutes.
+    Standard,
+    /// Longer; optional.
+    Long,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Measured {
+    /// Σ log p of the training rows, nats.
+    #[serde(rename = "total log-likelihood")]
+    TotalLogLikelihood,
+    /// −mean log p of the test rows, nats, by the tightest score.
+    #[serde(rename = "test nll")]
+    TestNll,
+    /// −mean log p of the test rows minus the entropy of the source, nats.
+    #[serde(rename = "gap to entropy")]
+    GapToEntropy,
+}
+
+/// A figure that a run must reach.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// Name of the run, where a recipe has several.
+    #[serde(default)]
+    pub variant: String,
+    /// Assignments over the recipe's configuration.
+    #[serde(default)]
+    pub set: Vec<String>,
+    /// What is measured.
+    pub figure: Measured,
+    /// The figure asked for.
+    pub value: f64,
+    /// Allowed distance on both sides; none means that lower is better and `value` is the limit.
+    pub tolerance: Option<f64>,
+    /// For a gap to the entropy: standard errors that it may lie below 0.
+    #[serde(default)]
+    pub below: Option<f64>,
+}
+
+/// A recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Registry name of the model.
+    pub model: String,
+    /// One sentence.
+    pub about: String,
+    /// How long it takes.
+    pub tier: Tier,
+    /// Time allowed on two cores, minutes.
+    pub budget_minutes: f64,
+    /// Where the expected figure comes from.
+    pub source: String,
+    /// Data set.
+    pub data: String,
+    /// Fractions train/valid/test, for sets without splits.
+    #[serde(default)]
+    pub split: Option<String>,
+    /// Generated data that stand in where the real set is not there, for plumbing only.
+    pub substitute: String,
+    /// Assignments that make the run tiny, for plumbing only.
+    pub plumbing: Vec<String>,
+    /// Root of all random streams.
+    #[serde(default)]
+    pub seed: u64,
+    /// Importance samples of the final score.
+    #[serde(default = "one")]
+    pub importance_samples: usize,
+    /// The figures; runs with equal `set` are done once each.
+    pub expect: Vec<Expectation>,
+    /// The model's configuration.
+    #[serde(default)]
+    pub config: toml::Table,
+}
+
+fn one() -> usize {
+    1
+}
+
+macro_rules! recipes {
+    ($($name:literal),* $(,)?) => {
+        /// Name and text of every recipe, in the order of the list.
+        const TEXTS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../recipes/", $name, ".toml")))),*];
+    };
+}
+recipes!(
+    "gmm-iris",
+    "gmm-8gaussians",
+    "made-adult",
+    "made-connect4",
+    "made-mushrooms",
+    "made-ocr-letters",
+    "made-binarized-mnist",
+    "made-binarized-mnist-wide",
+    "vae-binarized-mnist",
+);
+
+/// Names of the recipes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TEXTS.iter().map(|(name, _)| *name)
+}
+
+/// The recipe called `name`.
+///
+/// # Errors
+/// [`Error::Config`] listing the names that there are.
+pub fn find(name: &str) -> Result<Recipe> {
+    let Some((_, text)) = TEXTS.iter().find(|(n, _)| *n == name) else {
+        let all: Vec<_> = names().collect();
+        return Err(Error::config("recipe", format!("there is no recipe `{name}`; there are {}", all.join(", "))));
+    };
+    toml::from_str(text).map_err(|e| Error::config(format!("recipe {name}"), e.to_string()))
+}
+
+/// A figure asked for and the figure reached.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// Recipe, with the variant if it has several.
+    pub name: String,
+    /// What was measured.
+    pub figure: Measured,
+    /// What was asked for, in words and digits.
+    pub expected: String,
+    /// What was reached, nats.
+    pub reached: f64,
+    /// Standard error of it over test rows, where that is its meaning.
+    pub stderr: Option<f64>,
+    /// Whether it satisfies what was asked for.
+    pub ok: bool,
+    /// Seconds from request to summary.
+    pub seconds: f64,
+    /// The run folder.
+    pub run: PathBuf,
+}
+
+impl Recipe {
+    /// The registry entry of its model.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no such model.
+    pub fn spec(&self) -> Result<&'static ModelSpec> {
+        registry::find(&self.model)
+    }
+
+    /// The data, or in plumbing the substitute where the data are not there.
+    ///
+    /// # Errors
+    /// If the data are not there, with where to get them.
+    pub fn load(&self, data_dir: Option<&Path>, plumbing: bool) -> Result<Dataset> {
+        let options = data::Options {
+            split: self.split.as_deref().map(data::parse_split).transpose()?,
+            data_dir: data_dir.map(Path::to_path_buf),
+            ..data::Options::default()
+        };
+        match data::load(&self.data, &options) {
+            Err(_) if plumbing => data::load(&self.substitute, &data::Options::default()),
+            other => other,
+        }
+    }
+
+    /// Does the run of one expectation, into `out`, and compares.
+    ///
+    /// # Errors
+    /// Whatever the run may meet.
+    pub fn run(
+        &self,
+        name: &str,
+        expect: &Expectation,
+        set: &Dataset,
+        out: PathBuf,
+        (resume, plumbing): (bool, bool),
+        observer: &mut dyn Observer,
+    ) -> Result<(Verdict, Outcome)> {
+        let start = std::time::Instant::now();
+        let spec = self.spec()?;
+        let mut assignments = expect.set.clone();
+        if plumbing {
+            assignments.extend(self.plumbing.iter().cloned());
+        }
+        let request = Request {
+            spec,
+            config: session::effective_config(spec, &[&self.config], &assignments)?,
+            data: DataConfig {
+                source: set.provenance.name.clone(),
+                split: self.split.clone().unwrap_or_default(),
+                ..DataConfig::default()
+            },
+            seed: self.seed,
+            checkpoint_every: Duration::from_secs(60),
+            scoring: Scoring {
+                importance_samples: if plumbing { self.importance_samples.min(3) } else { self.importance_samples },
+                ..Scoring::default()
+            },
+        };
+        let outcome = if resume && out.join("config.toml").exists() {
+            session::resume(&request, set, crate::run::RunDir::open(&out)?, observer)?
+        } else {
+            session::train(&request, set, out, observer)?
+        };
+        let (reached, stderr) = measure(expect.figure, &outcome.summary)?;
+        let (expected, ok) = expect.judge(reached, stderr);
+        let name = if expect.variant.is_empty() { name.to_owned() } else { format!("{name} {}", expect.variant) };
+        let run = outcome.run.path().to_path_buf();
+        let seconds = start.elapsed().as_secs_f64();
+        Ok((Verdict { name, figure: expect.figure, expected, reached, stderr, ok, seconds, run }, outcome))
+    }
+}
+
+impl Expectation {
+    /// What is asked for in words, and whether `reached` satisfies it.
+    fn judge(&self, reached: f64, stderr: Option<f64>) -> (String, bool) {
+        let (text, ok) = match self.tolerance {
+            Some(t) => (format!("{} ± {t}", self.value), (reached - self.value).abs() <= t),
+            None => (format!("≤ {}", self.value), reached <= self.value),
+        };
+        match (self.below, stderr) {
+            (Some(k), Some(e)) => (format!("{text}, ≥ −{k} s.e."), ok && reached >= -k * e),
+            _ => (text, ok),
+        }
+    }
+}
+
+/// The figure in a summary.
+fn measure(figure: Measured, summary: &Summary) -> Result<(f64, Option<f64>)> {
+    let test = summary
+        .scores
+        .iter()
+        .filter(|s| s.split == SplitName::Test)
+        .max_by(|a, b| a.nats.total_cmp(&b.nats))
+        .ok_or_else(|| Error::Run("the run has no test score".into()));
+    match figure {
+        Measured::TotalLogLikelihood => summary
+            .figures
+            .iter()
+            .find(|f| f.name == "total log-likelihood of the training rows")
+            .map(|f| (f.value, None))
+            .ok_or_else(|| Error::Run("the run has no total log-likelihood".into())),
+        Measured::TestNll => test.map(|s| (-s.nats, s.stderr)),
+        Measured::GapToEntropy => {
+            let entropy = summary
+                .data
+                .entropy
+                .ok_or_else(|| Error::Run(format!("the entropy of {} is not known", summary.data.name)))?;
+            test.map(|s| (-s.nats - entropy, s.stderr))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_valid_and_every_file_is_listed() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let stem = entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(names().any(|n| n == stem), "recipes/{stem}.toml is not listed in recipe.rs");
+        }
+        for name in names() {
+            let r = find(name).unwrap();
+            let spec = r.spec().unwrap();
+            for e in &r.expect {
+                session::effective_config(spec, &[&r.config], &e.set).unwrap();
+                session::effective_config(spec, &[&r.config], &r.plumbing).unwrap();
+            }
+            let limit = match r.tier {
+                Tier::Quick => 15.0,
+                Tier::Standard => 60.0,
+                Tier::Long => f64::INFINITY,
+            };
+            assert!(r.budget_minutes <= limit, "{name}: {} minutes in tier {:?}", r.budget_minutes, r.tier);
+            assert!(data::catalogue().iter().any(|e| e.name == r.data), "{name}: data {}", r.data);
+        }
+    }
+
+    #[test]
+    fn judgement() {
+        let e = |value, tolerance, below| Expectation {
+            variant: String::new(),
+            set: vec![],
+            figure: Measured::TestNll,
+            value,
+            tolerance,
+            below,
+        };
+        assert!(e(90.0, None, None).judge(89.9, None).1 && !e(90.0, None, None).judge(90.1, None).1);
+        assert!(e(-5.0, Some(0.1), None).judge(-5.05, None).1 && !e(-5.0, Some(0.1), None).judge(-5.2, None).1);
+        assert!(e(0.02, None, Some(3.0)).judge(-0.02, Some(0.01)).1);
+        assert!(!e(0.02, None, Some(3.0)).judge(-0.04, Some(0.01)).1);
+    }
+
+    /// Every recipe runs from end to end with a tiny budget, on generated data where the real set is not there.
+    #[test]
+    fn plumbing() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names() {
+            let r = find(name).unwrap();
+            let set = data::load(&r.substitute, &data::Options::default()).unwrap();
+            let e = &r.expect[0];
+            let (v, outcome) =
+                r.run(name, e, &set, dir.path().join(name), (false, true), &mut crate::Silent).unwrap();
+            assert!(v.reached.is_finite(), "{name}");
+            assert!(outcome.summary.audit.iter().all(|a| a.passed), "{name}: {:?}", outcome.summary.audit);
+        }
+    }
+}

@@ -49,15 +49,21 @@ pub fn train(request: &Request, data: &Dataset, out: PathBuf, observer: &mut dyn
     let (run, lock) = RunDir::create(out)?;
     let mut source = request.data.clone();
     source.sha256 = data.provenance.sha256.clone();
-    run.write_config(&RunConfig {
+    let config = RunConfig {
         format: FORMAT,
         genus: env!("CARGO_PKG_VERSION").into(),
         model: request.spec.name.into(),
         seed: request.seed,
         data: source,
         config: table,
-    })?;
-    go(request, data, run, lock, false, observer)
+    };
+    let written = run.write_config(&config).inspect_err(|_| run.discard());
+    let outcome = written.and_then(|()| go(request, data, &run, &lock, false, observer));
+    // What a fit refuses at once is asked for again in another way, and the folder must not be in the way of that.
+    if let Err(Error::Config { .. } | Error::Domain(_) | Error::Shape { .. }) = outcome {
+        run.discard();
+    }
+    outcome
 }
 
 /// Goes on with the training in `run` from its newest checkpoint. The model, configuration and seed are those of the folder.
@@ -74,12 +80,20 @@ pub fn resume(request: &Request, data: &Dataset, run: RunDir, observer: &mut dyn
             stored.data.source
         )));
     }
-    go(request, data, run, lock, true, observer)
+    go(request, data, &run, &lock, true, observer)
 }
 
 fn admit(spec: &ModelSpec, data: &Dataset) -> Result<()> {
     if spec.admits(&data.domain) {
-        return Ok(());
+        // One row has no spread; what would come out is that row, or nothing finite.
+        return match data.train.x.rows() {
+            0 | 1 => Err(Error::Domain(format!(
+                "{} has {} training row, and a model needs at least 2 rows to learn from; give more data",
+                data.provenance.name,
+                data.train.x.rows()
+            ))),
+            _ => Ok(()),
+        };
     }
     let able: Vec<_> = registry::all().filter(|s| s.admits(&data.domain)).map(|s| s.name).collect();
     Err(Error::Domain(format!(
@@ -137,8 +151,8 @@ impl Log {
 fn go(
     request: &Request,
     data: &Dataset,
-    run: RunDir,
-    _lock: RunLock,
+    run: &RunDir,
+    _lock: &RunLock,
     resume: bool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
@@ -187,7 +201,7 @@ fn go(
     evaluate::exhibits(model.as_ref(), data, test_nats.as_deref(), seed.child("exhibits"))?.save(&run.exhibits_path())?;
     summary.seconds = log.seconds();
     run.write_summary(&summary)?;
-    Ok(Outcome { run, summary, stopped: report.stopped })
+    Ok(Outcome { run: run.clone(), summary, stopped: report.stopped })
 }
 
 /// Hash of all that must not change between a run and its resumption.

@@ -30,7 +30,8 @@ pub fn train(cx: &Context, args: Train) -> Result<ExitCode> {
         let spec = registry::find(&stored.model)?;
         let request =
             Request { spec, config: stored.config, data, seed: stored.seed, checkpoint_every: every, scoring };
-        session::resume(&request, &set, run, &mut observer)?
+        let out = run.path().to_owned();
+        session::resume(&request, &set, run, &mut observer).map_err(|e| kept(e, &out))?
     } else {
         let spec = registry::find(args.model.as_deref().unwrap_or_default())?;
         let file = args.config.as_deref().map(read_toml).transpose()?.unwrap_or_default();
@@ -45,7 +46,7 @@ pub fn train(cx: &Context, args: Train) -> Result<ExitCode> {
         let set = cx.load(&source, &args.cut, false)?;
         let out = args.out.unwrap_or_else(|| fresh(spec.name, &source));
         let request = Request { spec, config, data, seed: args.seed, checkpoint_every: every, scoring };
-        session::train(&request, &set, out, &mut observer)?
+        session::train(&request, &set, out.clone(), &mut observer).map_err(|e| kept(e, &out))?
     };
     drop(observer);
     finish(cx, &outcome)
@@ -58,7 +59,22 @@ pub fn cut_of(data: &DataConfig) -> Cut {
 
 fn read_toml(path: &Path) -> Result<toml::Table> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{} is not TOML", path.display()))
+    Ok(genus::config::parse(&text, path)?)
+}
+
+/// Says how to go on where the system failed a training that has checkpoints: a full disk is no lost work.
+fn kept(e: genus::Error, out: &Path) -> anyhow::Error {
+    let failed = matches!(e, genus::Error::Io { .. });
+    let any = failed
+        && RunDir::open(out).is_ok_and(|run| {
+            run.checkpoints_path().read_dir().is_ok_and(|d| d.flatten().any(|e| e.path().extension().is_none()))
+        });
+    let e = anyhow::Error::new(e);
+    if !any {
+        return e;
+    }
+    let out = out.display();
+    e.context(format!("the training broke off; mend the cause and go on with `genus train --resume --out {out}`"))
 }
 
 /// `runs/MODEL-DATA`, with a number if that is taken.

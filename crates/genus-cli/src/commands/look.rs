@@ -43,6 +43,9 @@ fn emit(cx: &Context, x: &Batch, domain: &Domain, columns: &[String], output: Op
     Ok(())
 }
 
+/// Most values that are drawn at once, as many as the readers of files take.
+const MOST: usize = 1 << 29;
+
 fn columns_of(run: &RunDir) -> Vec<String> {
     run.summary().map(|s| s.columns).unwrap_or_default()
 }
@@ -51,6 +54,11 @@ fn columns_of(run: &RunDir) -> Vec<String> {
 pub fn sample(cx: &Context, run: &Path, n: usize, output: Option<&Path>, seed: u64) -> Result<()> {
     let (run, model) = open(run)?;
     let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
+    let width = model.domain().width();
+    if n.saturating_mul(width) > MOST {
+        let message = format!("{n} rows of {width} values are too many at once; draw fewer, each time with another --seed");
+        return Err(genus::Error::config("n", message).into());
+    }
     let x = sampler.sample(n, &mut Seed::from(seed).child("sample").rng())?;
     emit(cx, &x, model.domain(), &columns_of(&run), output)
 }
@@ -68,6 +76,11 @@ pub fn score(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, outp
     let density = model.as_density().ok_or_else(|| cannot(model.as_ref(), Capability::Density))?;
     let (x, _) = cx.rows(source, false)?;
     let lp = density.score(&x, &scoring(args)?)?;
+    if let Some(path) = output {
+        // f64, which the array writers do not hold: a table of text keeps every digit.
+        let text: String = lp.nats.iter().map(|v| format!("{v}\n")).collect();
+        genus::fsx::write_atomic(path, format!("nats\n{text}").as_bytes())?;
+    }
     if cx.json {
         return output::json(&json!({
             "nats": lp.nats, "evidence": lp.evidence, "measure": lp.measure, "protocol": lp.protocol,
@@ -75,11 +88,7 @@ pub fn score(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, outp
     }
     output::note(format!("{}, nats; {}; {}", lp.evidence, lp.measure, lp.protocol));
     match output {
-        Some(path) => {
-            // f64, which the array writers do not hold: a table of text keeps every digit.
-            let text: String = lp.nats.iter().map(|v| format!("{v}\n")).collect();
-            genus::fsx::write_atomic(path, format!("nats\n{text}").as_bytes())?;
-        }
+        Some(path) => output::note(format!("{} scores written to {}", lp.nats.len(), path.display())),
         None => lp.nats.iter().for_each(|v| output::line(v)),
     }
     Ok(())

@@ -1,7 +1,144 @@
-//! `genus reproduce` (next).
+//! `genus reproduce`.
+
 use super::Context;
-use anyhow::Result;
+use crate::output;
+use crate::progress::{self, Progress};
+use anyhow::{Context as _, Result};
+use genus::StopReason;
+use genus::recipe::{self, Verdict};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-pub fn list(_: &Context) -> Result<()> { Ok(()) }
-pub fn run(_: &Context, _: &str, _: Option<PathBuf>, _: bool, _: bool, _: &Path) -> Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+use std::process::{Command, ExitCode};
+
+/// The recipes.
+pub fn list(cx: &Context) -> Result<()> {
+    let mut rows = Vec::new();
+    let mut all = Vec::new();
+    for name in recipe::names() {
+        let r = recipe::find(name)?;
+        rows.push(vec![name.to_owned(), format!("{:?}", r.tier).to_lowercase(), format!("{} min", r.budget_minutes), r.data.clone(), r.about.clone()]);
+        all.push(serde_json::json!({ "name": name, "recipe": r }));
+    }
+    if cx.json {
+        return output::json(&all);
+    }
+    output::table(&["recipe", "tier", "budget", "data", "what"], &rows);
+    Ok(())
+}
+
+/// Trains, evaluates, compares, records.
+pub fn run(
+    cx: &Context,
+    name: &str,
+    out: Option<PathBuf>,
+    resume: bool,
+    plumbing: bool,
+    record: &Path,
+) -> Result<ExitCode> {
+    let r = recipe::find(name)?;
+    let set = r.load(cx.data_dir.as_deref(), plumbing)?;
+    progress::catch_interrupt()?;
+    let out = out.unwrap_or_else(|| PathBuf::from("runs").join(name));
+    // A record that cannot be written is found before the hours of work, not after.
+    let mut log = (!plumbing).then(|| open_record(record)).transpose()?;
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    for e in &r.expect {
+        let folder = if e.variant.is_empty() { out.clone() } else { out.join(e.variant.replace([' ', '='], "-")) };
+        let mut observer = Progress::new(None);
+        let (verdict, outcome) = r.run(name, e, &set, folder, (resume, plumbing), &mut observer)?;
+        drop(observer);
+        genus_report::write(&outcome.run)?;
+        if outcome.stopped == Some(StopReason::Interrupted) {
+            output::note(format!("interrupted; go on with: genus reproduce {name} --resume"));
+            return Ok(ExitCode::from(crate::INTERRUPTED));
+        }
+        if let Some(log) = &mut log {
+            writeln!(log, "{}", markdown(&verdict)).with_context(|| format!("cannot write {}", record.display()))?;
+        }
+        verdicts.push(verdict);
+    }
+    if cx.json {
+        output::json(&verdicts)?;
+    } else {
+        let rows: Vec<Vec<String>> = verdicts
+            .iter()
+            .map(|v| {
+                let stderr = v.stderr.map_or(String::new(), |e| format!(" ± {e:.4}"));
+                vec![word(v).into(), v.name.clone(), figure(v), v.expected.clone(), format!("{:.4}{stderr}", v.reached), format!("{:.0} s", v.seconds)]
+            })
+            .collect();
+        output::table(&["verdict", "recipe", "figure, nats", "expected", "reached", "time"], &rows);
+        if plumbing {
+            output::note("plumbing only: nothing was recorded, and the figures mean nothing");
+        }
+    }
+    let ok = plumbing || verdicts.iter().all(|v| v.ok);
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn word(v: &Verdict) -> &'static str {
+    if v.ok { "reached" } else { "missed" }
+}
+
+fn figure(v: &Verdict) -> String {
+    serde_json::to_value(v.figure).ok().and_then(|f| Some(f.as_str()?.to_owned())).unwrap_or_default()
+}
+
+fn open_record(path: &Path) -> Result<std::fs::File> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    }
+    let new = !path.exists();
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    if new {
+        writeln!(file, "# Reproduction\n\n{HEADER}")?;
+    }
+    Ok(file)
+}
+
+const HEADER: &str = "| date | recipe | figure | expected | reached | verdict | seconds | machine | commit |\n|---|---|---|---|---|---|---|---|---|";
+
+fn markdown(v: &Verdict) -> String {
+    let stderr = v.stderr.map_or(String::new(), |e| format!(" ± {e:.4}"));
+    format!(
+        "| {} | {} | {} | {} | {:.4}{stderr} | {} | {:.0} | {} | {} |",
+        today(),
+        v.name,
+        figure(v),
+        v.expected,
+        v.reached,
+        word(v),
+        v.seconds,
+        genus::session::machine(),
+        commit()
+    )
+}
+
+/// The commit of the working folder, marked if it has changes; `unknown` outside a checkout.
+fn commit() -> String {
+    let git = |args: &[&str]| {
+        let out = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
+        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    let Some(hash) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".into() };
+    let changed = git(&["status", "--porcelain", "-uno", "--", ".", ":!docs/reproduction.md"]).is_some_and(|s| !s.is_empty());
+    format!("{hash}{}", if changed { "+changes" } else { "" })
+}
+
+/// Today's date in UTC, year-month-day (Hinnant's civil-from-days).
+fn today() -> String {
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let z = (seconds / 86_400) as i64 + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (d, m) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    format!("{:04}-{m:02}-{d:02}", yoe + era * 400 + i64::from(m <= 2))
+}

@@ -70,6 +70,7 @@ pub static SPEC: ModelSpec = ModelSpec {
     iterative: true,
     tiny: "latent = 2\nhidden = [16]\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
     expected_failures: &[],
+    gradient_check: Some(Vae::gradient_check),
     default_config: spec::default_config::<Vae>,
     check_config: spec::check_config::<Vae>,
     fit: spec::fit::<Vae>,
@@ -253,6 +254,31 @@ impl Vae {
         let gaussian = transform.target().support == Support::Real;
         let net = Net::new(config, transform.target().width(), gaussian, &mut params, rng);
         Self { config: config.clone(), transform, params, net }
+    }
+
+    /// Gradient of −ELBO, with its noise held fixed, against difference quotients, under both likelihoods.
+    fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
+        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
+        let config = VaeConfig { latent: n(3), hidden: vec![n(6), n(5)], ..VaeConfig::default() };
+        let mut found = Vec::new();
+        for domain in [Domain::binary(7), Domain::real(7)] {
+            let mut rng = seed.child("gradient").rng();
+            let gaussian = domain.support == Support::Real;
+            let Self { net, mut params, .. } = Self::build(&config, Transform::identity(domain), &mut rng);
+            let x = Batch::from_fn(8, 7, |_, _| {
+                if gaussian { rng.normal() as f32 } else { f32::from(u8::from(rng.uniform() < 0.5)) }
+            });
+            let noise = normals(8, 3, &mut rng);
+            let errors = genus_nn::gradcheck::check(&mut params, seed, |view| {
+                let (mean, log_variance) = net.posterior(view, tensor(&x));
+                let z = reparametrise(&mean, &log_variance, noise.clone());
+                let total = net.nll(view, z, tensor(&x)).mean() + kl(&mean, &log_variance).mean();
+                Ok(Loss { total, parts: Vec::new() })
+            })?;
+            let kind = if gaussian { "gaussian" } else { "bernoulli" };
+            found.extend(errors.into_iter().map(|d| (format!("{kind}: {}", d.name), d.error)));
+        }
+        Ok(found)
     }
 
     /// The row's own stream of posterior noise.

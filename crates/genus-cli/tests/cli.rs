@@ -1,0 +1,21 @@
+//! The command line as users meet it: the real program, in folders of its own, without the network.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are tests too
+
+#[path = "cli/capability.rs"]
+mod capability;
+#[path = "cli/config.rs"]
+mod config;
+#[path = "cli/files.rs"]
+mod files;
+#[path = "cli/folders.rs"]
+mod folders;
+#[path = "cli/look.rs"]
+mod look;
+#[path = "cli/program.rs"]
+mod program;
+#[cfg(unix)]
+#[path = "cli/resume.rs"]
+mod resume;
+#[path = "cli/screen.rs"]
+mod screen;

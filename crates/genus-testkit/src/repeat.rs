@@ -1,0 +1,120 @@
+//! The same request gives the same bits.
+
+use crate::subject::{Subject, ensure};
+use genus_core::checkpoint::Checkpoints;
+use genus_core::{Batch, Event, FitContext, Model, Scoring, Seed, Silent, State, StopReason};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+fn bytes(m: &dyn Model) -> Result<Vec<u8>, String> {
+    m.state().to_bytes().map_err(|e| e.to_string())
+}
+
+pub(crate) fn same_seed(s: &Subject) -> Result<(), String> {
+    let set = s.few()?;
+    let fit = |seed| -> Result<Vec<u8>, String> { bytes(s.fit(&set, seed, &mut Silent)?.model.as_ref()) };
+    ensure(fit(5)? == fit(5)?, || "two fits with one seed differ".into())
+}
+
+pub(crate) fn threads(s: &Subject) -> Result<(), String> {
+    let set = s.few()?;
+    let with = |n: usize| -> Result<Vec<u8>, String> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().map_err(|e| e.to_string())?;
+        pool.install(|| bytes(s.fit(&set, 5, &mut Silent)?.model.as_ref()))
+    };
+    let one = with(1)?;
+    ensure(one == with(2)? && one == with(3)?, || "1, 2 and 3 threads give different states".into())
+}
+
+/// All that a model says about some rows.
+fn answers(m: &dyn Model, x: &Batch) -> Result<Vec<u64>, String> {
+    let say = |e: genus_core::Error| e.to_string();
+    let mut out = Vec::new();
+    let mut keep = |b: Batch| out.extend(b.data().iter().map(|v| u64::from(v.to_bits())));
+    if let Some(s) = m.as_sampler() {
+        keep(s.sample(20, &mut Seed::from(9).rng()).map_err(say)?);
+    }
+    if let Some(e) = m.as_encoder() {
+        keep(e.encode(x).map_err(say)?);
+    }
+    if let Some(d) = m.as_decoder() {
+        keep(d.reconstruct(x).map_err(say)?);
+    }
+    if let Some(d) = m.as_density() {
+        let how = Scoring { importance_samples: 3, seed: Seed::from(4) };
+        out.extend(d.score(x, &how).map_err(say)?.nats.iter().map(|v| v.to_bits()));
+    }
+    if let Some(c) = m.as_clusterer() {
+        out.extend(c.assign(x).map_err(say)?.iter().map(|v| u64::from(*v)));
+    }
+    Ok(out)
+}
+
+pub(crate) fn save_load(s: &Subject) -> Result<(), String> {
+    let model = s.model()?;
+    let state = bytes(model)?;
+    let read = State::from_bytes(&state, Path::new("memory")).map_err(|e| e.to_string())?;
+    let again = (s.spec.restore)(&read).map_err(|e| e.to_string())?;
+    ensure(bytes(again.as_ref())? == state, || "the restored model saves other bytes".into())?;
+    let x = s.data()?.train.x.slice(0, 30);
+    ensure(answers(model, &x)? == answers(again.as_ref(), &x)?, || "the restored model answers differently".into())?;
+    // Every tensor is needed, and its shape is checked: nothing is quietly made up.
+    for name in read.tensors.keys() {
+        let mut less = read.clone();
+        less.tensors.remove(name);
+        ensure((s.spec.restore)(&less).is_err(), || format!("restored without tensor `{name}`"))?;
+    }
+    Ok(())
+}
+
+/// Stopped after any of several steps and resumed from the checkpoint, training ends in the same bits.
+pub(crate) fn resume(s: &Subject) -> Result<(), String> {
+    let set = s.few()?;
+    let config = s.config()?;
+    let run = |dir: &Path, resume: bool, stop: u64| -> Result<Vec<u8>, String> {
+        let say = |e: genus_core::Error| e.to_string();
+        let checkpoints = Checkpoints::open(dir, "test").map_err(say)?.every(Duration::ZERO);
+        let mut observer = |e: &Event| match e {
+            Event::Step { step, .. } if *step == stop => ControlFlow::Break(StopReason::Interrupted),
+            _ => ControlFlow::Continue(()),
+        };
+        let mut cx = FitContext::new(Seed::from(5), &mut observer).with_checkpoints(&checkpoints, resume);
+        bytes((s.spec.fit)(&config, &set, &mut cx).map_err(say)?.model.as_ref())
+    };
+    let fresh = || tempfile::tempdir().map_err(|e| e.to_string());
+    let whole = run(fresh()?.path(), false, u64::MAX)?;
+    for stop in [1, 2, 3, 4, 5, 7] {
+        let dir = fresh()?;
+        run(dir.path(), false, stop)?;
+        ensure(run(dir.path(), true, u64::MAX)? == whole, || format!("stopped after step {stop} and resumed, it ends elsewhere"))?;
+    }
+    Ok(())
+}
+
+/// What a model says about a row does not depend on the rows around it, nor on their order.
+pub(crate) fn row_subsets(s: &Subject) -> Result<(), String> {
+    let model = s.model()?;
+    let x = s.data()?.train.x.slice(0, 21);
+    let backwards: Vec<usize> = (0..x.rows()).rev().collect();
+    let say = |e: genus_core::Error| e.to_string();
+    let how = Scoring { importance_samples: 3, seed: Seed::from(4) };
+    if let Some(d) = model.as_density() {
+        let all = d.score(&x, &how).map_err(say)?.nats;
+        let mut turned = d.score(&x.select(&backwards), &how).map_err(say)?.nats;
+        turned.reverse();
+        ensure(all == turned, || "scores change with the order of rows".into())?;
+        for r in 0..x.rows() {
+            let one = d.score(&x.slice(r, r + 1), &how).map_err(say)?.nats[0];
+            ensure(one == all[r], || format!("row {r} alone scores {one}, among others {}", all[r]))?;
+        }
+    }
+    if let Some(e) = model.as_encoder() {
+        let all = e.encode(&x).map_err(say)?;
+        for r in 0..x.rows() {
+            let one = e.encode(&x.slice(r, r + 1)).map_err(say)?;
+            ensure(one.row(0) == all.row(r), || format!("row {r} alone has another code"))?;
+        }
+    }
+    Ok(())
+}
