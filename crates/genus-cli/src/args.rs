@@ -187,7 +187,7 @@ pub struct Train {
     #[arg(long, default_value_t = 1, value_name = "K")]
     pub importance_samples: usize,
     /// Seconds between checkpoints.
-    #[arg(long, default_value_t = 30.0, value_name = "S")]
+    #[arg(long, default_value_t = 30.0, value_name = "S", allow_negative_numbers = true)]
     pub checkpoint_seconds: f64,
 }
 

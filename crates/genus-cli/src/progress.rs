@@ -32,7 +32,8 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(budget: Option<Duration>) -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        let bar =
+            if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         Self { bar, budget, start: Instant::now(), spoken: None, valid: String::new() }
     }
 
@@ -73,7 +74,8 @@ impl Observer for Progress {
                 }
             }
             Event::Epoch { epoch, train, valid, best, .. } => {
-                self.valid = if valid.is_empty() { String::new() } else { format!("valid {}", listed(valid)) };
+                self.valid =
+                    if valid.is_empty() { String::new() } else { format!("valid {}", listed(valid)) };
                 let star = if *best { " *" } else { "" };
                 let text = format!("epoch {epoch}  {}  {}{star}", listed(train), self.valid);
                 self.speak(&text, Duration::from_secs(2));

@@ -353,7 +353,7 @@ impl RunDir {
         let path = self.summary_path();
         if !path.exists() {
             return Err(Error::Run(format!(
-                "{} has no summary.json: the training did not end; go on with `genus train … --resume --out {0}`",
+                "{} has no summary.json: the training did not end; go on with `genus train --resume --out {0}`",
                 self.path.display()
             )));
         }
@@ -370,7 +370,7 @@ impl RunDir {
         let path = self.model_path();
         if !path.exists() {
             return Err(Error::Run(format!(
-                "{} has no model yet: the training did not end; go on with `genus train … --resume --out {0}`",
+                "{} has no model yet: the training did not end; go on with `genus train --resume --out {0}`",
                 self.path.display()
             )));
         }

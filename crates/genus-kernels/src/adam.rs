@@ -96,8 +96,16 @@ mod tests {
             (p.iter().map(|x| f64::from(*x)).collect(), vec![0.0f64; n], vec![0.0f64; n]);
         for step in 1..=3u64 {
             let g: Vec<f32> = (0..n).map(|i| ((i as f32) * 0.37 + step as f32).sin() * 0.1).collect();
-            let how =
-                Adam { rate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.1, l2: 0.01, scale: 0.5, step };
+            let how = Adam {
+                rate: 1e-2,
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-8,
+                decay: 0.1,
+                l2: 0.01,
+                scale: 0.5,
+                step,
+            };
             adam(&mut p, &g, &mut m, &mut v, &how);
             for i in 0..n {
                 let g = f64::from(g[i]) * 0.5 + 0.01 * p64[i];

@@ -31,7 +31,12 @@ const LANES: usize = 16;
 ///
 /// # Shapes
 /// u `[rows, dims]` → `[rows, dims]`
-pub fn sample_masked(layers: &[MaskedLayer<'_>], direct: Option<&MaskedLayer<'_>>, u: &[f32], dims: usize) -> Vec<f32> {
+pub fn sample_masked(
+    layers: &[MaskedLayer<'_>],
+    direct: Option<&MaskedLayer<'_>>,
+    u: &[f32],
+    dims: usize,
+) -> Vec<f32> {
     let mut x = vec![0.0; u.len()];
     x.par_chunks_mut(LANES * dims).zip(u.par_chunks(LANES * dims)).for_each(|(x, u)| {
         #[cfg(target_arch = "x86_64")]
@@ -46,7 +51,13 @@ pub fn sample_masked(layers: &[MaskedLayer<'_>], direct: Option<&MaskedLayer<'_>
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn fused(layers: &[MaskedLayer<'_>], direct: Option<&MaskedLayer<'_>>, u: &[f32], x: &mut [f32], dims: usize) {
+fn fused(
+    layers: &[MaskedLayer<'_>],
+    direct: Option<&MaskedLayer<'_>>,
+    u: &[f32],
+    x: &mut [f32],
+    dims: usize,
+) {
     group::<true>(layers, direct, u, x, dims);
 }
 

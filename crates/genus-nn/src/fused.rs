@@ -101,7 +101,10 @@ where
 }
 
 /// Runs the operation, and records it if any input takes part in a graph.
-pub(crate) fn apply<O: FusedOp<N>, const N: usize, const D: usize>(op: O, inputs: [Tensor<1>; N]) -> Tensor<D> {
+pub(crate) fn apply<O: FusedOp<N>, const N: usize, const D: usize>(
+    op: O,
+    inputs: [Tensor<1>; N],
+) -> Tensor<D> {
     if !inputs.iter().any(Tensor::is_autodiff) {
         let plain = inputs.map(|t| contiguous(primitive::<Flex>(t)));
         return Tensor::from_primitive::<Flex>(run(&op, &plain));

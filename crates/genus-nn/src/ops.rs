@@ -3,7 +3,8 @@
 use crate::fused::{FusedOp, apply, input};
 use burn::Tensor;
 use genus_kernels::{
-    Activation, Staircase, bernoulli_backward, bernoulli_nll as nll_kernel, gather_masked as gather_kernel, linear_backward, linear_forward, scatter_masked,
+    Activation, Staircase, bernoulli_backward, bernoulli_nll as nll_kernel, gather_masked as gather_kernel,
+    linear_backward, linear_forward, scatter_masked,
 };
 use std::sync::Arc;
 
@@ -122,7 +123,12 @@ impl FusedOp<1> for GatherMasked {
 ///
 /// # Shapes
 /// w `[rows, cols]` → the same
-pub fn gather_masked(w: Tensor<2>, rows: &Arc<[usize]>, cols: &Arc<[usize]>, mask: &Arc<Staircase>) -> Tensor<2> {
+pub fn gather_masked(
+    w: Tensor<2>,
+    rows: &Arc<[usize]>,
+    cols: &Arc<[usize]>,
+    mask: &Arc<Staircase>,
+) -> Tensor<2> {
     let op = GatherMasked { rows: Arc::clone(rows), cols: Arc::clone(cols), mask: Arc::clone(mask) };
     apply(op, [input(w)])
 }

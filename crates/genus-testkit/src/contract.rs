@@ -11,7 +11,9 @@ pub(crate) fn documentation(s: &Subject) -> Result<(), String> {
     ensure(!spec.title.is_empty() && !spec.summary.is_empty(), || "title and summary are empty".into())?;
     ensure(!spec.references.is_empty(), || "no paper is named".into())?;
     for r in spec.references {
-        ensure(r.url.starts_with("https://") && r.year > 1900, || format!("`{}` has no address or year", r.title))?;
+        ensure(r.url.starts_with("https://") && r.year > 1900, || {
+            format!("`{}` has no address or year", r.title)
+        })?;
     }
     ensure(!spec.taxonomy().is_empty(), || format!("{} is not in a folder of the taxonomy", spec.module))?;
     ensure(!spec.supports.is_empty(), || "no support is named".into())
@@ -41,9 +43,9 @@ pub(crate) fn config_round_trip(s: &Subject) -> Result<(), String> {
 fn must_name(s: &Subject, table: &Table, key: &str) -> Result<(), String> {
     match (s.spec.check_config)(table) {
         Ok(_) => Err(format!("`{key}` is accepted in {table}")),
-        Err(Error::Config { field, message }) => {
-            ensure(field.contains(key) || message.contains(key), || format!("`{key}` is not named: {field}: {message}"))
-        }
+        Err(Error::Config { field, message }) => ensure(field.contains(key) || message.contains(key), || {
+            format!("`{key}` is not named: {field}: {message}")
+        }),
         Err(e) => Err(format!("not a config error: {e}")),
     }
 }
@@ -67,7 +69,8 @@ pub(crate) fn bad_values(s: &Subject) -> Result<(), String> {
                 continue;
             }
             let number = value.is_integer() || value.is_float();
-            let bad = [Value::String("?".into()), Value::Array(vec![Value::Boolean(true)]), Value::Float(-1e300)];
+            let bad =
+                [Value::String("?".into()), Value::Array(vec![Value::Boolean(true)]), Value::Float(-1e300)];
             for v in bad.iter().take(if number { 3 } else { 0 }) {
                 let mut table = root.clone();
                 let slot = path.iter().fold(&mut table, |t, k| match t.get_mut(k) {
@@ -95,14 +98,20 @@ pub(crate) fn events(s: &Subject) -> Result<(), String> {
     let report = s.fit(&s.few()?, 3, &mut observer)?.report;
     let heard = heard.lock().map_err(|e| e.to_string())?;
     let starts = heard.iter().filter(|e| matches!(e, Event::Start { .. })).count();
-    ensure(starts == 1 && matches!(heard.first(), Some(Event::Start { .. })), || "Start is not first and single".into())?;
+    ensure(starts == 1 && matches!(heard.first(), Some(Event::Start { .. })), || {
+        "Start is not first and single".into()
+    })?;
     let Some(Event::End { step, reason }) = heard.last() else { return Err("End is not last".into()) };
-    ensure(*step == report.steps && Some(*reason) == report.stopped, || "End and the report disagree".into())?;
+    ensure(*step == report.steps && Some(*reason) == report.stopped, || {
+        "End and the report disagree".into()
+    })?;
     let mut last = 0;
     for e in heard.iter() {
         if let Event::Step { step, parts } = e {
             ensure(*step == last + 1, || format!("step {step} after {last}"))?;
-            ensure(parts.get("loss").is_some_and(|l| l.is_finite()), || format!("step {step} has no finite loss"))?;
+            ensure(parts.get("loss").is_some_and(|l| l.is_finite()), || {
+                format!("step {step} has no finite loss")
+            })?;
             last = *step;
         }
     }
@@ -117,7 +126,9 @@ pub(crate) fn stop(s: &Subject) -> Result<(), String> {
     };
     let fit = s.fit(&s.few()?, 3, &mut observer)?;
     ensure(steps <= 3, || format!("{steps} steps, though stopped at the second"))?;
-    ensure(fit.report.stopped == Some(StopReason::Interrupted), || format!("stopped: {:?}", fit.report.stopped))?;
+    ensure(fit.report.stopped == Some(StopReason::Interrupted), || {
+        format!("stopped: {:?}", fit.report.stopped)
+    })?;
     // A stopped fit is a model all the same.
     if let Some(d) = fit.model.as_density() {
         d.log_prob(&s.few()?.train.x).map_err(|e| e.to_string())?;

@@ -49,7 +49,9 @@ pub(crate) fn beats_marginals(s: &Subject) -> Result<(), String> {
 /// (false alarm 3e-7): nobody predicts better than the law of the source.
 pub(crate) fn approaches_entropy(s: &Subject) -> Result<(), String> {
     let Some((lp, base)) = score(s)? else { return Ok(()) };
-    let Some(entropy) = s.data()?.provenance.entropy else { return Err("the source has no known entropy".into()) };
+    let Some(entropy) = s.data()?.provenance.entropy else {
+        return Err("the source has no known entropy".into());
+    };
     let gap = -lp.mean() - entropy;
     let allowed = 0.5 * (-base - entropy);
     ensure(gap > -5.0 * lp.stderr(), || format!("{gap:.4} nats below the entropy: not a likelihood"))?;
@@ -59,8 +61,10 @@ pub(crate) fn approaches_entropy(s: &Subject) -> Result<(), String> {
 pub(crate) fn audit(s: &Subject) -> Result<(), String> {
     let model = s.model()?;
     let rows = held(s.data()?).slice(0, 200);
-    let found = genus_core::audit::run(model, &rows, &s.spec.restore, "tiny model", Seed::from(6)).map_err(|e| e.to_string())?;
-    let failed: Vec<String> = found.iter().filter(|r| !r.passed).map(|r| format!("{}: {}", r.check, r.figure)).collect();
+    let found = genus_core::audit::run(model, &rows, &s.spec.restore, "tiny model", Seed::from(6))
+        .map_err(|e| e.to_string())?;
+    let failed: Vec<String> =
+        found.iter().filter(|r| !r.passed).map(|r| format!("{}: {}", r.check, r.figure)).collect();
     ensure(failed.is_empty(), || failed.join("\n"))?;
     // A density on a known source can always be summed or integrated: an audit without that has looked at nothing.
     let looked = found.iter().any(|r| r.check.contains("sum to") || r.check.contains("integrates"));
@@ -72,7 +76,9 @@ pub(crate) fn gradients(s: &Subject) -> Result<(), String> {
     let found = check(Seed::from(8)).map_err(|e| e.to_string())?;
     ensure(!found.is_empty(), || "no parameter was checked".into())?;
     for (name, error) in found {
-        ensure(error < 2e-2, || format!("`{name}`: gradient and difference quotient differ by {error:.1e} of their size"))?;
+        ensure(error < 2e-2, || {
+            format!("`{name}`: gradient and difference quotient differ by {error:.1e} of their size")
+        })?;
     }
     Ok(())
 }

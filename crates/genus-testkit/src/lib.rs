@@ -82,11 +82,13 @@ pub fn trials(specs: &[&'static ModelSpec]) -> Vec<Trial> {
                 }
             }));
         }
-        trials.push(Trial::test(format!("{}::expected_failures_name_checks", spec.name), move || {
-            match spec.expected_failures.iter().find(|(name, _)| CHECKS.iter().all(|c| c.name != *name)) {
-                Some((name, _)) => Err(format!("there is no check `{name}`").into()),
-                None => Ok(()),
-            }
+        trials.push(Trial::test(format!("{}::expected_failures_name_checks", spec.name), move || match spec
+            .expected_failures
+            .iter()
+            .find(|(name, _)| CHECKS.iter().all(|c| c.name != *name))
+        {
+            Some((name, _)) => Err(format!("there is no check `{name}`").into()),
+            None => Ok(()),
         }));
     }
     trials

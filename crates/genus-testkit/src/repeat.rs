@@ -58,7 +58,9 @@ pub(crate) fn save_load(s: &Subject) -> Result<(), String> {
     let again = (s.spec.restore)(&read).map_err(|e| e.to_string())?;
     ensure(bytes(again.as_ref())? == state, || "the restored model saves other bytes".into())?;
     let x = s.data()?.train.x.slice(0, 30);
-    ensure(answers(model, &x)? == answers(again.as_ref(), &x)?, || "the restored model answers differently".into())?;
+    ensure(answers(model, &x)? == answers(again.as_ref(), &x)?, || {
+        "the restored model answers differently".into()
+    })?;
     // Every tensor is needed, and its shape is checked: nothing is quietly made up.
     for name in read.tensors.keys() {
         let mut less = read.clone();
@@ -87,7 +89,9 @@ pub(crate) fn resume(s: &Subject) -> Result<(), String> {
     for stop in [1, 2, 3, 4, 5, 7] {
         let dir = fresh()?;
         run(dir.path(), false, stop)?;
-        ensure(run(dir.path(), true, u64::MAX)? == whole, || format!("stopped after step {stop} and resumed, it ends elsewhere"))?;
+        ensure(run(dir.path(), true, u64::MAX)? == whole, || {
+            format!("stopped after step {stop} and resumed, it ends elsewhere")
+        })?;
     }
     Ok(())
 }

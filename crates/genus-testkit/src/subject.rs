@@ -18,7 +18,8 @@ impl Subject {
 
     /// The tiny configuration on top of the defaults.
     pub fn config(&self) -> Result<toml::Table, String> {
-        let tiny: toml::Table = toml::from_str(self.spec.tiny).map_err(|e| format!("tiny is not TOML: {e}"))?;
+        let tiny: toml::Table =
+            toml::from_str(self.spec.tiny).map_err(|e| format!("tiny is not TOML: {e}"))?;
         let mut table = (self.spec.default_config)();
         config::merge(&mut table, &tiny);
         Ok(table)

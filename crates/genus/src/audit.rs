@@ -1,7 +1,10 @@
 //! Audits of a trained model and of a tiny twin of its kind, which is small enough to enumerate.
 
 use crate::run::AuditRow;
-use crate::{Batch, Dataset, Error, FitContext, Model, ModelSpec, Result, Seed, Silent, Support, config, data, registry};
+use crate::{
+    Batch, Dataset, Error, FitContext, Model, ModelSpec, Result, Seed, Silent, Support, config, data,
+    registry,
+};
 
 /// Checks of [`genus_core::audit`] that apply to a trained model, on some rows of its domain.
 ///

@@ -1,7 +1,10 @@
 //! Figures and exhibits of a fitted model: what a summary and a report show.
 
 use crate::run::Score;
-use crate::{Batch, Dataset, Density, Domain, Measure, Model, Result, Scoring, Seed, Shape, Split, SplitName, State, Support, Tensor, metrics};
+use crate::{
+    Batch, Dataset, Density, Domain, Measure, Model, Result, Scoring, Seed, Shape, Split, SplitName, State,
+    Support, Tensor, metrics,
+};
 
 /// The mean log-probability of a split.
 ///
@@ -55,7 +58,11 @@ pub fn exhibits(model: &dyn Model, data: &Dataset, test_nats: Option<&[f64]>, se
         if !plane {
             let first = samples.slice(0, 16);
             let found = metrics::nearest(&first, &data.train.x)?;
-            put(&mut state, "neighbours", &data.train.x.select(&found.iter().map(|f| f.0).collect::<Vec<_>>()));
+            put(
+                &mut state,
+                "neighbours",
+                &data.train.x.select(&found.iter().map(|f| f.0).collect::<Vec<_>>()),
+            );
             put_f64(&mut state, "neighbours.distance", found.iter().map(|f| f.1).collect());
         }
     }
@@ -110,12 +117,15 @@ fn heat(density: &dyn Density, rows: &Split, state: &mut State) -> Result<()> {
     let extent: Vec<f64> = (0..2)
         .flat_map(|c| {
             let column = rows.x.iter().map(move |r| f64::from(r[c]));
-            let (lo, hi) = (column.clone().fold(f64::INFINITY, f64::min), column.fold(f64::NEG_INFINITY, f64::max));
+            let (lo, hi) =
+                (column.clone().fold(f64::INFINITY, f64::min), column.fold(f64::NEG_INFINITY, f64::max));
             let margin = 0.15 * (hi - lo).max(1e-6);
             [lo - margin, hi + margin]
         })
         .collect();
-    let at = |c: usize, i: usize| extent[2 * c] + (extent[2 * c + 1] - extent[2 * c]) * i as f64 / (side - 1) as f64;
+    let at = |c: usize, i: usize| {
+        extent[2 * c] + (extent[2 * c + 1] - extent[2 * c]) * i as f64 / (side - 1) as f64
+    };
     let grid = Batch::from_fn(side * side, 2, |r, c| at(c, if c == 0 { r % side } else { r / side }) as f32);
     let nats = density.log_prob(&grid)?.nats;
     state.tensors.insert("density.grid".into(), Tensor::f64(&[side, side], nats));
@@ -129,7 +139,10 @@ fn plane_of(codes: &Batch, seed: Seed) -> (Batch, String) {
         return (codes.clone(), "the two latent dimensions".into());
     }
     if codes.width() == 1 {
-        return (Batch::from_fn(codes.rows(), 2, |r, c| if c == 0 { codes.row(r)[0] } else { 0.0 }), "the latent dimension".into());
+        return (
+            Batch::from_fn(codes.rows(), 2, |r, c| if c == 0 { codes.row(r)[0] } else { 0.0 }),
+            "the latent dimension".into(),
+        );
     }
     let d = codes.width();
     let (mean, _) = crate::transform::moments(codes);
@@ -164,7 +177,8 @@ fn plane_of(codes: &Batch, seed: Seed) -> (Batch, String) {
         axes.push((value, v));
     }
     let flat = Batch::from_fn(codes.rows(), 2, |r, c| {
-        codes.row(r).iter().zip(&mean).zip(&axes[c].1).map(|((v, m), a)| (f64::from(*v) - m) * a).sum::<f64>() as f32
+        codes.row(r).iter().zip(&mean).zip(&axes[c].1).map(|((v, m), a)| (f64::from(*v) - m) * a).sum::<f64>()
+            as f32
     });
     let share = 100.0 * (axes[0].0 + axes[1].0) / total.max(1e-12);
     (flat, format!("first two principal axes of {d} latent dimensions, {share:.0} % of their variance"))

@@ -45,7 +45,10 @@ fn header(spec: &ModelSpec, config: &toml::Table, transform: &Transform) -> Stat
 
 /// The configuration in a state's header.
 fn restore_config<T: DeserializeOwned>(state: &State) -> Result<T> {
-    let table = state.text("config")?.parse().map_err(|e| Error::Run(format!("the model file's config is not TOML: {e}")))?;
+    let table = state
+        .text("config")?
+        .parse()
+        .map_err(|e| Error::Run(format!("the model file's config is not TOML: {e}")))?;
     config::from_table(&table)
 }
 

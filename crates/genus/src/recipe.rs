@@ -148,7 +148,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn find(name: &str) -> Result<Recipe> {
     let Some((_, text)) = TEXTS.iter().find(|(n, _)| *n == name) else {
         let all: Vec<_> = names().collect();
-        return Err(Error::config("recipe", format!("there is no recipe `{name}`; there are {}", all.join(", "))));
+        return Err(Error::config(
+            "recipe",
+            format!("there is no recipe `{name}`; there are {}", all.join(", ")),
+        ));
     };
     toml::from_str(text).map_err(|e| Error::config(format!("recipe {name}"), e.to_string()))
 }
@@ -229,7 +232,11 @@ impl Recipe {
             seed: self.seed,
             checkpoint_every: Duration::from_secs(60),
             scoring: Scoring {
-                importance_samples: if plumbing { self.importance_samples.min(3) } else { self.importance_samples },
+                importance_samples: if plumbing {
+                    self.importance_samples.min(3)
+                } else {
+                    self.importance_samples
+                },
                 ..Scoring::default()
             },
         };
@@ -240,7 +247,8 @@ impl Recipe {
         };
         let (reached, stderr) = measure(expect.figure, &outcome.summary)?;
         let (expected, ok) = expect.judge(reached, stderr);
-        let name = if expect.variant.is_empty() { name.to_owned() } else { format!("{name} {}", expect.variant) };
+        let name =
+            if expect.variant.is_empty() { name.to_owned() } else { format!("{name} {}", expect.variant) };
         let run = outcome.run.path().to_path_buf();
         let seconds = start.elapsed().as_secs_f64();
         Ok((Verdict { name, figure: expect.figure, expected, reached, stderr, ok, seconds, run }, outcome))
@@ -326,7 +334,9 @@ mod tests {
             below,
         };
         assert!(e(90.0, None, None).judge(89.9, None).1 && !e(90.0, None, None).judge(90.1, None).1);
-        assert!(e(-5.0, Some(0.1), None).judge(-5.05, None).1 && !e(-5.0, Some(0.1), None).judge(-5.2, None).1);
+        assert!(
+            e(-5.0, Some(0.1), None).judge(-5.05, None).1 && !e(-5.0, Some(0.1), None).judge(-5.2, None).1
+        );
         assert!(e(0.02, None, Some(3.0)).judge(-0.02, Some(0.01)).1);
         assert!(!e(0.02, None, Some(3.0)).judge(-0.04, Some(0.01)).1);
     }

@@ -2,8 +2,8 @@
 
 use crate::run::{DataConfig, FORMAT, RunConfig, RunDir, RunLock, Summary, TimedEvent, append_event};
 use crate::{
-    Capability, Dataset, Error, Event, Fit, FitContext, Model, ModelSpec, Observer, Result, Scoring, Seed, SplitName,
-    StopReason, Tee, audit, checkpoint::Checkpoints, config, evaluate, registry,
+    Capability, Dataset, Error, Event, Fit, FitContext, Model, ModelSpec, Observer, Result, Scoring, Seed,
+    SplitName, StopReason, Tee, audit, checkpoint::Checkpoints, config, evaluate, registry,
 };
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -42,7 +42,12 @@ pub struct Outcome {
 ///
 /// # Errors
 /// If the folder holds a run already, the configuration or the data do not suit the model, or the fit fails.
-pub fn train(request: &Request, data: &Dataset, out: PathBuf, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn train(
+    request: &Request,
+    data: &Dataset,
+    out: PathBuf,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     // Everything that can be wrong with the request is found before a folder is made.
     let table = (request.spec.check_config)(&request.config)?;
     admit(request.spec, data)?;
@@ -70,7 +75,12 @@ pub fn train(request: &Request, data: &Dataset, out: PathBuf, observer: &mut dyn
 ///
 /// # Errors
 /// If the data are not those of the run, or as [`train`].
-pub fn resume(request: &Request, data: &Dataset, run: RunDir, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn resume(
+    request: &Request,
+    data: &Dataset,
+    run: RunDir,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     let lock = run.lock()?;
     let stored = run.config()?;
     if stored.data.sha256 != data.provenance.sha256 {
@@ -121,7 +131,9 @@ impl Observer for Log {
     fn on(&mut self, event: &Event) -> ControlFlow<StopReason> {
         match event {
             // A run of a million steps needs no million lines.
-            Event::Step { .. } if self.last_step.is_some_and(|t| t.elapsed() < Duration::from_millis(200)) => {
+            Event::Step { .. }
+                if self.last_step.is_some_and(|t| t.elapsed() < Duration::from_millis(200)) =>
+            {
                 return ControlFlow::Continue(());
             }
             Event::Step { .. } => self.last_step = Some(Instant::now()),
@@ -144,7 +156,11 @@ impl Observer for Log {
 impl Log {
     fn seconds(&self) -> Vec<(String, f64)> {
         let ends = self.phases.iter().skip(1).map(|(_, t)| *t).chain([Instant::now()]);
-        self.phases.iter().zip(ends).map(|((name, from), to)| (name.clone(), (to - *from).as_secs_f64())).collect()
+        self.phases
+            .iter()
+            .zip(ends)
+            .map(|((name, from), to)| (name.clone(), (to - *from).as_secs_f64()))
+            .collect()
     }
 }
 
@@ -198,7 +214,8 @@ fn go(
     let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
     summary.audit = audit::trained(model.as_ref(), &held.x.slice(0, 128), seed.child("audit"))?;
     phase("exhibits", &mut log, observer);
-    evaluate::exhibits(model.as_ref(), data, test_nats.as_deref(), seed.child("exhibits"))?.save(&run.exhibits_path())?;
+    evaluate::exhibits(model.as_ref(), data, test_nats.as_deref(), seed.child("exhibits"))?
+        .save(&run.exhibits_path())?;
     summary.seconds = log.seconds();
     run.write_summary(&summary)?;
     Ok(Outcome { run: run.clone(), summary, stopped: report.stopped })
@@ -224,7 +241,12 @@ pub fn reason(r: StopReason) -> &'static str {
 }
 
 /// Scores of the held-out splits, or of the training rows if there are no others, and figures on the same rows.
-fn score_splits(model: &dyn Model, data: &Dataset, how: &Scoring, summary: &mut Summary) -> Result<Option<Vec<f64>>> {
+fn score_splits(
+    model: &dyn Model,
+    data: &Dataset,
+    how: &Scoring,
+    summary: &mut Summary,
+) -> Result<Option<Vec<f64>>> {
     let mut test_nats = None;
     let only_train = data.valid.is_none() && data.test.is_none();
     let splits: Vec<_> = data.splits().filter(|(n, _)| *n != SplitName::Train || only_train).collect();
@@ -278,7 +300,9 @@ pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cpu = std::fs::read_to_string("/proc/cpuinfo")
         .ok()
-        .and_then(|t| Some(t.lines().find(|l| l.starts_with("model name"))?.split(':').nth(1)?.trim().to_owned()))
+        .and_then(|t| {
+            Some(t.lines().find(|l| l.starts_with("model name"))?.split(':').nth(1)?.trim().to_owned())
+        })
         .unwrap_or_else(|| std::env::consts::ARCH.to_owned());
     format!("{cpu}, {cores} cores, {}", std::env::consts::OS)
 }

@@ -65,7 +65,8 @@ fn crates_depend_in_one_direction() {
 /// The check itself: it must see a wrong edge.
 #[test]
 fn a_wrong_edge_is_seen() {
-    let bad = "[package]\nname = 'genus-core'\n[dependencies]\ngenus-nn.workspace = true\nburn.workspace = true";
+    let bad =
+        "[package]\nname = 'genus-core'\n[dependencies]\ngenus-nn.workspace = true\nburn.workspace = true";
     assert_eq!(wrong_edges(&toml::from_str(bad).unwrap()).len(), 2);
     let dev = "[package]\nname = 'genus-report'\n[dev-dependencies]\ngenus = '1'";
     assert_eq!(wrong_edges(&toml::from_str(dev).unwrap()).len(), 1);
@@ -113,7 +114,11 @@ fn model_files_explain_themselves() {
         let text = fs::read_to_string(path).unwrap();
         let doc: String = text.lines().take_while(|l| l.starts_with("//!")).collect::<Vec<_>>().join("\n");
         for heading in ["What it is", "Density", "Trained by", "Use it when", "References", "Example"] {
-            assert!(doc.contains(&format!("//! ## {heading}")), "{} lacks the heading `## {heading}`", path.display());
+            assert!(
+                doc.contains(&format!("//! ## {heading}")),
+                "{} lacks the heading `## {heading}`",
+                path.display()
+            );
         }
     }
 }

@@ -55,7 +55,13 @@ pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
         above = path.clone();
         let verbs: Vec<_> = spec.capabilities.iter().map(|c| c.verb()).collect();
         let indent = "  ".repeat(path.len());
-        output::line(format!("{indent}{:<6} {} [{}; {}]", spec.name, spec.title, spec.evidence, verbs.join(", ")));
+        output::line(format!(
+            "{indent}{:<6} {} [{}; {}]",
+            spec.name,
+            spec.title,
+            spec.evidence,
+            verbs.join(", ")
+        ));
         output::line(format!("{indent}       {}", spec.summary));
     }
     Ok(())
@@ -76,7 +82,12 @@ pub fn data_list(cx: &Context) -> Result<()> {
         let keys = ["name", "kind", "shape", "rows", "title"];
         let objects: Vec<_> = rows
             .iter()
-            .map(|r| keys.iter().zip(r).map(|(k, v)| ((*k).to_owned(), json!(v))).collect::<serde_json::Map<_, _>>())
+            .map(|r| {
+                keys.iter()
+                    .zip(r)
+                    .map(|(k, v)| ((*k).to_owned(), json!(v)))
+                    .collect::<serde_json::Map<_, _>>()
+            })
             .collect();
         return output::json(&objects);
     }
@@ -87,7 +98,11 @@ pub fn data_list(cx: &Context) -> Result<()> {
 /// One data set.
 pub fn data_info(cx: &Context, name: &str) -> Result<()> {
     let Some(e) = data::catalogue().iter().find(|e| e.name == name) else {
-        return Err(genus::Error::config("name", format!("there is no data set `{name}`; see `genus data list`")).into());
+        return Err(genus::Error::config(
+            "name",
+            format!("there is no data set `{name}`; see `genus data list`"),
+        )
+        .into());
     };
     let options = data::Options { data_dir: cx.data_dir.clone(), ..data::Options::default() };
     let place = data::find(e.name, &options);
@@ -115,7 +130,9 @@ pub fn data_get(name: &str, to: Option<PathBuf>) -> Result<()> {
             .ok_or_else(|| genus::Error::config("to", "there is no home folder; say where with --to DIR"))?,
     };
     let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}")
+    {
         bar.set_style(style);
     }
     let path = data::get(name, &dir, &mut |p: data::Progress| {

@@ -15,21 +15,32 @@ use std::time::Duration;
 /// Trains into a new folder, or goes on in an old one.
 pub fn train(cx: &Context, args: Train) -> Result<ExitCode> {
     progress::catch_interrupt()?;
-    let every = Duration::try_from_secs_f64(args.checkpoint_seconds)
-        .map_err(|e| genus::Error::config("checkpoint-seconds", e.to_string()))?;
+    let every = Duration::try_from_secs_f64(args.checkpoint_seconds).map_err(|_| {
+        genus::Error::config("checkpoint-seconds", "it must be a number of seconds of at least 0")
+    })?;
     let scoring = Scoring { importance_samples: args.importance_samples.max(1), ..Scoring::default() };
     let mut observer = Progress::new(args.time);
     let outcome = if args.resume {
         let run = RunDir::open(args.out.clone().unwrap_or_default())?;
         let stored = run.config()?;
         if let Some(model) = args.model.filter(|m| *m != stored.model) {
-            return Err(genus::Error::config("model", format!("this run trains {}, not {model}", stored.model)).into());
+            return Err(genus::Error::config(
+                "model",
+                format!("this run trains {}, not {model}", stored.model),
+            )
+            .into());
         }
         let data = DataConfig { source: args.data.unwrap_or(stored.data.source), ..stored.data };
         let set = cx.load(&data.source, &cut_of(&data), false)?;
         let spec = registry::find(&stored.model)?;
-        let request =
-            Request { spec, config: stored.config, data, seed: stored.seed, checkpoint_every: every, scoring };
+        let request = Request {
+            spec,
+            config: stored.config,
+            data,
+            seed: stored.seed,
+            checkpoint_every: every,
+            scoring,
+        };
         let out = run.path().to_owned();
         session::resume(&request, &set, run, &mut observer).map_err(|e| kept(e, &out))?
     } else {
@@ -67,14 +78,18 @@ fn kept(e: genus::Error, out: &Path) -> anyhow::Error {
     let failed = matches!(e, genus::Error::Io { .. });
     let any = failed
         && RunDir::open(out).is_ok_and(|run| {
-            run.checkpoints_path().read_dir().is_ok_and(|d| d.flatten().any(|e| e.path().extension().is_none()))
+            run.checkpoints_path()
+                .read_dir()
+                .is_ok_and(|d| d.flatten().any(|e| e.path().extension().is_none()))
         });
     let e = anyhow::Error::new(e);
     if !any {
         return e;
     }
     let out = out.display();
-    e.context(format!("the training broke off; mend the cause and go on with `genus train --resume --out {out}`"))
+    e.context(format!(
+        "the training broke off; mend the cause and go on with `genus train --resume --out {out}`"
+    ))
 }
 
 /// `runs/MODEL-DATA`, with a number if that is taken.
@@ -96,7 +111,10 @@ pub fn finish(cx: &Context, outcome: &Outcome) -> Result<ExitCode> {
         output::line(format!("report  {}", report.display()));
     }
     if outcome.stopped == Some(StopReason::Interrupted) {
-        output::note(format!("interrupted; go on with: genus train --resume --out {}", outcome.run.path().display()));
+        output::note(format!(
+            "interrupted; go on with: genus train --resume --out {}",
+            outcome.run.path().display()
+        ));
         return Ok(ExitCode::from(crate::INTERRUPTED));
     }
     Ok(ExitCode::SUCCESS)
@@ -114,7 +132,13 @@ pub fn scores(summary: &Summary) {
             .map(|s| {
                 let stderr = s.stderr.map_or(String::new(), |e| format!(" ± {e:.4}"));
                 let bits = s.bits_per_dim.map_or("–".into(), |b| format!("{b:.4}"));
-                vec![s.split.to_string(), s.rows.to_string(), format!("{:.4}{stderr}", s.nats), bits, s.protocol.clone()]
+                vec![
+                    s.split.to_string(),
+                    s.rows.to_string(),
+                    format!("{:.4}{stderr}", s.nats),
+                    bits,
+                    s.protocol.clone(),
+                ]
             })
             .collect();
         output::line(format!("\nlog-likelihood, {kind}, nats per row; {}", summary.scores[0].measure));

@@ -6,8 +6,8 @@ use crate::output;
 use anyhow::Result;
 use genus::run::{AuditRow, RunDir};
 use genus::{
-    Batch, Capability, Dataset, Domain, Fill, Model, Scoring, Seed, SplitName, audit as audits, data, evaluate as figures,
-    registry,
+    Batch, Capability, Dataset, Domain, Fill, Model, Scoring, Seed, SplitName, audit as audits, data,
+    evaluate as figures, registry,
 };
 use serde_json::json;
 use std::path::Path;
@@ -56,7 +56,9 @@ pub fn sample(cx: &Context, run: &Path, n: usize, output: Option<&Path>, seed: u
     let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
     let width = model.domain().width();
     if n.saturating_mul(width) > MOST {
-        let message = format!("{n} rows of {width} values are too many at once; draw fewer, each time with another --seed");
+        let message = format!(
+            "{n} rows of {width} values are too many at once; draw fewer, each time with another --seed"
+        );
         return Err(genus::Error::config("n", message).into());
     }
     let x = sampler.sample(n, &mut Seed::from(seed).child("sample").rng())?;
@@ -71,7 +73,13 @@ fn scoring(args: &ScoringArgs) -> Result<Scoring> {
 }
 
 /// `genus score`.
-pub fn score(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, output: Option<&Path>) -> Result<()> {
+pub fn score(
+    cx: &Context,
+    run: &Path,
+    source: &Source,
+    args: &ScoringArgs,
+    output: Option<&Path>,
+) -> Result<()> {
     let (_, model) = open(run)?;
     let density = model.as_density().ok_or_else(|| cannot(model.as_ref(), Capability::Density))?;
     let (x, _) = cx.rows(source, false)?;
@@ -112,7 +120,9 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -
     }
     summary.figures = model.figures(&x, &how)?;
     if cx.json {
-        return output::json(&json!({ "scores": summary.scores, "figures": summary.figures, "entropy": set.provenance.entropy }));
+        return output::json(
+            &json!({ "scores": summary.scores, "figures": summary.figures, "entropy": set.provenance.entropy }),
+        );
     }
     fit::scores(&summary);
     if let Some(h) = set.provenance.entropy {
@@ -130,7 +140,11 @@ pub fn encode(cx: &Context, t: &Through) -> Result<()> {
     emit(cx, &codes, &Domain::real(codes.width()), &[], t.output.as_deref())
 }
 
-fn through(cx: &Context, t: &Through, f: impl FnOnce(&dyn genus::Decoder, &Batch) -> Result<Batch>) -> Result<()> {
+fn through(
+    cx: &Context,
+    t: &Through,
+    f: impl FnOnce(&dyn genus::Decoder, &Batch) -> Result<Batch>,
+) -> Result<()> {
     let (run, model) = open(&t.run)?;
     let decoder = model.as_decoder().ok_or_else(|| cannot(model.as_ref(), Capability::Decoder))?;
     let (x, _) = cx.rows(&t.source, false)?;
@@ -154,7 +168,11 @@ pub fn interpolate(cx: &Context, t: &Through, from: usize, to: usize, steps: usi
     through(cx, t, |decoder, x| {
         for (name, row) in [("from", from), ("to", to)] {
             if row >= x.rows() {
-                return Err(genus::Error::config(name, format!("there are {} rows, numbered from 0", x.rows())).into());
+                return Err(genus::Error::config(
+                    name,
+                    format!("there are {} rows, numbered from 0", x.rows()),
+                )
+                .into());
             }
         }
         Ok(decoder.interpolate(&x.slice(from, from + 1), &x.slice(to, to + 1), steps)?)
@@ -164,7 +182,8 @@ pub fn interpolate(cx: &Context, t: &Through, from: usize, to: usize, steps: usi
 /// `genus impute`.
 pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> {
     let (_, model) = open(&t.run)?;
-    let conditional = model.as_conditional().ok_or_else(|| cannot(model.as_ref(), Capability::Conditional))?;
+    let conditional =
+        model.as_conditional().ok_or_else(|| cannot(model.as_ref(), Capability::Conditional))?;
     let (x, set) = cx.rows(&t.source, true)?;
     let fill = if sample { Fill::Sample } else { Fill::Mean };
     let holes = x.data().iter().filter(|v| v.is_nan()).count();

@@ -37,7 +37,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Evaluate { run, source, scoring } => look::evaluate(&cx, &run, &source, &scoring)?,
         Command::Encode(t) => look::encode(&cx, &t)?,
         Command::Reconstruct(t) => look::reconstruct(&cx, &t)?,
-        Command::Interpolate { through, from, to, steps } => look::interpolate(&cx, &through, from, to, steps)?,
+        Command::Interpolate { through, from, to, steps } => {
+            look::interpolate(&cx, &through, from, to, steps)?
+        }
         Command::Impute { through, sample, seed } => look::impute(&cx, &through, sample, seed)?,
         Command::Audit { subject, source } => return look::audit(&cx, &subject, &source),
         Command::Report { runs } => {

@@ -17,7 +17,13 @@ pub fn list(cx: &Context) -> Result<()> {
     let mut all = Vec::new();
     for name in recipe::names() {
         let r = recipe::find(name)?;
-        rows.push(vec![name.to_owned(), format!("{:?}", r.tier).to_lowercase(), format!("{} min", r.budget_minutes), r.data.clone(), r.about.clone()]);
+        rows.push(vec![
+            name.to_owned(),
+            format!("{:?}", r.tier).to_lowercase(),
+            format!("{} min", r.budget_minutes),
+            r.data.clone(),
+            r.about.clone(),
+        ]);
         all.push(serde_json::json!({ "name": name, "recipe": r }));
     }
     if cx.json {
@@ -44,7 +50,8 @@ pub fn run(
     let mut log = (!plumbing).then(|| open_record(record)).transpose()?;
     let mut verdicts: Vec<Verdict> = Vec::new();
     for e in &r.expect {
-        let folder = if e.variant.is_empty() { out.clone() } else { out.join(e.variant.replace([' ', '='], "-")) };
+        let folder =
+            if e.variant.is_empty() { out.clone() } else { out.join(e.variant.replace([' ', '='], "-")) };
         let mut observer = Progress::new(None);
         let (verdict, outcome) = r.run(name, e, &set, folder, (resume, plumbing), &mut observer)?;
         drop(observer);
@@ -54,7 +61,8 @@ pub fn run(
             return Ok(ExitCode::from(crate::INTERRUPTED));
         }
         if let Some(log) = &mut log {
-            writeln!(log, "{}", markdown(&verdict)).with_context(|| format!("cannot write {}", record.display()))?;
+            writeln!(log, "{}", markdown(&verdict))
+                .with_context(|| format!("cannot write {}", record.display()))?;
         }
         verdicts.push(verdict);
     }
@@ -65,7 +73,14 @@ pub fn run(
             .iter()
             .map(|v| {
                 let stderr = v.stderr.map_or(String::new(), |e| format!(" ± {e:.4}"));
-                vec![word(v).into(), v.name.clone(), figure(v), v.expected.clone(), format!("{:.4}{stderr}", v.reached), format!("{:.0} s", v.seconds)]
+                vec![
+                    word(v).into(),
+                    v.name.clone(),
+                    figure(v),
+                    v.expected.clone(),
+                    format!("{:.4}{stderr}", v.reached),
+                    format!("{:.0} s", v.seconds),
+                ]
             })
             .collect();
         output::table(&["verdict", "recipe", "figure, nats", "expected", "reached", "time"], &rows);
@@ -126,13 +141,15 @@ fn commit() -> String {
         Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
     };
     let Some(hash) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".into() };
-    let changed = git(&["status", "--porcelain", "-uno", "--", ".", ":!docs/reproduction.md"]).is_some_and(|s| !s.is_empty());
+    let changed = git(&["status", "--porcelain", "-uno", "--", ".", ":!docs/reproduction.md"])
+        .is_some_and(|s| !s.is_empty());
     format!("{hash}{}", if changed { "+changes" } else { "" })
 }
 
 /// Today's date in UTC, year-month-day (Hinnant's civil-from-days).
 fn today() -> String {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let seconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let z = (seconds / 86_400) as i64 + 719_468;
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);

@@ -29,12 +29,20 @@ fn rows_of_another_domain_are_refused() {
     for verb in ["score", "evaluate"] {
         let wants = ["expected 8 values each", "got 16"];
         place.refused(&format!("{verb} made --data tree16"), 1, &wants);
-        place.refused(&format!("{verb} made --data eight.csv"), 1, &["row 0, column 1 is 2", "0 or 1 is needed"]);
+        place.refused(
+            &format!("{verb} made --data eight.csv"),
+            1,
+            &["row 0, column 1 is 2", "0 or 1 is needed"],
+        );
     }
     for verb in ["encode", "reconstruct", "interpolate", "score"] {
         place.refused(&format!("{verb} vae --data wine"), 1, &["expected 4 values each", "got 13"]);
     }
-    place.refused("score vae --data iris --rows valid", 1, &["iris has no valid split", "--split 0.8/0.1/0.1"]);
+    place.refused(
+        "score vae --data iris --rows valid",
+        1,
+        &["iris has no valid split", "--split 0.8/0.1/0.1"],
+    );
     place.refused("audit made --data tree16", 1, &["expected 8 values each", "got 16"]);
     place.refused("interpolate vae --data iris --from 150", 2, &["from", "150 rows, numbered from 0"]);
     place.refused("interpolate vae --data iris --steps 1", 2, &["steps", "at least 2"]);

@@ -24,7 +24,11 @@ fn the_key_and_its_range_are_named() {
     for (words, wants) in cases {
         place.refused(&format!("train {words} --data tree8 --out run"), 2, wants);
     }
-    place.refused("train made --data tree8 --out run --checkpoint-seconds -1", 2, &["checkpoint-seconds"]);
+    place.refused(
+        "train made --data tree8 --out run --checkpoint-seconds -1",
+        2,
+        &["checkpoint-seconds", "at least 0"],
+    );
     place.refused("train made --data tree8 --out run --time 3weeks", 2, &["--time", "use s, m or h"]);
     assert!(place.everything().is_empty(), "{:?}", place.everything());
 }
@@ -59,7 +63,11 @@ fn arguments_that_contradict_are_usage_errors() {
     let place = Place::new();
     for words in ["--set train.epochs=9", "--config c.toml", "--seed 4", "--split 0.5/0.5", "--label none"] {
         let option = words.split(' ').next().unwrap();
-        place.refused(&format!("train --resume --out run {words}"), 2, &["--resume", "cannot be used", option]);
+        place.refused(
+            &format!("train --resume --out run {words}"),
+            2,
+            &["--resume", "cannot be used", option],
+        );
     }
     place.refused("train --resume", 2, &["--out"]);
     place.refused("train", 2, &["<MODEL>"]);

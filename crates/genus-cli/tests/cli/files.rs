@@ -7,7 +7,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -35,7 +35,9 @@ fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
 fn picture(place: &Place, name: &str, width: u32, height: u32) {
     let path = place.path(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    image::GrayImage::from_fn(width, height, |x, y| image::Luma([(40 * x + 9 * y) as u8])).save(path).unwrap();
+    image::GrayImage::from_fn(width, height, |x, y| image::Luma([(40 * x + 9 * y) as u8]))
+        .save(path)
+        .unwrap();
 }
 
 /// `genus train` on `data` is refused soon, with exit code 1 and the words, and leaves nothing behind.
@@ -77,10 +79,16 @@ fn damaged_arrays_are_refused() {
     let whole = place.bytes("s.npz");
     for cut in [0, 3, 30, whole.len() / 2, whole.len() - 1] {
         place.file("t.npz", &whole[..cut]);
-        refused(&place, "t.npz", "", 1, &["t.npz", "not a readable zip archive", "fetch or save the file again"]);
+        refused(
+            &place,
+            "t.npz",
+            "",
+            1,
+            &["t.npz", "not a readable zip archive", "fetch or save the file again"],
+        );
     }
     place.file("o.npy", npy("|O", "(2,)", b"\x80\x04K\x01."));
-    refused(&place, "o.npy", "", 1, &["o.npy", "|O"]);
+    refused(&place, "o.npy", "", 1, &["o.npy", "pickles are never read", "as .csv"]);
     place.file("z.npy", npy("<f4", "(3, 0)", b""));
     refused(&place, "z.npy", "", 1, &["z.npy", "holds no value", "at least one row and one column"]);
     place.file("s.safetensors", [&[255; 8][..], b"{}"].concat());
@@ -95,7 +103,7 @@ fn bombs_are_refused() {
     let zeros = gzip(&vec![0; 16 << 20]);
     let mut bomb = gzip(&idx(&[4, 2, 2]));
     (0..64).for_each(|_| bomb.extend(&zeros));
-    assert!(bomb.len() < 8 << 20);
+    assert!(bomb.len() < 2 << 20, "{}", bomb.len());
     place.file("bomb.idx.gz", bomb);
     refused(&place, "bomb.idx.gz", "", 1, &["more bytes follow than the header promises"]);
     place.file("lie.idx.gz", gzip(&idx(&[500_000, 1000])));

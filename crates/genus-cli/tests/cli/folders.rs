@@ -135,15 +135,18 @@ impl Drop for Disk {
 #[test]
 fn a_full_disk_loses_nothing() {
     let place = Place::new();
-    let settings = "--data tree16 --set hidden=[16] --set train.epochs=40 --set train.batch=1000 --checkpoint-seconds 0";
+    let settings =
+        "--data tree16 --set hidden=[16] --set train.epochs=40 --set train.batch=1000 --checkpoint-seconds 0";
     place.ok(&format!("train made --out whole {settings}"));
     let Some(_disk) = Disk::mount(place.path("disk")) else { return };
     // Stopped on the way, so that there is a model, and more to do.
     place.ok(&format!("train made --out disk/run {settings} --time 0.3s"));
     assert!(has_checkpoint(&place.path("disk/run")));
     let kept = || -> Vec<_> {
-        let wanted = ["checkpoints", "model.safetensors", "config.toml", "summary.json", "exhibits.safetensors"];
-        let in_run = |p: &std::path::Path| wanted.iter().any(|w| p.starts_with(place.path("disk/run").join(w)));
+        let wanted =
+            ["checkpoints", "model.safetensors", "config.toml", "summary.json", "exhibits.safetensors"];
+        let in_run =
+            |p: &std::path::Path| wanted.iter().any(|w| p.starts_with(place.path("disk/run").join(w)));
         place.everything().into_iter().filter(|(p, _)| in_run(p)).collect()
     };
     let before = kept();
@@ -160,7 +163,8 @@ fn a_full_disk_loses_nothing() {
     fs::remove_file(place.path("disk/filler")).unwrap();
     place.ok("train --resume --out disk/run");
     assert_eq!(place.bytes("disk/run/model.safetensors"), place.bytes("whole/model.safetensors"));
-    let left: Vec<_> = place.everything().into_iter().filter(|(p, _)| p.extension().is_some_and(|e| e == "tmp")).collect();
+    let left: Vec<_> =
+        place.everything().into_iter().filter(|(p, _)| p.extension().is_some_and(|e| e == "tmp")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

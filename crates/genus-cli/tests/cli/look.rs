@@ -64,7 +64,8 @@ fn samples_in_every_format() {
 #[test]
 fn scores_agree_with_evaluation() {
     let place = Place::new();
-    let settings = "--set hidden=[32] --set train.epochs=12 --set train.batch=200 --set train.optimizer.rate=0.01";
+    let settings =
+        "--set hidden=[32] --set train.epochs=12 --set train.batch=200 --set train.optimizer.rate=0.01";
     place.ok(&format!("train made --data tree8 --out run {settings}"));
     let printed: Vec<f64> =
         place.ok("score run --data tree8").stdout.lines().map(|l| l.parse().unwrap()).collect();
@@ -90,7 +91,10 @@ fn scores_agree_with_evaluation() {
     assert!(nats < -entropy + 4.0 * stderr, "{nats} nats beat the entropy {entropy} of the source");
     assert!(nats > -entropy - 0.5, "{nats} nats, the source has {entropy}");
     let table = place.ok("evaluate run --data tree8").stdout;
-    assert!(table.contains(&format!("{nats:.4}")) && table.contains("exact") && table.contains("protocol"), "{table}");
+    assert!(
+        table.contains(&format!("{nats:.4}")) && table.contains("exact") && table.contains("protocol"),
+        "{table}"
+    );
     // The run folder says the same.
     let summary: serde_json::Value = serde_json::from_str(&place.text("run/summary.json")).unwrap();
     let stored = summary["scores"].as_array().unwrap().iter().find(|s| s["split"] == "test").unwrap();
@@ -117,7 +121,7 @@ fn codes_reconstructions_and_paths() {
     assert!(codes.iter().any(|c| (c[0] - codes[0][0]).abs() > 1e-3), "all codes are the same");
     place.ok("encode run --data digits -o codes.npz");
     let stored = rows(&place, "codes.npz").train.x;
-    assert_eq!((stored.rows(), f64::from(stored.row(7)[2])), (200, codes[7][2]));
+    assert_eq!((stored.rows(), stored.row(7)[2]), (200, codes[7][2] as f32));
 
     let back = matrix(&place.json("reconstruct run --data digits --json"));
     assert!(back.len() == 200 && back.iter().flatten().all(|v| (0.0..=16.0).contains(v)));
@@ -133,7 +137,10 @@ fn codes_reconstructions_and_paths() {
         (0..64).map(|c| mean(&digits.train.x.iter().map(|r| f64::from(r[c])).collect::<Vec<_>>())).collect();
     let through_code = off(&back, &|r, c| f64::from(test.x.row(r)[c]));
     let blind = off(&vec![means; 200], &|r, c| f64::from(test.x.row(r)[c]));
-    assert!(through_code < 0.97 * blind, "reconstructions are no better than the mean image: {through_code} {blind}");
+    assert!(
+        through_code < 0.97 * blind,
+        "reconstructions are no better than the mean image: {through_code} {blind}"
+    );
     place.ok("reconstruct run --data digits -o r.png");
     // 200 images of 8×8, 15 across and 14 down.
     assert_eq!(image::image_dimensions(place.path("r.png")).unwrap(), (15 * 9 + 1, 14 * 9 + 1));
@@ -183,7 +190,8 @@ fn imputation_fills_the_holes_and_nothing_else() {
         }
     }
     assert!(errors.0 < 0.5 * errors.1, "squared error {}, of column means {}", errors.0, errors.1);
-    let draws = |seed: u8| matrix(&place.json(&format!("impute run --data holes.csv --sample --seed {seed} --json")));
+    let draws =
+        |seed: u8| matrix(&place.json(&format!("impute run --data holes.csv --sample --seed {seed} --json")));
     let (a, b) = (draws(1), draws(2));
     assert_eq!(a, draws(1));
     for r in 0..150 {
@@ -208,8 +216,12 @@ fn audits_hold() {
     assert!(!table.contains('✗'), "{table}");
     place.train("made", "tree8", "run", "");
     let checks = place.json("audit run --json");
-    let subjects: Vec<_> = checks.as_array().unwrap().iter().map(|c| c["subject"].as_str().unwrap()).collect();
-    assert!(subjects.contains(&"trained model") && subjects.iter().any(|s| s.contains("twin")), "{subjects:?}");
+    let subjects: Vec<_> =
+        checks.as_array().unwrap().iter().map(|c| c["subject"].as_str().unwrap()).collect();
+    assert!(
+        subjects.contains(&"trained model") && subjects.iter().any(|s| s.contains("twin")),
+        "{subjects:?}"
+    );
 }
 
 /// Protects the report: one file that needs nothing else, for each run named.

@@ -136,7 +136,9 @@ impl Ended {
 /// Settings that train `model` in a moment.
 pub fn tiny(model: &str) -> &'static str {
     match model {
-        "made" => "--set hidden=[16] --set train.epochs=2 --set train.batch=500 --set train.optimizer.rate=0.01",
+        "made" => {
+            "--set hidden=[16] --set train.epochs=2 --set train.batch=500 --set train.optimizer.rate=0.01"
+        }
         "vae" => {
             "--set hidden=[16] --set latent=2 --set train.epochs=2 --set train.batch=500 \
              --set train.optimizer.rate=0.01"

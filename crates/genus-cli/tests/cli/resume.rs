@@ -38,13 +38,23 @@ fn signal(child: &Child, name: &str) {
 
 /// Trains into `out`, killed at random moments and right after the first checkpoint, until it ends by itself. Returns how
 /// often it was killed and how often something had been reached by then.
-fn killed_until_done(place: &Place, model: &str, out: &str, longest: Duration, moments: &mut Moments) -> (u32, u32) {
+fn killed_until_done(
+    place: &Place,
+    model: &str,
+    out: &str,
+    longest: Duration,
+    moments: &mut Moments,
+) -> (u32, u32) {
     let run = place.path(out);
     let (mut kills, mut reached) = (0, 0);
     for life in 0..200 {
         // Before its configuration is there, a folder is as good as new.
         let resume = run.join("config.toml").exists();
-        let line = if resume { format!("train --resume --out {out} --checkpoint-seconds 0") } else { words(model, out) };
+        let line = if resume {
+            format!("train --resume --out {out} --checkpoint-seconds 0")
+        } else {
+            words(model, out)
+        };
         let mut child = started(&mut place.command(line.split_whitespace()));
         if life == 0 {
             wait_for(&mut child, || has_checkpoint(&run));
@@ -98,14 +108,16 @@ fn survives_kills(model: &str, seed: u64) {
 
 /// Scores of a summary.
 fn figures(place: &Place, run: &str) -> serde_json::Value {
-    let summary: serde_json::Value = serde_json::from_str(&place.text(&format!("{run}/summary.json"))).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_str(&place.text(&format!("{run}/summary.json"))).unwrap();
     serde_json::json!([summary["scores"], summary["steps"], summary["stopped"]])
 }
 
 /// Epochs as a report would show them.
 fn steps(place: &Place, run: &str) -> Vec<u64> {
     let events = genus::run::RunDir::open(place.path(run)).unwrap().events().unwrap();
-    let epoch = |e: &genus::Event| if let genus::Event::Epoch { epoch, .. } = e { Some(*epoch) } else { None };
+    let epoch =
+        |e: &genus::Event| if let genus::Event::Epoch { epoch, .. } = e { Some(*epoch) } else { None };
     events.iter().filter_map(|e| epoch(&e.event)).collect()
 }
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 fn models_and_data_sets_are_listed() {
     let place = Place::new();
     let text = place.ok("models").stdout;
-    for want in ["explicit", "tractable", "approximate", "mixture", "made", "vae", "gmm", "exact", "lower bound"] {
+    for want in
+        ["explicit", "tractable", "approximate", "mixture", "made", "vae", "gmm", "exact", "lower bound"]
+    {
         assert!(text.contains(want), "{want}\n{text}");
     }
     let models = place.json("models --json");
@@ -29,7 +31,10 @@ fn models_and_data_sets_are_listed() {
     assert_eq!(find("mnist")["kind"], "download");
     assert_eq!(place.json("data --json"), sets);
     let listed = place.ok("data list").stdout;
-    assert!(sets.as_array().unwrap().iter().all(|s| listed.contains(s["name"].as_str().unwrap())), "{listed}");
+    assert!(
+        sets.as_array().unwrap().iter().all(|s| listed.contains(s["name"].as_str().unwrap())),
+        "{listed}"
+    );
     let info = place.ok("data info mnist").stdout;
     assert!(info.contains("genus data get mnist") && info.contains("28×28×1"), "{info}");
     assert_eq!(place.json("data info mnist --json")["obtain"], "genus data get mnist");
@@ -45,7 +50,9 @@ fn json_is_json_and_nothing_else() {
     assert_eq!((&summary["model"], &summary["data"]["name"]), (&"gmm".into(), &"iris".into()));
     let stored: serde_json::Value = serde_json::from_str(&place.text("run/summary.json")).unwrap();
     assert_eq!(summary, stored);
-    for words in ["sample run -n 2", "score run --data iris", "evaluate run --data iris", "impute run --data iris"] {
+    for words in
+        ["sample run -n 2", "score run --data iris", "evaluate run --data iris", "impute run --data iris"]
+    {
         let value = place.json(&format!("--json {words}"));
         assert!(value.is_array() || value.is_object(), "{words}");
     }
@@ -111,7 +118,9 @@ fn help_is_there_at_once() {
 fn closed_pipes_are_no_panic() {
     let place = Place::new();
     place.train("gmm", "iris", "run", "");
-    for words in ["models", "data list", "sample run -n 20000", "score run --data iris", "completions bash", "man"] {
+    for words in
+        ["models", "data list", "sample run -n 20000", "score run --data iris", "completions bash", "man"]
+    {
         let mut child = started(&mut place.command(words.split(' ')));
         drop(child.stdout.take());
         let e = finished(child);

@@ -33,12 +33,12 @@ use genus_core::math::{LN_2PI, log_mean_exp};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
 use genus_core::{
-    Batch, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, Family, Figure, Fit, FitContext, LogProb, Model,
-    Result, Rng, Sampler, Scoring, Seed, State, Support, config,
+    Batch, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, Family, Figure, Fit, FitContext,
+    LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Support, config,
 };
 use genus_nn::{
-    Id, Loss, Mlp, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, ops, tensor, tensor_from,
-    values,
+    Id, Loss, Mlp, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, ops, tensor,
+    tensor_from, values,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -143,8 +143,10 @@ impl Net {
         let latent = config.latent.get();
         let hidden: Vec<usize> = config.hidden.iter().map(|h| h.get()).collect();
         let act = config.activation.into();
-        let up: Vec<usize> = std::iter::once(width).chain(hidden.iter().copied()).chain([2 * latent]).collect();
-        let down: Vec<usize> = std::iter::once(latent).chain(hidden.into_iter().rev()).chain([width]).collect();
+        let up: Vec<usize> =
+            std::iter::once(width).chain(hidden.iter().copied()).chain([2 * latent]).collect();
+        let down: Vec<usize> =
+            std::iter::once(latent).chain(hidden.into_iter().rev()).chain([width]).collect();
         Self {
             encoder: Mlp::new(params, "encoder", &up, act, rng),
             decoder: Mlp::new(params, "decoder", &down, act, rng),
@@ -212,7 +214,11 @@ impl Objective for NegativeElbo<'_> {
         let noise = normals(rows.len(), self.net.latent, &mut cx.rng("z"));
         let nll = self.net.nll(view, reparametrise(&mean, &log_variance, noise), x).mean();
         let kl = kl(&mean, &log_variance).mean();
-        let beta = if self.warmup > 0.0 { (cx.step as f64 / (self.warmup * self.steps_per_epoch)).min(1.0) } else { 1.0 };
+        let beta = if self.warmup > 0.0 {
+            (cx.step as f64 / (self.warmup * self.steps_per_epoch)).min(1.0)
+        } else {
+            1.0
+        };
         let parts = vec![("reconstruction", mean_of(nll.clone())), ("kl", mean_of(kl.clone()))];
         Ok(Loss { total: nll + kl * beta, parts })
     }
@@ -287,7 +293,15 @@ impl Vae {
     }
 
     /// log p(x, z)/q(z|x) of `k` draws for one row.
-    fn log_weights(&self, view: &View<'_>, x: &Batch, mean: &[f32], log_variance: &[f32], k: usize, rng: &mut Rng) -> Vec<f64> {
+    fn log_weights(
+        &self,
+        view: &View<'_>,
+        x: &Batch,
+        mean: &[f32],
+        log_variance: &[f32],
+        k: usize,
+        rng: &mut Rng,
+    ) -> Vec<f64> {
         let latent = self.net.latent;
         let mut weights = Vec::with_capacity(k);
         while weights.len() < k {
@@ -400,7 +414,8 @@ impl Family for Vae {
             steps_per_epoch: rows.rows().div_ceil(config.train.batch.get()) as f64,
             seed: seed.child("validation"),
         };
-        let report = genus_nn::train(&config.train, &mut model.params, rows.rows(), &mut objective, SPEC.name, cx)?;
+        let report =
+            genus_nn::train(&config.train, &mut model.params, rows.rows(), &mut objective, SPEC.name, cx)?;
         Ok(Fit { model, report })
     }
 
@@ -469,7 +484,10 @@ impl Density for Vae {
             0 => return Err(Error::config("importance_samples", "must be at least 1")),
             1 => {
                 let (nll, kl) = self.elbo(&y, how)?;
-                (nll.iter().zip(kl).map(|(n, k)| -n - k).collect(), "ELBO, one draw of z, KL in closed form".to_owned())
+                (
+                    nll.iter().zip(kl).map(|(n, k)| -n - k).collect(),
+                    "ELBO, one draw of z, KL in closed form".to_owned(),
+                )
             }
             _ => {
                 let view = self.params.frozen();
@@ -503,7 +521,8 @@ impl Sampler for Vae {
         match self.net.log_variance {
             None => y.data_mut().iter_mut().for_each(|v| *v = f32::from(u8::from(rng.uniform() < *v))),
             Some(id) => {
-                let std: Vec<f32> = self.params.values(id).iter().map(|v| (0.5 * v.clamp(-12.0, 12.0)).exp()).collect();
+                let std: Vec<f32> =
+                    self.params.values(id).iter().map(|v| (0.5 * v.clamp(-12.0, 12.0)).exp()).collect();
                 for r in 0..n {
                     y.row_mut(r).iter_mut().zip(&std).for_each(|(v, s)| *v += s * rng.normal() as f32);
                 }

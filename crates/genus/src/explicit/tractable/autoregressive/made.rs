@@ -35,11 +35,14 @@ use genus_core::math::{log_mean_exp, softplus};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
-    Autoregressive, Batch, Dataset, Density, Domain, Error, Evidence, Family, Fit, FitContext, LogProb, Model, Result,
-    Rng, Sampler, Scoring, Seed, State, Tensor, config,
+    Autoregressive, Batch, Dataset, Density, Domain, Error, Evidence, Family, Fit, FitContext, LogProb,
+    Model, Result, Rng, Sampler, Scoring, Seed, State, Tensor, config,
 };
 use genus_kernels::{MaskedLayer, gather_masked, sample_masked, sigmoid};
-use genus_nn::{Activation, Id, Loss, Nonlinearity, Objective, Params, Staircase, StepContext, TrainConfig, View, ops, tensor, values};
+use genus_nn::{
+    Activation, Id, Loss, Nonlinearity, Objective, Params, Staircase, StepContext, TrainConfig, View, ops,
+    tensor, values,
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -143,7 +146,8 @@ impl Member {
     fn new(set: MaskSet) -> Self {
         let order: Arc<[usize]> = set.order.as_slice().into();
         let hidden = set.units.iter().map(|u| Arc::from(u.as_slice()));
-        let sorted = std::iter::once(Arc::clone(&order)).chain(hidden).chain(std::iter::once(order)).collect();
+        let sorted =
+            std::iter::once(Arc::clone(&order)).chain(hidden).chain(std::iter::once(order)).collect();
         Self { set, sorted }
     }
 
@@ -181,8 +185,10 @@ impl Net {
     /// Adds the parameters: Glorot or He weights, output biases at the logits of the marginals.
     fn new(config: &MadeConfig, marginals: &[f64], params: &mut Params, rng: &mut Rng) -> Self {
         let d = marginals.len();
-        let widths: Vec<usize> =
-            std::iter::once(d).chain(config.hidden.iter().map(|h| h.get())).chain(std::iter::once(d)).collect();
+        let widths: Vec<usize> = std::iter::once(d)
+            .chain(config.hidden.iter().map(|h| h.get()))
+            .chain(std::iter::once(d))
+            .collect();
         let act = config.activation.into();
         let last = widths.len() - 2;
         let layers = widths
@@ -225,7 +231,11 @@ impl Net {
     }
 
     /// The layers of a member as the sampler takes them: sorted, masked, transposed.
-    fn sampler<'a>(&self, params: &Params, member: &'a Member) -> (Vec<MaskedLayer<'a>>, Option<MaskedLayer<'a>>) {
+    fn sampler<'a>(
+        &self,
+        params: &Params,
+        member: &'a Member,
+    ) -> (Vec<MaskedLayer<'a>>, Option<MaskedLayer<'a>>) {
         let layer = |w: Id, b: Option<Id>, rows: &[usize], cols: &[usize], mask: &'a Staircase, act| {
             let sorted = gather_masked(&params.values(w), rows, cols, mask);
             let (n_in, n_out) = (rows.len(), cols.len());
@@ -303,7 +313,13 @@ fn log_prob(net: &Net, members: &[Member], view: &View<'_>, x: &Batch) -> Result
 }
 
 impl Made {
-    fn build(config: &MadeConfig, transform: Transform, sets: Vec<MaskSet>, marginals: &[f64], rng: &mut Rng) -> Self {
+    fn build(
+        config: &MadeConfig,
+        transform: Transform,
+        sets: Vec<MaskSet>,
+        marginals: &[f64],
+        rng: &mut Rng,
+    ) -> Self {
         let mut params = Params::default();
         let mut net = Net::new(config, marginals, &mut params, rng);
         let members: Vec<Member> = sets.into_iter().map(Member::new).collect();
@@ -380,7 +396,10 @@ impl Family for Made {
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
         if config.order_agnostic && config.ordering == Ordering::Natural {
-            return Err(Error::config("order_agnostic", "needs ordering=\"random\": there is only one natural order"));
+            return Err(Error::config(
+                "order_agnostic",
+                "needs ordering=\"random\": there is only one natural order",
+            ));
         }
         let transform = Transform::to_binary(&data.domain, config.binarize, 0)?;
         let seed = cx.seed.child("made");
@@ -393,7 +412,8 @@ impl Family for Made {
             marginals.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / (n + 2.0));
         }
         let sets = Self::draw_sets(config, binary.width(), seed);
-        let mut model = Self::build(config, transform.clone(), sets, &marginals, &mut seed.child("init").rng());
+        let mut model =
+            Self::build(config, transform.clone(), sets, &marginals, &mut seed.child("init").rng());
         let (rows, source) = if transform.is_random() {
             (&data.train.x, transform.clone())
         } else {
@@ -478,7 +498,8 @@ impl Density for Made {
         let mut protocol = self.transform.protocol();
         if self.members.len() > 1 {
             let join = if protocol.is_empty() { "" } else { ", " };
-            protocol = format!("{protocol}{join}average of the joint probabilities of {} masks", self.members.len());
+            protocol =
+                format!("{protocol}{join}average of the joint probabilities of {} masks", self.members.len());
         }
         Ok(LogProb {
             nats: log_prob(&self.net, &self.members, &self.params.frozen(), &y)?,

@@ -83,7 +83,9 @@ mod tests {
             let mut reach: Vec<Vec<bool>> = (0..d).map(|i| (0..d).map(|j| i == j).collect()).collect();
             for mask in &set.layers {
                 reach = (0..mask.outputs())
-                    .map(|o| (0..d).map(|i| (0..mask.inputs()).any(|h| mask.allows(h, o) && reach[h][i])).collect())
+                    .map(|o| {
+                        (0..d).map(|i| (0..mask.inputs()).any(|h| mask.allows(h, o) && reach[h][i])).collect()
+                    })
                     .collect();
             }
             for (output, seen) in reach.iter().enumerate() {

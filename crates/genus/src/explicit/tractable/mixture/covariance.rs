@@ -95,7 +95,8 @@ fn eigen(a: &[f64], d: usize) -> (Vec<f64>, Vec<f64>) {
     (0..d).for_each(|i| v[i * d + i] = 1.0);
     let scale: f64 = a.iter().map(|x| x * x).sum::<f64>().max(f64::MIN_POSITIVE);
     for _ in 0..60 {
-        let off: f64 = (0..d).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * d + j].powi(2)).sum();
+        let off: f64 =
+            (0..d).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * d + j].powi(2)).sum();
         if off <= 1e-28 * scale {
             break;
         }

@@ -38,8 +38,9 @@ use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Noise, RealSteps, Transform};
 use genus_core::{
-    Batch, Clusterer, Conditional, Dataset, Density, Domain, Error, Event, Evidence, Family, Figure, Fill, Fit,
-    FitContext, FitReport, LogProb, Model, Result, Rng, Sampler, Scoring, State, StopReason, Tensor, config,
+    Batch, Clusterer, Conditional, Dataset, Density, Domain, Error, Event, Evidence, Family, Figure, Fill,
+    Fit, FitContext, FitReport, LogProb, Model, Result, Rng, Sampler, Scoring, State, StopReason, Tensor,
+    config,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -67,12 +68,7 @@ pub static SPEC: ModelSpec = ModelSpec {
         },
     ],
     evidence: EvidenceKind::Exact,
-    capabilities: &[
-        Capability::Density,
-        Capability::Sampler,
-        Capability::Conditional,
-        Capability::Clusterer,
-    ],
+    capabilities: &[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::Clusterer],
     supports: &["real", "discrete", "binary"],
     iterative: false,
     tiny: "components = 8\nrestarts = 2\n",
@@ -245,7 +241,9 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], config: &GaussianMixtureConfig) -> Res
             Component::new(weight / n, mean, cov).ok_or_else(|| Error::Numerical {
                 what: format!("the covariance of component {c}"),
                 step: 0,
-                remedy: "raise `floor`, standardise the columns (`standardize=true`) or take fewer components".into(),
+                remedy:
+                    "raise `floor`, standardise the columns (`standardize=true`) or take fewer components"
+                        .into(),
             })
         })
         .collect()
@@ -260,14 +258,19 @@ fn climb(
 ) -> Result<(Vec<Component>, f64, u64, bool)> {
     let k = config.components.get();
     let hard = kmeans::assign(x, k, 100, rng);
-    let resp: Vec<Vec<f64>> = hard.iter().map(|a| (0..k).map(|c| f64::from(u8::from(c == *a))).collect()).collect();
+    let resp: Vec<Vec<f64>> =
+        hard.iter().map(|a| (0..k).map(|c| f64::from(u8::from(c == *a))).collect()).collect();
     let mut components = maximise(x, &resp, config)?;
     let mut last = f64::NEG_INFINITY;
     for iteration in 1..=config.iterations.get() as u64 {
         let (each, all) = joint(&components, x);
         let mean = all.iter().sum::<f64>() / x.rows() as f64;
         if !mean.is_finite() {
-            return Err(Error::Numerical { what: "the log-likelihood".into(), step: iteration, remedy: "raise `floor` or standardise the columns".into() });
+            return Err(Error::Numerical {
+                what: "the log-likelihood".into(),
+                step: iteration,
+                remedy: "raise `floor` or standardise the columns".into(),
+            });
         }
         // EM never lowers the likelihood; beyond rounding a fall is a bug, not bad luck.
         if mean < last - 1e-8 * (1.0 + last.abs()) {
@@ -300,7 +303,10 @@ impl Family for GaussianMixture {
         data.check()?;
         let k = config.components.get();
         if data.train.x.rows() < k {
-            return Err(Error::config("components", format!("{k} components need at least {k} training rows, there are {}", data.train.x.rows())));
+            return Err(Error::config(
+                "components",
+                format!("{k} components need at least {k} training rows, there are {}", data.train.x.rows()),
+            ));
         }
         let want = RealSteps { logit: config.logit, standardize: config.standardize };
         let transform = Transform::to_real(&data.domain, want, &data.train.x, 0)?;
@@ -308,7 +314,12 @@ impl Family for GaussianMixture {
         let (x, _) = transform.forward(&data.train.x, Noise::Stream(&mut noise))?;
         let parameters = k * (x.width() + 1) - 1 + config.covariance.parameters(k, x.width());
         let restarts = config.restarts.get() as u64;
-        cx.emit(&Event::Start { model: SPEC.name.into(), steps: Some(restarts), resumed_at: 0, parameters: parameters as u64 });
+        cx.emit(&Event::Start {
+            model: SPEC.name.into(),
+            steps: Some(restarts),
+            resumed_at: 0,
+            parameters: parameters as u64,
+        });
         let mut report = FitReport::default();
         let mut best: Option<(Vec<Component>, f64, bool)> = None;
         let mut iterations = 0;
@@ -322,7 +333,13 @@ impl Family for GaussianMixture {
             iterations += n;
             let better = best.as_ref().is_none_or(|(_, b, _)| mean > *b);
             let train = BTreeMap::from([("loss".to_owned(), -mean)]);
-            cx.emit(&Event::Epoch { epoch: start + 1, step: iterations, train, valid: BTreeMap::new(), best: better });
+            cx.emit(&Event::Epoch {
+                epoch: start + 1,
+                step: iterations,
+                train,
+                valid: BTreeMap::new(),
+                best: better,
+            });
             if better {
                 best = Some((components, mean, converged));
             }
@@ -330,9 +347,17 @@ impl Family for GaussianMixture {
                 break;
             }
         }
-        let Some((mut components, mean, converged)) = best else { unreachable!("there is at least one start") };
+        let Some((mut components, mean, converged)) = best else {
+            unreachable!("there is at least one start")
+        };
         if !converged && cx.stopped().is_none() {
-            cx.warn(&mut report, format!("EM did not converge in {} iterations; raise `iterations` or `tolerance`", config.iterations));
+            cx.warn(
+                &mut report,
+                format!(
+                    "EM did not converge in {} iterations; raise `iterations` or `tolerance`",
+                    config.iterations
+                ),
+            );
         }
         // Heaviest first, so that component numbers mean something.
         components.sort_by(|a, b| b.log_weight.total_cmp(&a.log_weight));
@@ -340,7 +365,11 @@ impl Family for GaussianMixture {
         cx.emit(&Event::End { step: iterations, reason });
         report.steps = iterations;
         report.stopped = Some(reason);
-        report.figures.push(Figure::new("total log-likelihood of the training rows", mean * x.rows() as f64, "nats"));
+        report.figures.push(Figure::new(
+            "total log-likelihood of the training rows",
+            mean * x.rows() as f64,
+            "nats",
+        ));
         Ok(Fit { model: Self { config: config.clone(), transform, components }, report })
     }
 
@@ -377,18 +406,24 @@ impl GaussianMixture {
             .filter_map(|c| {
                 let cov = c.covariance();
                 let block = |rows: &[usize], cols: &[usize]| -> Vec<f64> {
-                    rows.iter().flat_map(|r| cols.iter().map(|s| cov[*r * d + *s]).collect::<Vec<_>>()).collect()
+                    rows.iter()
+                        .flat_map(|r| cols.iter().map(|s| cov[*r * d + *s]).collect::<Vec<_>>())
+                        .collect()
                 };
                 let l = cholesky(&block(there, there), o)?;
                 let mut y: Vec<f64> = there.iter().map(|i| f64::from(row[*i]) - c.mean[*i]).collect();
                 solve_lower(&l, o, &mut y);
                 let log_det: f64 = (0..o).map(|i| libm::log(l[i * o + i])).sum();
-                let weight = c.log_weight - log_det - 0.5 * (o as f64 * LN_2PI + y.iter().map(|v| v * v).sum::<f64>());
+                let weight =
+                    c.log_weight - log_det - 0.5 * (o as f64 * LN_2PI + y.iter().map(|v| v * v).sum::<f64>());
                 solve_upper(&l, o, &mut y);
                 // μ_m + Σ_mo Σ_oo⁻¹ (x_o − μ_o) and Σ_mm − Σ_mo Σ_oo⁻¹ Σ_om.
                 let cross = block(missing, there);
                 let mean = (0..m)
-                    .map(|i| c.mean[missing[i]] + cross[i * o..(i + 1) * o].iter().zip(&y).map(|(a, b)| a * b).sum::<f64>())
+                    .map(|i| {
+                        c.mean[missing[i]]
+                            + cross[i * o..(i + 1) * o].iter().zip(&y).map(|(a, b)| a * b).sum::<f64>()
+                    })
                     .collect();
                 let mut rest = block(missing, missing);
                 let half: Vec<Vec<f64>> = (0..m)
@@ -494,7 +529,8 @@ impl Conditional for GaussianMixture {
         self.domain().check_missing(x)?;
         let mut filled = x.clone();
         for r in 0..x.rows() {
-            let (missing, there): (Vec<usize>, Vec<usize>) = (0..x.width()).partition(|c| x.row(r)[*c].is_nan());
+            let (missing, there): (Vec<usize>, Vec<usize>) =
+                (0..x.width()).partition(|c| x.row(r)[*c].is_nan());
             if missing.is_empty() {
                 continue;
             }
@@ -534,7 +570,9 @@ impl Clusterer for GaussianMixture {
         let (each, _) = joint(&self.components, &y);
         Ok(each
             .iter()
-            .map(|row| row.iter().enumerate().fold(0, |best, (c, v)| if *v > row[best] { c } else { best }) as u32)
+            .map(|row| {
+                row.iter().enumerate().fold(0, |best, (c, v)| if *v > row[best] { c } else { best }) as u32
+            })
             .collect())
     }
 }
