@@ -1,6 +1,7 @@
 //! The command line as users meet it: the real program, in folders of its own, without the network.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are tests too
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "cli/capability.rs"]
 mod capability;

@@ -455,7 +455,7 @@ mod tests {
         let mut log = run.event_log().unwrap();
         let start = |resumed_at| Event::Start { model: "m".into(), steps: None, resumed_at, parameters: 1 };
         let step = |step| Event::Step { step, parts: BTreeMap::from([("loss".into(), 1.0)]) };
-        let mut append = |log: &mut File, events: &[Event]| {
+        let append = |log: &mut File, events: &[Event]| {
             for event in events {
                 append_event(log, dir.path(), &TimedEvent { t: 0.5, event: event.clone() }).unwrap();
             }

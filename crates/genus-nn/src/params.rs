@@ -187,3 +187,39 @@ impl Params {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An update hands the memory over and back: a copy of every parameter at every step would cost as much as the optimiser.
+    #[test]
+    fn updates_do_not_copy() {
+        let mut params = Params::default();
+        let id = params.add("w", &[300, 500], vec![1.0; 150_000]);
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let grads = params.tracked().get::<2>(id).sum().backward();
+            drop(grads);
+            params.update(id, |w| {
+                seen.push(w.as_ptr());
+                w[0] += 1.0;
+            });
+        }
+        assert!(seen.windows(2).all(|p| p[0] == p[1]), "{seen:?}");
+        assert_eq!(params.values(id)[0], 4.0);
+    }
+
+    #[test]
+    fn names_and_shapes_are_checked_on_loading() {
+        let mut params = Params::default();
+        params.add("w", &[2], vec![1.0, 2.0]);
+        let mut state = params.state();
+        let mut other = params.clone();
+        other.load(&state).unwrap();
+        state.tensors.insert("w".into(), genus_core::Tensor::f32(&[2], vec![1.0, f32::NAN]));
+        assert!(other.load(&state).unwrap_err().to_string().contains("not finite"));
+        state.tensors.insert("w".into(), genus_core::Tensor::f32(&[1], vec![1.0]));
+        assert!(other.load(&state).is_err());
+    }
+}

@@ -64,8 +64,10 @@ pub fn train(
     };
     let written = run.write_config(&config).inspect_err(|_| run.discard());
     let outcome = written.and_then(|()| go(request, data, &run, &lock, false, observer));
-    // What a fit refuses at once is asked for again in another way, and the folder must not be in the way of that.
-    if let Err(Error::Config { .. } | Error::Domain(_) | Error::Shape { .. }) = outcome {
+    // What a fit refuses, or diverges on, is tried again with other settings: the folder must not be in the way.
+    if let Err(Error::Config { .. } | Error::Domain(_) | Error::Shape { .. } | Error::Numerical { .. }) =
+        outcome
+    {
         run.discard();
     }
     outcome

@@ -46,6 +46,14 @@ fn emit(cx: &Context, x: &Batch, domain: &Domain, columns: &[String], output: Op
 /// Most values that are drawn at once, as many as the readers of files take.
 const MOST: usize = 1 << 29;
 
+fn few_enough(what: &str, rows: usize, width: usize) -> Result<()> {
+    if rows.saturating_mul(width) > MOST {
+        let message = format!("{rows} rows of {width} values are too many at once; ask for fewer");
+        return Err(genus::Error::config(what, message).into());
+    }
+    Ok(())
+}
+
 fn columns_of(run: &RunDir) -> Vec<String> {
     run.summary().map(|s| s.columns).unwrap_or_default()
 }
@@ -54,22 +62,23 @@ fn columns_of(run: &RunDir) -> Vec<String> {
 pub fn sample(cx: &Context, run: &Path, n: usize, output: Option<&Path>, seed: u64) -> Result<()> {
     let (run, model) = open(run)?;
     let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
-    let width = model.domain().width();
-    if n.saturating_mul(width) > MOST {
-        let message = format!(
-            "{n} rows of {width} values are too many at once; draw fewer, each time with another --seed"
-        );
-        return Err(genus::Error::config("n", message).into());
-    }
+    few_enough("n", n, model.domain().width())?;
     let x = sampler.sample(n, &mut Seed::from(seed).child("sample").rng())?;
     emit(cx, &x, model.domain(), &columns_of(&run), output)
 }
 
-fn scoring(args: &ScoringArgs) -> Result<Scoring> {
-    if args.importance_samples == 0 {
-        return Err(genus::Error::config("importance-samples", "must be at least 1").into());
+/// The number of importance samples, if it is one that can be computed with.
+pub fn importance(k: usize) -> Result<usize> {
+    let most = 1 << 24;
+    if !(1..=most).contains(&k) {
+        let message = format!("must be at least 1 and at most {most}, and it is {k}");
+        return Err(genus::Error::config("importance-samples", message).into());
     }
-    Ok(Scoring { importance_samples: args.importance_samples, seed: Seed::from(args.seed) })
+    Ok(k)
+}
+
+fn scoring(args: &ScoringArgs) -> Result<Scoring> {
+    Ok(Scoring { importance_samples: importance(args.importance_samples)?, seed: Seed::from(args.seed) })
 }
 
 /// `genus score`.
@@ -97,7 +106,7 @@ pub fn score(
     output::note(format!("{}, nats; {}; {}", lp.evidence, lp.measure, lp.protocol));
     match output {
         Some(path) => output::note(format!("{} scores written to {}", lp.nats.len(), path.display())),
-        None => lp.nats.iter().for_each(|v| output::line(v)),
+        None => lp.nats.iter().for_each(output::line),
     }
     Ok(())
 }
@@ -175,6 +184,7 @@ pub fn interpolate(cx: &Context, t: &Through, from: usize, to: usize, steps: usi
                 .into());
             }
         }
+        few_enough("steps", steps, x.width().max(decoder.code_width()))?;
         Ok(decoder.interpolate(&x.slice(from, from + 1), &x.slice(to, to + 1), steps)?)
     })
 }

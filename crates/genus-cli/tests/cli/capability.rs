@@ -46,7 +46,13 @@ fn rows_of_another_domain_are_refused() {
     place.refused("audit made --data tree16", 1, &["expected 8 values each", "got 16"]);
     place.refused("interpolate vae --data iris --from 150", 2, &["from", "150 rows, numbered from 0"]);
     place.refused("interpolate vae --data iris --steps 1", 2, &["steps", "at least 2"]);
-    place.refused("score vae --data iris --importance-samples 0", 2, &["importance-samples", "at least 1"]);
+    place.refused("interpolate vae --data iris --steps 99999999999999999", 2, &["steps", "too many at once"]);
+    for k in ["0", "99999999999999999"] {
+        let options = format!("--data iris --importance-samples {k}");
+        place.refused(&format!("score vae {options}"), 2, &["importance-samples", "at least 1"]);
+        place.refused(&format!("train vae {options} --out new"), 2, &["importance-samples", "at least 1"]);
+    }
+    assert!(!place.path("new").exists());
 }
 
 /// Protects results on their way to a file: what cannot be written is said, and no half-written file stays.
@@ -62,7 +68,7 @@ fn outputs_that_cannot_be_written() {
     place.refused("sample gmm -o plain/x.csv", 1, &["cannot write plain/x.csv"]);
     place.refused("score gmm --data iris -o none/x.csv", 1, &["cannot write none/x.csv"]);
     place.refused("train gmm --data iris --out plain/run", 1, &["cannot create plain/run"]);
-    place.refused("sample gmm -n 99999999999999999", 2, &["n: ", "draw fewer"]);
+    place.refused("sample gmm -n 99999999999999999", 2, &["n: ", "too many at once", "ask for fewer"]);
     assert_eq!(place.everything(), before);
     // What was there before a failed write is there after it.
     place.file("old.csv", "precious");

@@ -33,6 +33,17 @@ fn the_key_and_its_range_are_named() {
     assert!(place.everything().is_empty(), "{:?}", place.everything());
 }
 
+/// Protects the second try: a training that diverges says at which step and what to change, and leaves the name free.
+#[test]
+fn divergence_names_the_remedy_and_frees_the_folder() {
+    let place = Place::new();
+    let words = "--data tree8 --out run --set hidden=[4] --set train.epochs=1";
+    let wants = ["not finite at step", "lower train.optimizer.rate", "clip"];
+    place.refused(&format!("train made {words} --set train.optimizer.rate=1e30"), 1, &wants);
+    assert!(place.everything().is_empty(), "{:?}", place.everything());
+    place.ok(&format!("train made {words} --set train.optimizer.rate=0.01"));
+}
+
 /// Protects the layers: a file lies under `--set`, its mistakes are named with line and column, and the effective values
 /// are in the run folder.
 #[test]

@@ -36,12 +36,14 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// Trains into `out`, killed at random moments and right after the first checkpoint, until it ends by itself. Returns how
-/// often it was killed and how often something had been reached by then.
+/// Trains into `out` again and again, killed at random moments until it ends by itself. The first kill comes when the first
+/// checkpoint appears if `late`, else while the program begins. Returns the number of kills, and of those after a
+/// checkpoint.
 fn killed_until_done(
     place: &Place,
     model: &str,
     out: &str,
+    late: bool,
     longest: Duration,
     moments: &mut Moments,
 ) -> (u32, u32) {
@@ -56,10 +58,11 @@ fn killed_until_done(
             words(model, out)
         };
         let mut child = started(&mut place.command(line.split_whitespace()));
-        if life == 0 {
+        if life == 0 && late {
             wait_for(&mut child, || has_checkpoint(&run));
         } else {
-            let (start, moment) = (Instant::now(), moments.next(longest));
+            let below = if life == 0 { Duration::from_millis(10) } else { longest };
+            let (start, moment) = (Instant::now(), moments.next(below));
             wait_for(&mut child, || start.elapsed() >= moment);
         }
         let alive = child.try_wait().unwrap().is_none();
@@ -89,9 +92,9 @@ fn survives_kills(model: &str, seed: u64) {
     let want = place.bytes("whole/model.safetensors");
     let mut moments = Moments(seed);
     let (mut kills, mut reached, mut folder) = (0, 0, 0);
-    while folder < 1 || kills < 8 {
+    while folder < 2 || kills < 8 {
         let out = format!("killed{folder}");
-        let (k, r) = killed_until_done(&place, model, &out, longest, &mut moments);
+        let (k, r) = killed_until_done(&place, model, &out, folder % 2 == 0, longest, &mut moments);
         (kills, reached, folder) = (kills + k, reached + r, folder + 1);
         assert!(folder < 20, "{model} ends before it can be killed");
         let got = place.bytes(&format!("{out}/model.safetensors"));
@@ -161,6 +164,40 @@ fn interrupted_and_out_of_time() {
         assert!(place.bytes("run/model.safetensors") == want, "{model}: an interruption changed the model");
         assert_eq!(figures(&place, "run"), figures(&place, "whole"));
         assert_eq!(steps(&place, "run"), steps(&place, "whole"));
+    }
+}
+
+/// Protects Ctrl-C from the first moment on, also twice in a row: whatever was reached by then, going on gives the same
+/// bits.
+#[test]
+fn interrupted_at_any_moment() {
+    let place = Place::new();
+    place.ok(&words("made", "whole"));
+    let want = place.bytes("whole/model.safetensors");
+    let mut moments = Moments(7);
+    for life in 0..8 {
+        let out = format!("run{life}");
+        let mut child = started(&mut place.command(words("made", &out).split_whitespace()));
+        // The first half while the program begins, the others later.
+        let moment = moments.next(Duration::from_millis(if life < 4 { 30 } else { 400 }));
+        std::thread::sleep(moment);
+        let twice = life % 2 == 1;
+        for _ in 0..=u8::from(twice) {
+            if child.try_wait().unwrap().is_none() {
+                signal(&child, "INT");
+            }
+        }
+        let e = finished(child);
+        // Before the program listens, the signal ends it; after the last step, there is nothing to interrupt.
+        assert!(matches!(e.code, None | Some(0 | 130)), "{moment:?}: {e:?}");
+        assert!(!e.stderr.contains("panicked") && !e.stderr.contains("error:"), "{moment:?}: {e:?}");
+        if e.code == Some(130) && !twice {
+            assert!(e.stderr.contains(&format!("genus train --resume --out {out}")), "{e:?}");
+            place.ok(&format!("sample {out} -n 1"));
+        }
+        let begun = place.path(&out).join("config.toml").exists();
+        place.ok(&if begun { format!("train --resume --out {out}") } else { words("made", &out) });
+        assert!(place.bytes(&format!("{out}/model.safetensors")) == want, "{moment:?} changed the model");
     }
 }
 
