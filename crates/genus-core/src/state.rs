@@ -1,7 +1,10 @@
 //! A model as named tensors and a header: one safetensors file, never a pickle.
 
+use crate::dataset::hex;
 use crate::{Error, Result, fsx};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -23,6 +26,23 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     /// The values.
     pub values: Values,
+}
+
+/// What stands under `genus` in the file's metadata.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    sha256: String,
+    texts: BTreeMap<String, String>,
+}
+
+impl Tensor {
+    fn bytes(&self) -> &[u8] {
+        match &self.values {
+            Values::F32(v) => bytemuck::cast_slice(v),
+            Values::F64(v) => bytemuck::cast_slice(v),
+            Values::U64(v) => bytemuck::cast_slice(v),
+        }
+    }
 }
 
 macro_rules! from_values {
@@ -151,16 +171,17 @@ impl State {
             .tensors
             .iter()
             .map(|(name, t)| {
-                let (dtype, bytes): (_, &[u8]) = match &t.values {
-                    Values::F32(v) => (Dtype::F32, bytemuck::cast_slice(v)),
-                    Values::F64(v) => (Dtype::F64, bytemuck::cast_slice(v)),
-                    Values::U64(v) => (Dtype::U64, bytemuck::cast_slice(v)),
+                let dtype = match &t.values {
+                    Values::F32(_) => Dtype::F32,
+                    Values::F64(_) => Dtype::F64,
+                    Values::U64(_) => Dtype::U64,
                 };
-                Ok((name, TensorView::new(dtype, t.shape.clone(), bytes).map_err(refuse)?))
+                Ok((name, TensorView::new(dtype, t.shape.clone(), t.bytes()).map_err(refuse)?))
             })
             .collect::<Result<Vec<_>>>()?;
         // One JSON text under one key: the format's own map has no order, and equal states must be equal bytes.
-        let header = serde_json::to_string(&self.header)
+        let header = Header { sha256: self.digest(), texts: self.header.clone() };
+        let header = serde_json::to_string(&header)
             .map_err(|e| Error::Run(format!("cannot write the header: {e}")))?;
         let meta = HashMap::from([("genus".to_owned(), header)]);
         safetensors::serialize(views, Some(meta)).map_err(refuse)
@@ -181,11 +202,11 @@ impl State {
                 format!("{} tensors, at most {MAX_TENSORS} are read", file.len()),
             ));
         }
-        let header = match meta.metadata().as_ref().and_then(|m| m.get("genus")) {
-            Some(text) => serde_json::from_str(text).map_err(|e| {
-                Error::format(path, "header", format!("`genus` is not a JSON map of texts: {e}"))
-            })?,
-            None => BTreeMap::new(),
+        let header: Option<Header> = match meta.metadata().as_ref().and_then(|m| m.get("genus")) {
+            Some(text) => Some(serde_json::from_str(text).map_err(|e| {
+                Error::format(path, "header", format!("`genus` is not its JSON header: {e}"))
+            })?),
+            None => None,
         };
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
@@ -205,7 +226,29 @@ impl State {
             };
             tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });
         }
-        Ok(Self { header, tensors })
+        let Some(Header { sha256, texts }) = header else {
+            return Ok(Self { header: BTreeMap::new(), tensors });
+        };
+        let state = Self { header: texts, tensors };
+        if state.digest() != sha256 {
+            return Err(Error::format(
+                path,
+                "content",
+                "does not match its checksum: the file is damaged; restore it from a copy, or train again",
+            ));
+        }
+        Ok(state)
+    }
+
+    /// SHA-256 over texts, names, shapes and values, hexadecimal.
+    fn digest(&self) -> String {
+        let mut h = Sha256::new();
+        h.update(format!("{:?}", self.header));
+        for (name, t) in &self.tensors {
+            h.update(format!("{name} {:?}", t.shape));
+            h.update(t.bytes());
+        }
+        hex(&h.finalize())
     }
 
     /// Writes a safetensors file, whole or not at all.
@@ -265,6 +308,19 @@ mod tests {
         assert!(s.f32("w", &[4]).is_err());
         assert!(s.f64("w", &[2, 2]).is_err());
         assert!(s.f32("nope", &[1]).is_err());
+    }
+
+    /// Every single changed bit of the values is noticed.
+    #[test]
+    fn damage_is_noticed() {
+        let bytes = example().to_bytes().unwrap();
+        let n = bytes.len();
+        for at in n - 24..n {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            let e = State::from_bytes(&bad, Path::new("x")).unwrap_err().to_string();
+            assert!(e.contains("checksum"), "{e}");
+        }
     }
 
     proptest! {

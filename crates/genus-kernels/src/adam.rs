@@ -65,7 +65,7 @@ pub fn average(average: &mut [f32], p: &[f32], decay: f32) {
 
 /// Σ gᵢ², in `f64` over blocks of a fixed length, so that the bits do not depend on the number of threads.
 pub fn sum_of_squares(g: &[f32]) -> f64 {
-    let blocks: Vec<f64> = g.par_chunks(1 << 13).map(|block| block_square(block)).collect();
+    let blocks: Vec<f64> = g.par_chunks(1 << 13).map(block_square).collect();
     blocks.iter().sum()
 }
 

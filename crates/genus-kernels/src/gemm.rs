@@ -65,6 +65,7 @@ impl Limits<'_> {
 
 /// C\[m, n\] = A\[m, k\]·B\[k, n\], or C += A·B if `add`. What `limits` leaves out must be zero in A·B, or is left as it is
 /// (zero, if not `add`) in C.
+#[allow(clippy::too_many_arguments)] // three extents, three matrices, two modes: as every BLAS has it
 pub fn gemm(
     m: usize,
     n: usize,

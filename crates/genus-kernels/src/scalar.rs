@@ -93,7 +93,7 @@ mod tests {
         let (mut top, mut at) = (0.0, 0.0);
         sweep(|x| {
             let e = error(x);
-            if !(e <= top) {
+            if e > top || e.is_nan() {
                 (top, at) = (e, x);
             }
         });

@@ -19,7 +19,7 @@ pub use burn::Tensor;
 pub use genus_kernels::{Activation, Staircase};
 pub use layers::{Linear, Mlp, Nonlinearity};
 pub use optimizer::{OptimizerConfig, Schedule};
-pub use params::{Id, Params, View};
+pub use params::{Id, Params, View, afford};
 pub use train::{Loss, Objective, StepContext, TrainConfig, train};
 
 use burn::tensor::{Device, TensorData};

@@ -1,5 +1,7 @@
 //! The training toolkit on a problem whose answer is known: least squares.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests too
+
 use genus_core::config::from_table;
 use genus_core::{Batch, Error, Event, FitContext, Observer, Result, Seed, Silent, StopReason};
 use genus_nn::{Id, Loss, Objective, Params, StepContext, TrainConfig, View, tensor, train, values};

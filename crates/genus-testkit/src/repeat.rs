@@ -108,9 +108,9 @@ pub(crate) fn row_subsets(s: &Subject) -> Result<(), String> {
         let mut turned = d.score(&x.select(&backwards), &how).map_err(say)?.nats;
         turned.reverse();
         ensure(all == turned, || "scores change with the order of rows".into())?;
-        for r in 0..x.rows() {
+        for (r, among) in all.iter().enumerate() {
             let one = d.score(&x.slice(r, r + 1), &how).map_err(say)?.nats[0];
-            ensure(one == all[r], || format!("row {r} alone scores {one}, among others {}", all[r]))?;
+            ensure(one == *among, || format!("row {r} alone scores {one}, among others {among}"))?;
         }
     }
     if let Some(e) = model.as_encoder() {

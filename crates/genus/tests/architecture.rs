@@ -1,5 +1,7 @@
 //! What the workspace promises about itself: which crate may use which, which files are registered, what the documents show.
 
+#![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

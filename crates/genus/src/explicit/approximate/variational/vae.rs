@@ -40,6 +40,7 @@ use genus_nn::{
     Id, Loss, Mlp, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, ops, tensor,
     tensor_from, values,
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -129,6 +130,16 @@ impl Default for VaeConfig {
     }
 }
 
+impl VaeConfig {
+    /// Widths of the layers of encoder and decoder.
+    fn widths(&self, d: usize) -> [Vec<usize>; 2] {
+        let hidden = self.hidden.iter().map(|h| h.get());
+        let latent = self.latent.get();
+        let up = std::iter::once(d).chain(hidden.clone()).chain([latent.saturating_mul(2)]).collect();
+        [up, std::iter::once(latent).chain(hidden.rev()).chain([d]).collect()]
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Net {
     encoder: Mlp,
@@ -141,12 +152,8 @@ struct Net {
 impl Net {
     fn new(config: &VaeConfig, width: usize, gaussian: bool, params: &mut Params, rng: &mut Rng) -> Self {
         let latent = config.latent.get();
-        let hidden: Vec<usize> = config.hidden.iter().map(|h| h.get()).collect();
         let act = config.activation.into();
-        let up: Vec<usize> =
-            std::iter::once(width).chain(hidden.iter().copied()).chain([2 * latent]).collect();
-        let down: Vec<usize> =
-            std::iter::once(latent).chain(hidden.into_iter().rev()).chain([width]).collect();
+        let [up, down] = config.widths(width);
         Self {
             encoder: Mlp::new(params, "encoder", &up, act, rng),
             decoder: Mlp::new(params, "decoder", &down, act, rng),
@@ -387,6 +394,9 @@ impl Family for Vae {
         } else {
             Transform::to_binary(&data.domain, config.binarize, 0)?
         };
+        for widths in config.widths(data.domain.width()) {
+            genus_nn::afford("hidden", &widths)?;
+        }
         let seed = cx.seed.child("vae");
         let still = |x: &Batch| transform.forward(x, Noise::Row(seed.child("still"))).map(|(x, _)| x);
         let steady = still(&data.train.x)?;
@@ -480,7 +490,7 @@ impl Density for Vae {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
         let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
         let k = how.importance_samples;
-        let (nats, bound) = match k {
+        let (nats, bound): (Vec<f64>, String) = match k {
             0 => return Err(Error::config("importance_samples", "must be at least 1")),
             1 => {
                 let (nll, kl) = self.elbo(&y, how)?;
@@ -492,13 +502,14 @@ impl Density for Vae {
             _ => {
                 let view = self.params.frozen();
                 let (means, variances) = self.posterior_of(&y);
-                let codes = means.chunks_exact(self.net.latent).zip(variances.chunks_exact(self.net.latent));
-                let nats: Vec<f64> = codes
-                    .enumerate()
-                    .map(|(r, (mean, log_variance))| {
+                let l = self.net.latent;
+                let nats = (0..y.rows())
+                    .into_par_iter()
+                    .map(|r| {
                         let mut rng = self.noise(y.row(r), how);
-                        let w = self.log_weights(&view, &y.slice(r, r + 1), mean, log_variance, k, &mut rng);
-                        log_mean_exp(&w)
+                        let (x, at) = (y.slice(r, r + 1), r * l..(r + 1) * l);
+                        let (mean, log_variance) = (&means[at.clone()], &variances[at]);
+                        log_mean_exp(&self.log_weights(&view, &x, mean, log_variance, k, &mut rng))
                     })
                     .collect();
                 (nats, format!("importance-weighted bound, {k} draws of z"))
@@ -506,7 +517,7 @@ impl Density for Vae {
         };
         let prefix = self.transform.protocol();
         Ok(LogProb {
-            nats: nats.iter().zip(log_det).map(|(n, d): (&f64, f64)| n + d).collect(),
+            nats: nats.iter().zip(log_det).map(|(n, d)| n + d).collect(),
             evidence: Evidence::LowerBound,
             measure: self.transform.measure(),
             protocol: if prefix.is_empty() { bound } else { format!("{prefix}, {bound}") },

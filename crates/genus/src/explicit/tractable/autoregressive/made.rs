@@ -123,6 +123,13 @@ impl Default for MadeConfig {
     }
 }
 
+impl MadeConfig {
+    /// Widths of all layers, inputs and outputs included.
+    fn widths(&self, d: usize) -> Vec<usize> {
+        std::iter::once(d).chain(self.hidden.iter().map(|h| h.get())).chain([d]).collect()
+    }
+}
+
 /// Ids of the parameters. All are kept in the numbering of dimensions and units, whatever order a mask sorts them into.
 #[derive(Debug, Clone)]
 struct Net {
@@ -400,6 +407,10 @@ impl Family for Made {
                 "order_agnostic",
                 "needs ordering=\"random\": there is only one natural order",
             ));
+        }
+        genus_nn::afford("hidden", &config.widths(data.domain.width()))?;
+        if config.masks.get() > 4096 {
+            return Err(Error::config("masks", format!("{} is out of range; at most 4096", config.masks)));
         }
         let transform = Transform::to_binary(&data.domain, config.binarize, 0)?;
         let seed = cx.seed.child("made");

@@ -625,7 +625,7 @@ mod tests {
         let model = example();
         let holes = Batch::from_fn(1, 2, |_, _| f32::NAN);
         let filled = model.impute(&holes, Fill::Mean, &mut Seed::from(0).rng()).unwrap();
-        assert!((filled.row(0)[0] - (0.3 * -1.0 + 0.7 * 1.5)).abs() < 1e-6);
+        assert!((filled.row(0)[0] - (0.7 * 1.5 - 0.3)).abs() < 1e-6);
         assert!((filled.row(0)[1] - (0.3 * 0.5 - 0.7)).abs() < 1e-6);
     }
 
@@ -642,7 +642,8 @@ mod tests {
                 floor: Positive::new(0.01).unwrap(),
                 ..Default::default()
             };
-            let fit = GaussianMixture::fit(&config, &set, &mut FitContext::new(Seed::from(2), &mut Silent)).unwrap();
+            let fit = GaussianMixture::fit(&config, &set, &mut FitContext::new(Seed::from(2), &mut Silent))
+                .unwrap();
             // Half of the rows under N(·; floor · I) with weight ½ is the best that the floor allows.
             let bound = 0.5f64.ln() - LN_2PI - 0.01f64.ln();
             let nats = fit.model.log_prob(&set.train.x).unwrap().nats;
