@@ -203,13 +203,16 @@ fn go(
         return Err(e);
     }
     model.state().save(&run.model_path())?;
-
-    phase("evaluate", &mut log, observer);
     let mut summary = describe(spec, model.as_ref(), data);
     summary.warnings = report.warnings.clone();
     summary.steps = report.steps;
     summary.parameters = log.parameters;
     summary.stopped = report.stopped.map_or("completed".into(), |r| reason(r).into());
+    if report.stopped == Some(StopReason::Interrupted) {
+        // Whoever interrupts wants the prompt back, not minutes of scoring; resuming does that when training has ended.
+        return Ok(Outcome { run: run.clone(), summary, stopped: report.stopped });
+    }
+    phase("evaluate", &mut log, observer);
     let test_nats = score_splits(model.as_ref(), data, &request.scoring, &mut summary)?;
     summary.figures.extend(report.figures);
     phase("audit", &mut log, observer);

@@ -104,19 +104,17 @@ fn fresh(model: &str, source: &str) -> PathBuf {
 /// Writes the report and says where everything is.
 pub fn finish(cx: &Context, outcome: &Outcome) -> Result<ExitCode> {
     let report = genus_report::write(&outcome.run)?;
+    let folder = outcome.run.path().display();
+    if outcome.stopped == Some(StopReason::Interrupted) {
+        output::note(format!("interrupted and saved; go on with: genus train --resume --out {folder}"));
+        return Ok(ExitCode::from(crate::INTERRUPTED));
+    }
     if cx.json {
         output::json(&outcome.summary)?;
     } else {
         scores(&outcome.summary);
-        output::line(format!("\nrun     {}", outcome.run.path().display()));
+        output::line(format!("\nrun     {folder}"));
         output::line(format!("report  {}", report.display()));
-    }
-    if outcome.stopped == Some(StopReason::Interrupted) {
-        output::note(format!(
-            "interrupted; go on with: genus train --resume --out {}",
-            outcome.run.path().display()
-        ));
-        return Ok(ExitCode::from(crate::INTERRUPTED));
     }
     Ok(ExitCode::SUCCESS)
 }

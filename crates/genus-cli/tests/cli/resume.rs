@@ -152,10 +152,9 @@ fn interrupted_and_out_of_time() {
         assert_eq!(e.code, Some(130), "{e:?}");
         assert!(!e.stderr.contains("panicked") && !e.stderr.contains("error:"), "{e:?}");
         assert!(e.stderr.contains("go on with: genus train --resume --out run"), "{e:?}");
-        assert!(e.stdout.contains("report"), "{e:?}");
-        let summary: serde_json::Value = serde_json::from_str(&place.text("run/summary.json")).unwrap();
-        assert_eq!(summary["stopped"], "interrupted");
-        assert!(summary["steps"].as_u64().unwrap() < 325);
+        // Nothing was scored: the prompt came back at once.
+        assert!(!place.path("run/summary.json").exists());
+        assert!(steps(&place, "run").len() < steps(&place, "whole").len());
         // What was interrupted can be used already.
         place.ok("sample run -n 3");
 
