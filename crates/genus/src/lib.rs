@@ -16,6 +16,7 @@
 pub mod audit;
 pub mod evaluate;
 mod explicit;
+mod presented;
 pub mod recipe;
 pub mod registry;
 pub mod session;

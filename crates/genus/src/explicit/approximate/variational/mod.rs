@@ -2,6 +2,7 @@
 
 use genus_core::ModelSpec;
 
+mod latent_net;
 pub(crate) mod vae;
 
 /// Members.

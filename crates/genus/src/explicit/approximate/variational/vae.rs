@@ -28,8 +28,10 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
+use super::latent_net::{Net, kl, normals, reparametrise};
+use crate::presented::Presented;
 use genus_core::config::NonNegative;
-use genus_core::math::{LN_2PI, log_mean_exp};
+use genus_core::math::log_mean_exp;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
 use genus_core::{
@@ -37,8 +39,8 @@ use genus_core::{
     LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Support, config,
 };
 use genus_nn::{
-    Id, Loss, Mlp, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, ops, tensor,
-    tensor_from, values,
+    Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, tensor, tensor_from,
+    values,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -140,63 +142,6 @@ impl VaeConfig {
     }
 }
 
-#[derive(Debug, Clone)]
-struct Net {
-    encoder: Mlp,
-    decoder: Mlp,
-    latent: usize,
-    /// Log-variance of each dimension under the Gaussian likelihood; none under the Bernoulli.
-    log_variance: Option<Id>,
-}
-
-impl Net {
-    fn new(config: &VaeConfig, width: usize, gaussian: bool, params: &mut Params, rng: &mut Rng) -> Self {
-        let latent = config.latent.get();
-        let act = config.activation.into();
-        let [up, down] = config.widths(width);
-        Self {
-            encoder: Mlp::new(params, "encoder", &up, act, rng),
-            decoder: Mlp::new(params, "decoder", &down, act, rng),
-            latent,
-            log_variance: gaussian.then(|| params.add("log_variance", &[width], vec![0.0; width])),
-        }
-    }
-
-    /// Mean and log-variance of q(z|x). The log-variance is kept where its exponential is finite.
-    fn posterior(&self, view: &View<'_>, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let both = self.encoder.forward(view, x);
-        (both.clone().narrow(1, 0, self.latent), both.narrow(1, self.latent, self.latent).clamp(-15.0, 15.0))
-    }
-
-    /// −log p(x|z) per row, nats; `x` may be one row that all codes are held against.
-    fn nll(&self, view: &View<'_>, z: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
-        let out = self.decoder.forward(view, z);
-        match self.log_variance {
-            None => ops::bernoulli_nll(out, x),
-            Some(id) => {
-                let log_variance = view.get::<1>(id).clamp(-12.0, 12.0).unsqueeze::<2>();
-                let square = (out - x).powi_scalar(2) * log_variance.clone().neg().exp();
-                ((square + log_variance + LN_2PI).sum_dim(1) * 0.5).squeeze_dim(1)
-            }
-        }
-    }
-}
-
-/// KL(N(μ, σ²) ‖ N(0, I)) per row, nats, in closed form.
-fn kl(mean: &Tensor<2>, log_variance: &Tensor<2>) -> Tensor<1> {
-    let inner = log_variance.clone() + 1.0 - mean.clone().powi_scalar(2) - log_variance.clone().exp();
-    (inner.sum_dim(1) * -0.5).squeeze_dim(1)
-}
-
-/// μ + σ ε.
-fn reparametrise(mean: &Tensor<2>, log_variance: &Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
-    mean.clone() + (log_variance.clone() * 0.5).exp() * noise
-}
-
-fn normals(rows: usize, width: usize, rng: &mut Rng) -> Tensor<2> {
-    tensor_from((0..rows * width).map(|_| rng.normal() as f32).collect(), [rows, width])
-}
-
 fn mean_of(t: Tensor<1>) -> f64 {
     let v = values(t);
     v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64
@@ -205,9 +150,7 @@ fn mean_of(t: Tensor<1>) -> f64 {
 /// What training minimises: −ELBO.
 struct NegativeElbo<'a> {
     net: &'a Net,
-    transform: &'a Transform,
-    train: &'a Batch,
-    valid: Option<Batch>,
+    seen: Presented,
     warmup: f64,
     steps_per_epoch: f64,
     seed: Seed,
@@ -215,8 +158,7 @@ struct NegativeElbo<'a> {
 
 impl Objective for NegativeElbo<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
-        let (x, _) = self.transform.forward(&self.train.select(rows), Noise::Stream(&mut cx.rng("noise")))?;
-        let x = tensor(&x);
+        let x = tensor(&self.seen.batch(rows, cx)?);
         let (mean, log_variance) = self.net.posterior(view, x.clone());
         let noise = normals(rows.len(), self.net.latent, &mut cx.rng("z"));
         let nll = self.net.nll(view, reparametrise(&mean, &log_variance, noise), x).mean();
@@ -231,7 +173,7 @@ impl Objective for NegativeElbo<'_> {
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
-        let Some(x) = &self.valid else { return Ok(BTreeMap::new()) };
+        let Some(x) = &self.seen.valid else { return Ok(BTreeMap::new()) };
         let (mut nll, mut divergence) = (0.0, 0.0);
         for (i, start) in (0..x.rows()).step_by(CHUNK).enumerate() {
             let part = x.slice(start, start + CHUNK);
@@ -265,7 +207,8 @@ impl Vae {
     fn build(config: &VaeConfig, transform: Transform, rng: &mut Rng) -> Self {
         let mut params = Params::default();
         let gaussian = transform.target().support == Support::Real;
-        let net = Net::new(config, transform.target().width(), gaussian, &mut params, rng);
+        let [up, down] = config.widths(transform.target().width());
+        let net = Net::new([&up, &down], config.activation.into(), gaussian, &mut params, rng);
         Self { config: config.clone(), transform, params, net }
     }
 
@@ -398,34 +341,21 @@ impl Family for Vae {
             genus_nn::afford("hidden", &widths)?;
         }
         let seed = cx.seed.child("vae");
-        let still = |x: &Batch| transform.forward(x, Noise::Row(seed.child("still"))).map(|(x, _)| x);
-        let steady = still(&data.train.x)?;
-        let mut model = Self::build(config, transform.clone(), &mut seed.child("init").rng());
+        let seen = Presented::new(&transform, data, seed)?;
+        let mut model = Self::build(config, transform, &mut seed.child("init").rng());
         if let (false, Some(last)) = (gaussian, model.net.decoder.last()) {
             // Start from the marginals: the first epochs are then about structure, not about brightness.
-            let n = steady.rows() as f64;
-            let mut p = vec![1.0 / (n + 2.0); steady.width()];
-            for row in steady.iter() {
-                p.iter_mut().zip(row).for_each(|(p, v)| *p += f64::from(*v) / (n + 2.0));
-            }
-            model.params.set(last.b(), p.iter().map(|p| (libm::log(*p) - libm::log1p(-p)) as f32).collect());
+            model.params.set(last.b(), seen.marginal_logits());
         }
-        let (rows, source) = if transform.is_random() {
-            (&data.train.x, transform.clone())
-        } else {
-            (&steady, Transform::identity(transform.target().clone()))
-        };
+        let rows = seen.rows();
         let mut objective = NegativeElbo {
             net: &model.net,
-            transform: &source,
-            train: rows,
-            valid: data.valid.as_ref().map(|v| still(&v.x)).transpose()?,
+            seen,
             warmup: config.kl_warmup.get(),
-            steps_per_epoch: rows.rows().div_ceil(config.train.batch.get()) as f64,
+            steps_per_epoch: rows.div_ceil(config.train.batch.get()) as f64,
             seed: seed.child("validation"),
         };
-        let report =
-            genus_nn::train(&config.train, &mut model.params, rows.rows(), &mut objective, SPEC.name, cx)?;
+        let report = genus_nn::train(&config.train, &mut model.params, rows, &mut objective, SPEC.name, cx)?;
         Ok(Fit { model, report })
     }
 

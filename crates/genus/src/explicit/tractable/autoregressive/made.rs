@@ -30,24 +30,20 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
+use super::masked_net::{Member, Net, log_prob};
 use super::masks::MaskSet;
-use genus_core::math::{log_mean_exp, softplus};
+use crate::presented::Presented;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
     Autoregressive, Batch, Dataset, Density, Domain, Error, Evidence, Family, Fit, FitContext, LogProb,
     Model, Result, Rng, Sampler, Scoring, Seed, State, Tensor, config,
 };
-use genus_kernels::{MaskedLayer, gather_masked, sample_masked, sigmoid};
-use genus_nn::{
-    Activation, Id, Loss, Nonlinearity, Objective, Params, Staircase, StepContext, TrainConfig, View, ops,
-    tensor, values,
-};
-use rayon::prelude::*;
+use genus_kernels::{sample_masked, sigmoid};
+use genus_nn::{Loss, Nonlinearity, Objective, Params, StepContext, TrainConfig, View, ops, tensor, values};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 /// Registry entry.
 pub static SPEC: ModelSpec = ModelSpec {
@@ -130,51 +126,6 @@ impl MadeConfig {
     }
 }
 
-/// Ids of the parameters. All are kept in the numbering of dimensions and units, whatever order a mask sorts them into.
-#[derive(Debug, Clone)]
-struct Net {
-    /// Weights and biases, output layer last.
-    layers: Vec<(Id, Id)>,
-    direct: Option<Id>,
-    act: Activation,
-    /// The only mask is sorted and its dropped weights are zero in the parameters.
-    fixed: bool,
-}
-
-/// A mask set with the orders of rows and columns of each layer's weights.
-#[derive(Debug, Clone)]
-struct Member {
-    set: MaskSet,
-    /// Order of the units of each layer, inputs first, outputs last.
-    sorted: Vec<Arc<[usize]>>,
-}
-
-impl Member {
-    fn new(set: MaskSet) -> Self {
-        let order: Arc<[usize]> = set.order.as_slice().into();
-        let hidden = set.units.iter().map(|u| Arc::from(u.as_slice()));
-        let sorted =
-            std::iter::once(Arc::clone(&order)).chain(hidden).chain(std::iter::once(order)).collect();
-        Self { set, sorted }
-    }
-
-    /// Columns of a batch in place order.
-    fn places(&self, x: &Batch) -> Batch {
-        Batch::from_fn(x.rows(), x.width(), |r, p| x.row(r)[self.set.order[p]])
-    }
-
-    /// Columns of a batch in place order, back to the numbering of dimensions.
-    fn dimensions(&self, x: &Batch) -> Batch {
-        let mut out = Batch::zeros(x.rows(), x.width());
-        for r in 0..x.rows() {
-            for (p, d) in self.set.order.iter().enumerate() {
-                out.row_mut(r)[*d] = x.row(r)[p];
-            }
-        }
-        out
-    }
-}
-
 /// A fitted MADE.
 #[derive(Debug, Clone)]
 pub struct Made {
@@ -185,138 +136,28 @@ pub struct Made {
     members: Vec<Member>,
 }
 
-/// Rows of a pass while scoring.
-const CHUNK: usize = 512;
-
-impl Net {
-    /// Adds the parameters: Glorot or He weights, output biases at the logits of the marginals.
-    fn new(config: &MadeConfig, marginals: &[f64], params: &mut Params, rng: &mut Rng) -> Self {
-        let d = marginals.len();
-        let widths: Vec<usize> = std::iter::once(d)
-            .chain(config.hidden.iter().map(|h| h.get()))
-            .chain(std::iter::once(d))
-            .collect();
-        let act = config.activation.into();
-        let last = widths.len() - 2;
-        let layers = widths
-            .windows(2)
-            .enumerate()
-            .map(|(l, w)| {
-                let name = if l == last { "output".to_owned() } else { format!("hidden.{l}") };
-                let rule = if l == last { Activation::Identity } else { act };
-                let layer = genus_nn::Linear::new(params, &name, w[0], w[1], rule, rng);
-                (layer.w(), layer.b())
-            })
-            .collect::<Vec<_>>();
-        let bias = marginals.iter().map(|p| (libm::log(*p) - libm::log1p(-p)) as f32).collect();
-        params.set(layers[last].1, bias);
-        let direct = config.direct.then(|| params.add("direct.w", &[d, d], vec![0.0; d * d]));
-        Self { layers, direct, act, fixed: false }
-    }
-
-    fn act(&self, layer: usize) -> Activation {
-        if layer + 1 == self.layers.len() { Activation::Identity } else { self.act }
-    }
-
-    /// Logits in place order, of rows in place order.
-    fn logits(&self, view: &View<'_>, member: &Member, x: genus_nn::Tensor<2>) -> genus_nn::Tensor<2> {
-        let weights = |id, rows: &Arc<[usize]>, cols: &Arc<[usize]>, mask| {
-            if self.fixed { view.get(id) } else { ops::gather_masked(view.get(id), rows, cols, mask) }
-        };
-        let mut h = x.clone();
-        for (l, (w, b)) in self.layers.iter().enumerate() {
-            let (mask, rows, cols) = (&member.set.layers[l], &member.sorted[l], &member.sorted[l + 1]);
-            let bias = if self.fixed { view.get(*b) } else { ops::reorder(view.get(*b), cols) };
-            h = ops::linear(h, weights(*w, rows, cols, mask), bias, self.act(l), Some(mask));
-        }
-        if let Some(id) = self.direct {
-            let (mask, order) = (&member.set.direct, &member.sorted[0]);
-            let zero = genus_nn::tensor_from(vec![0.0; order.len()], [order.len()]);
-            h = h + ops::linear(x, weights(id, order, order, mask), zero, Activation::Identity, Some(mask));
-        }
-        h
-    }
-
-    /// The layers of a member as the sampler takes them: sorted, masked, transposed.
-    fn sampler<'a>(
-        &self,
-        params: &Params,
-        member: &'a Member,
-    ) -> (Vec<MaskedLayer<'a>>, Option<MaskedLayer<'a>>) {
-        let layer = |w: Id, b: Option<Id>, rows: &[usize], cols: &[usize], mask: &'a Staircase, act| {
-            let sorted = gather_masked(&params.values(w), rows, cols, mask);
-            let (n_in, n_out) = (rows.len(), cols.len());
-            let mut transposed = vec![0.0; n_in * n_out];
-            for (o, row) in transposed.chunks_exact_mut(n_in).enumerate() {
-                row.iter_mut().enumerate().for_each(|(i, slot)| *slot = sorted[i * n_out + o]);
-            }
-            let b = b.map_or(vec![0.0; n_out], |b| {
-                let values = params.values(b);
-                cols.iter().map(|c| values[*c]).collect()
-            });
-            MaskedLayer { w: transposed, b, mask, act }
-        };
-        let layers = self
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(l, (w, b))| {
-                let (rows, cols) = (&member.sorted[l], &member.sorted[l + 1]);
-                layer(*w, Some(*b), rows, cols, &member.set.layers[l], self.act(l))
-            })
-            .collect();
-        let order = &member.sorted[0];
-        let direct =
-            self.direct.map(|id| layer(id, None, order, order, &member.set.direct, Activation::Identity));
-        (layers, direct)
-    }
-}
-
 /// What training minimises: −log p of one member per step.
 struct Likelihood<'a> {
     net: &'a Net,
     members: &'a [Member],
-    transform: &'a Transform,
-    train: &'a Batch,
-    valid: Option<Batch>,
+    seen: Presented,
 }
 
 impl Objective for Likelihood<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let member = &self.members[cx.step as usize % self.members.len()];
-        let (x, _) = self.transform.forward(&self.train.select(rows), Noise::Stream(&mut cx.rng("noise")))?;
-        let x = tensor(&member.places(&x));
+        let x = tensor(&member.places(&self.seen.batch(rows, cx)?));
         let nll = ops::bernoulli_nll(self.net.logits(view, member, x.clone()), x);
         Ok(Loss { total: nll.mean(), parts: Vec::new() })
     }
 
     /// The mean of −log p over the validation rows, of up to four members: enough to choose by.
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
-        let Some(x) = &self.valid else { return Ok(BTreeMap::new()) };
+        let Some(x) = &self.seen.valid else { return Ok(BTreeMap::new()) };
         let members = &self.members[..self.members.len().min(4)];
         let nats = log_prob(self.net, members, view, x)?;
         Ok(BTreeMap::from([("loss".into(), -nats.iter().sum::<f64>() / nats.len() as f64)]))
     }
-}
-
-/// log 1/K Σₖ pₖ(x) of binary rows.
-fn log_prob(net: &Net, members: &[Member], view: &View<'_>, x: &Batch) -> Result<Vec<f64>> {
-    let mut each = vec![Vec::with_capacity(members.len()); x.rows()];
-    for member in members {
-        for start in (0..x.rows()).step_by(CHUNK) {
-            let places = member.places(&x.slice(start, start + CHUNK));
-            let logits = Batch::new(values(net.logits(view, member, tensor(&places))), x.width())?;
-            let nats: Vec<f64> = (0..places.rows())
-                .into_par_iter()
-                .map(|r| {
-                    let pairs = logits.row(r).iter().zip(places.row(r));
-                    -pairs.map(|(a, t)| softplus(f64::from(*a)) - f64::from(*a) * f64::from(*t)).sum::<f64>()
-                })
-                .collect();
-            nats.into_iter().enumerate().for_each(|(r, n)| each[start + r].push(n));
-        }
-    }
-    Ok(each.iter().map(|e| log_mean_exp(e)).collect())
 }
 
 impl Made {
@@ -324,11 +165,12 @@ impl Made {
         config: &MadeConfig,
         transform: Transform,
         sets: Vec<MaskSet>,
-        marginals: &[f64],
+        bias: Vec<f32>,
         rng: &mut Rng,
     ) -> Self {
         let mut params = Params::default();
-        let mut net = Net::new(config, marginals, &mut params, rng);
+        let widths = config.widths(transform.target().width());
+        let mut net = Net::new(&widths, config.activation.into(), config.direct, bias, &mut params, rng);
         let members: Vec<Member> = sets.into_iter().map(Member::new).collect();
         if let [only] = members.as_slice()
             && only.set.is_sorted()
@@ -363,7 +205,7 @@ impl Made {
         let mut rng = seed.rng();
         let sets = Self::draw_sets(&config, d, seed);
         let Self { net, members, mut params, .. } =
-            Self::build(&config, transform, sets, &vec![0.4; d], &mut rng);
+            Self::build(&config, transform, sets, vec![0.3; d], &mut rng);
         let x = Batch::from_fn(9, d, |_, _| f32::from(u8::from(rng.uniform() < 0.5)));
         let found = genus_nn::gradcheck::check(&mut params, seed, |view| {
             let nll = |m: &Member| {
@@ -414,31 +256,13 @@ impl Family for Made {
         }
         let transform = Transform::to_binary(&data.domain, config.binarize, 0)?;
         let seed = cx.seed.child("made");
-        // Rows that need no fresh noise are transformed once.
-        let still = |x: &Batch| transform.forward(x, Noise::Row(seed.child("still"))).map(|(x, _)| x);
-        let binary = still(&data.train.x)?;
-        let n = binary.rows() as f64;
-        let mut marginals = vec![1.0 / (n + 2.0); binary.width()];
-        for row in binary.iter() {
-            marginals.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / (n + 2.0));
-        }
-        let sets = Self::draw_sets(config, binary.width(), seed);
-        let mut model =
-            Self::build(config, transform.clone(), sets, &marginals, &mut seed.child("init").rng());
-        let (rows, source) = if transform.is_random() {
-            (&data.train.x, transform.clone())
-        } else {
-            (&binary, Transform::identity(transform.target().clone()))
-        };
-        let mut objective = Likelihood {
-            net: &model.net,
-            members: &model.members,
-            transform: &source,
-            train: rows,
-            valid: data.valid.as_ref().map(|v| still(&v.x)).transpose()?,
-        };
-        let report =
-            genus_nn::train(&config.train, &mut model.params, rows.rows(), &mut objective, SPEC.name, cx)?;
+        let seen = Presented::new(&transform, data, seed)?;
+        let sets = Self::draw_sets(config, transform.target().width(), seed);
+        let mut rng = seed.child("init").rng();
+        let mut model = Self::build(config, transform, sets, seen.marginal_logits(), &mut rng);
+        let rows = seen.rows();
+        let mut objective = Likelihood { net: &model.net, members: &model.members, seen };
+        let report = genus_nn::train(&config.train, &mut model.params, rows, &mut objective, SPEC.name, cx)?;
         Ok(Fit { model, report })
     }
 
@@ -461,7 +285,7 @@ impl Family for Made {
                 Ok(MaskSet::new(order, degrees))
             })
             .collect::<Result<_>>()?;
-        let mut model = Self::build(&config, transform, sets, &vec![0.5; d], &mut Seed::from(0).rng());
+        let mut model = Self::build(&config, transform, sets, vec![0.0; d], &mut Seed::from(0).rng());
         model.params.load(state)?;
         Ok(model)
     }

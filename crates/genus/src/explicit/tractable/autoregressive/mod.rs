@@ -3,6 +3,7 @@
 use genus_core::ModelSpec;
 
 pub(crate) mod made;
+mod masked_net;
 mod masks;
 
 /// Members.

@@ -32,7 +32,7 @@
 //! ```
 
 use super::covariance::{Covariance, cholesky, floor_eigenvalues, solve_lower, solve_upper};
-use super::kmeans;
+use super::em::{Component, climb, joint};
 use genus_core::config::{NonNegative, Positive};
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
@@ -42,7 +42,6 @@ use genus_core::{
     Fit, FitContext, FitReport, LogProb, Model, Result, Rng, Sampler, Scoring, State, StopReason, Tensor,
     config,
 };
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -122,178 +121,12 @@ impl Default for GaussianMixtureConfig {
     }
 }
 
-/// One component, ready to be evaluated.
-#[derive(Debug, Clone, PartialEq)]
-struct Component {
-    log_weight: f64,
-    mean: Vec<f64>,
-    /// Lower Cholesky factor of the covariance, row-major.
-    factor: Vec<f64>,
-    /// −½ (d log 2π + log |Σ|).
-    log_norm: f64,
-}
-
-impl Component {
-    fn new(weight: f64, mean: Vec<f64>, covariance: &[f64]) -> Option<Self> {
-        let factor = cholesky(covariance, mean.len())?;
-        Some(Self::from_factor(libm::log(weight), mean, factor))
-    }
-
-    fn from_factor(log_weight: f64, mean: Vec<f64>, factor: Vec<f64>) -> Self {
-        let d = mean.len();
-        let log_det: f64 = (0..d).map(|i| 2.0 * libm::log(factor[i * d + i])).sum();
-        Self { log_weight, mean, factor, log_norm: -0.5 * (d as f64 * LN_2PI + log_det) }
-    }
-
-    /// log πₖ N(x; μₖ, Σₖ).
-    fn log_joint(&self, x: &[f32]) -> f64 {
-        let mut y: Vec<f64> = x.iter().zip(&self.mean).map(|(x, m)| f64::from(*x) - m).collect();
-        solve_lower(&self.factor, y.len(), &mut y);
-        self.log_weight + self.log_norm - 0.5 * y.iter().map(|v| v * v).sum::<f64>()
-    }
-
-    fn covariance(&self) -> Vec<f64> {
-        let d = self.mean.len();
-        let l = &self.factor;
-        let entry = |i: usize, j: usize| (0..=i.min(j)).map(|k| l[i * d + k] * l[j * d + k]).sum();
-        (0..d * d).map(|at| entry(at / d, at % d)).collect()
-    }
-}
-
 /// A fitted Gaussian mixture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GaussianMixture {
     config: GaussianMixtureConfig,
     transform: Transform,
     components: Vec<Component>,
-}
-
-/// log p(x, k) of every row and component, and log p(x) of every row.
-fn joint(components: &[Component], x: &Batch) -> (Vec<Vec<f64>>, Vec<f64>) {
-    (0..x.rows())
-        .into_par_iter()
-        .map(|r| {
-            let each: Vec<f64> = components.iter().map(|c| c.log_joint(x.row(r))).collect();
-            let all = log_sum_exp(each.iter().copied());
-            (each, all)
-        })
-        .unzip()
-}
-
-/// Weighted maximum likelihood, under the eigenvalue floor.
-fn maximise(x: &Batch, resp: &[Vec<f64>], config: &GaussianMixtureConfig) -> Result<Vec<Component>> {
-    let (n, d, k) = (x.rows() as f64, x.width(), config.components.get());
-    let floor = config.floor.get();
-    let moments: Vec<(f64, Vec<f64>, Vec<f64>)> = (0..k)
-        .into_par_iter()
-        .map(|c| {
-            // A component that lost all its rows keeps a vanishing weight; its mean is then that of all rows.
-            let weight = resp.iter().map(|r| r[c]).sum::<f64>().max(1e-290);
-            let mut mean = vec![0.0; d];
-            for (row, r) in x.iter().zip(resp) {
-                mean.iter_mut().zip(row).for_each(|(m, v)| *m += r[c] / weight * f64::from(*v));
-            }
-            let mut cov = vec![0.0; d * d];
-            let mut diff = vec![0.0; d];
-            for (row, r) in x.iter().zip(resp) {
-                diff.iter_mut().zip(row).zip(&mean).for_each(|((e, v), m)| *e = f64::from(*v) - m);
-                for i in 0..d {
-                    let scaled = r[c] / weight * diff[i];
-                    cov[i * d..=i * d + i].iter_mut().zip(&diff).for_each(|(s, e)| *s += scaled * e);
-                }
-            }
-            for i in 0..d {
-                for j in 0..i {
-                    cov[j * d + i] = cov[i * d + j];
-                }
-            }
-            (weight, mean, cov)
-        })
-        .collect();
-    let mut covariances: Vec<Vec<f64>> = match config.covariance {
-        Covariance::Full => moments.iter().map(|(_, _, cov)| cov.clone()).collect(),
-        Covariance::Tied => {
-            let mut tied = vec![0.0; d * d];
-            for (weight, _, cov) in &moments {
-                tied.iter_mut().zip(cov).for_each(|(t, c)| *t += weight / n * c);
-            }
-            vec![tied]
-        }
-        Covariance::Diagonal | Covariance::Spherical => moments
-            .iter()
-            .map(|(_, _, cov)| {
-                let variance: Vec<f64> = (0..d).map(|i| cov[i * d + i]).collect();
-                let mean = variance.iter().sum::<f64>() / d as f64;
-                let spherical = config.covariance == Covariance::Spherical;
-                let entry = |i: usize| if spherical { mean } else { variance[i] };
-                (0..d * d).map(|at| if at / d == at % d { entry(at / d).max(floor) } else { 0.0 }).collect()
-            })
-            .collect(),
-    };
-    if matches!(config.covariance, Covariance::Full | Covariance::Tied) {
-        covariances.par_iter_mut().for_each(|c| floor_eigenvalues(c, d, floor));
-    }
-    moments
-        .into_iter()
-        .enumerate()
-        .map(|(c, (weight, mean, _))| {
-            let cov = &covariances[c.min(covariances.len() - 1)];
-            Component::new(weight / n, mean, cov).ok_or_else(|| Error::Numerical {
-                what: format!("the covariance of component {c}"),
-                step: 0,
-                remedy:
-                    "raise `floor`, standardise the columns (`standardize=true`) or take fewer components"
-                        .into(),
-            })
-        })
-        .collect()
-}
-
-/// One EM run from a k-means start: components, mean log-likelihood, iterations, whether it converged.
-fn climb(
-    x: &Batch,
-    config: &GaussianMixtureConfig,
-    rng: &mut Rng,
-    mut heard: impl FnMut(u64, f64) -> bool,
-) -> Result<(Vec<Component>, f64, u64, bool)> {
-    let k = config.components.get();
-    let hard = kmeans::assign(x, k, 100, rng);
-    let resp: Vec<Vec<f64>> =
-        hard.iter().map(|a| (0..k).map(|c| f64::from(u8::from(c == *a))).collect()).collect();
-    let mut components = maximise(x, &resp, config)?;
-    let mut last = f64::NEG_INFINITY;
-    for iteration in 1..=config.iterations.get() as u64 {
-        let (each, all) = joint(&components, x);
-        let mean = all.iter().sum::<f64>() / x.rows() as f64;
-        if !mean.is_finite() {
-            return Err(Error::Numerical {
-                what: "the log-likelihood".into(),
-                step: iteration,
-                remedy: "raise `floor` or standardise the columns".into(),
-            });
-        }
-        // EM never lowers the likelihood; beyond rounding a fall is a bug, not bad luck.
-        if mean < last - 1e-8 * (1.0 + last.abs()) {
-            return Err(Error::Numerical {
-                what: format!("the rise of the log-likelihood ({last} → {mean})"),
-                step: iteration,
-                remedy: "this is a defect of genus; please report it with the data".into(),
-            });
-        }
-        let stop = heard(iteration, mean);
-        if stop || mean - last < config.tolerance.get() {
-            return Ok((components, mean, iteration, !stop));
-        }
-        last = mean;
-        let resp: Vec<Vec<f64>> = each
-            .iter()
-            .zip(&all)
-            .map(|(each, all)| each.iter().map(|v| libm::exp(v - all)).collect())
-            .collect();
-        components = maximise(x, &resp, config)?;
-    }
-    let (_, all) = joint(&components, x);
-    Ok((components, all.iter().sum::<f64>() / x.rows() as f64, config.iterations.get() as u64, false))
 }
 
 impl Family for GaussianMixture {

@@ -3,6 +3,7 @@
 use genus_core::ModelSpec;
 
 pub(crate) mod covariance;
+mod em;
 pub(crate) mod gaussian_mixture;
 mod kmeans;
 

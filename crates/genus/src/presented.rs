@@ -1,0 +1,55 @@
+//! What a training sees of the data, through a model's transform.
+
+use genus_core::transform::{Noise, Transform};
+use genus_core::{Batch, Dataset, Result, Seed};
+use genus_nn::StepContext;
+
+/// Training rows, transformed once where that is all they need and at every presentation where their noise must be fresh.
+pub(crate) struct Presented {
+    rows: Batch,
+    /// Still to be done at every presentation.
+    fresh: Option<Transform>,
+    /// Transformed validation rows.
+    pub valid: Option<Batch>,
+    /// Mean of each transformed column, with one added success and failure where columns are bits.
+    means: Vec<f64>,
+}
+
+impl Presented {
+    /// Transforms what can be transformed beforehand.
+    pub fn new(transform: &Transform, data: &Dataset, seed: Seed) -> Result<Self> {
+        let still = |x: &Batch| transform.forward(x, Noise::Row(seed.child("still"))).map(|(x, _)| x);
+        let steady = still(&data.train.x)?;
+        let n = steady.rows() as f64;
+        let mut means = vec![1.0 / (n + 2.0); steady.width()];
+        for row in steady.iter() {
+            means.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / (n + 2.0));
+        }
+        let valid = data.valid.as_ref().map(|v| still(&v.x)).transpose()?;
+        let (rows, fresh) = if transform.is_random() {
+            (data.train.x.clone(), Some(transform.clone()))
+        } else {
+            (steady, None)
+        };
+        Ok(Self { rows, fresh, valid, means })
+    }
+
+    /// Number of training rows.
+    pub fn rows(&self) -> usize {
+        self.rows.rows()
+    }
+
+    /// A minibatch, in the model's domain.
+    pub fn batch(&self, rows: &[usize], cx: &StepContext) -> Result<Batch> {
+        let x = self.rows.select(rows);
+        match &self.fresh {
+            Some(t) => Ok(t.forward(&x, Noise::Stream(&mut cx.rng("noise")))?.0),
+            None => Ok(x),
+        }
+    }
+
+    /// Logit of the marginal of each column, for bits: what output biases start from.
+    pub fn marginal_logits(&self) -> Vec<f32> {
+        self.means.iter().map(|p| (libm::log(*p) - libm::log1p(-p)) as f32).collect()
+    }
+}
