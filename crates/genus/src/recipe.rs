@@ -177,6 +177,17 @@ pub struct Verdict {
     pub run: PathBuf,
 }
 
+/// How a recipe is run.
+#[derive(Debug, Clone, Default)]
+pub struct How {
+    /// Go on with an interrupted run.
+    pub resume: bool,
+    /// A tiny budget: only to show that everything connects.
+    pub plumbing: bool,
+    /// See [`Request::versions`].
+    pub versions: Vec<(String, String)>,
+}
+
 impl Recipe {
     /// The registry entry of its model.
     ///
@@ -212,13 +223,13 @@ impl Recipe {
         expect: &Expectation,
         set: &Dataset,
         out: PathBuf,
-        (resume, plumbing): (bool, bool),
+        how: &How,
         observer: &mut dyn Observer,
     ) -> Result<(Verdict, Outcome)> {
         let start = std::time::Instant::now();
         let spec = self.spec()?;
         let mut assignments = expect.set.clone();
-        if plumbing {
+        if how.plumbing {
             assignments.extend(self.plumbing.iter().cloned());
         }
         let request = Request {
@@ -232,15 +243,16 @@ impl Recipe {
             seed: self.seed,
             checkpoint_every: Duration::from_secs(60),
             scoring: Scoring {
-                importance_samples: if plumbing {
+                importance_samples: if how.plumbing {
                     self.importance_samples.min(3)
                 } else {
                     self.importance_samples
                 },
                 ..Scoring::default()
             },
+            versions: how.versions.clone(),
         };
-        let outcome = if resume && out.join("config.toml").exists() {
+        let outcome = if how.resume && out.join("config.toml").exists() {
             session::resume(&request, set, crate::run::RunDir::open(&out)?, observer)?
         } else {
             session::train(&request, set, out, observer)?
@@ -349,8 +361,8 @@ mod tests {
             let r = find(name).unwrap();
             let set = data::load(&r.substitute, &data::Options::default()).unwrap();
             let e = &r.expect[0];
-            let (v, outcome) =
-                r.run(name, e, &set, dir.path().join(name), (false, true), &mut crate::Silent).unwrap();
+            let how = How { plumbing: true, ..How::default() };
+            let (v, outcome) = r.run(name, e, &set, dir.path().join(name), &how, &mut crate::Silent).unwrap();
             assert!(v.reached.is_finite(), "{name}");
             assert!(outcome.summary.audit.iter().all(|a| a.passed), "{name}: {:?}", outcome.summary.audit);
         }

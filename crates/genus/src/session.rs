@@ -25,6 +25,8 @@ pub struct Request {
     pub checkpoint_every: Duration,
     /// How held-out rows are scored.
     pub scoring: Scoring,
+    /// What the program was built from, for the summary: commit, compiler.
+    pub versions: Vec<(String, String)>,
 }
 
 /// A run that ended.
@@ -204,6 +206,7 @@ fn go(
     }
     model.state().save(&run.model_path())?;
     let mut summary = describe(spec, model.as_ref(), data);
+    summary.versions.extend(request.versions.iter().cloned());
     summary.warnings = report.warnings.clone();
     summary.steps = report.steps;
     summary.parameters = log.parameters;

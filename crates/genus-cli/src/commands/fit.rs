@@ -41,6 +41,7 @@ pub fn train(cx: &Context, args: Train) -> Result<ExitCode> {
             seed: stored.seed,
             checkpoint_every: every,
             scoring,
+            versions: super::versions(),
         };
         let out = run.path().to_owned();
         session::resume(&request, &set, run, &mut observer).map_err(|e| kept(e, &out))?
@@ -57,7 +58,15 @@ pub fn train(cx: &Context, args: Train) -> Result<ExitCode> {
         };
         let set = cx.load(&source, &args.cut, false)?;
         let out = args.out.unwrap_or_else(|| fresh(spec.name, &source));
-        let request = Request { spec, config, data, seed: args.seed, checkpoint_every: every, scoring };
+        let request = Request {
+            spec,
+            config,
+            data,
+            seed: args.seed,
+            checkpoint_every: every,
+            scoring,
+            versions: super::versions(),
+        };
         session::train(&request, &set, out.clone(), &mut observer).map_err(|e| kept(e, &out))?
     };
     drop(observer);

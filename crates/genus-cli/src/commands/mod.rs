@@ -95,6 +95,13 @@ impl Context {
     }
 }
 
+/// What the program was built from.
+fn versions() -> Vec<(String, String)> {
+    [("commit", env!("GENUS_COMMIT")), ("compiler", env!("GENUS_COMPILER"))]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into()
+}
+
 /// The run and its model.
 fn open(run: &Path) -> Result<(RunDir, Box<dyn Model>)> {
     let run = RunDir::open(run)?;

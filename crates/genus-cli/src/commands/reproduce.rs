@@ -5,11 +5,11 @@ use crate::output;
 use crate::progress::{self, Progress};
 use anyhow::{Context as _, Result};
 use genus::StopReason;
-use genus::recipe::{self, Verdict};
+use genus::recipe::{self, How, Verdict};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 /// The recipes.
 pub fn list(cx: &Context) -> Result<()> {
@@ -48,12 +48,13 @@ pub fn run(
     let out = out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     // A record that cannot be written is found before the hours of work, not after.
     let mut log = (!plumbing).then(|| open_record(record)).transpose()?;
+    let how = How { resume, plumbing, versions: super::versions() };
     let mut verdicts: Vec<Verdict> = Vec::new();
     for e in &r.expect {
         let folder =
             if e.variant.is_empty() { out.clone() } else { out.join(e.variant.replace([' ', '='], "-")) };
         let mut observer = Progress::new(None);
-        let (verdict, outcome) = r.run(name, e, &set, folder, (resume, plumbing), &mut observer)?;
+        let (verdict, outcome) = r.run(name, e, &set, folder, &how, &mut observer)?;
         drop(observer);
         genus_report::write(&outcome.run)?;
         if outcome.stopped == Some(StopReason::Interrupted) {
@@ -130,20 +131,8 @@ fn markdown(v: &Verdict) -> String {
         word(v),
         v.seconds,
         genus::session::machine(),
-        commit()
+        env!("GENUS_COMMIT")
     )
-}
-
-/// The commit of the working folder, marked if it has changes; `unknown` outside a checkout.
-fn commit() -> String {
-    let git = |args: &[&str]| {
-        let out = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
-        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
-    };
-    let Some(hash) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".into() };
-    let changed = git(&["status", "--porcelain", "-uno", "--", ".", ":!docs/reproduction.md"])
-        .is_some_and(|s| !s.is_empty());
-    format!("{hash}{}", if changed { "+changes" } else { "" })
 }
 
 /// Today's date in UTC, year-month-day (Hinnant's civil-from-days).
