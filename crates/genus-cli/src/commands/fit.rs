@@ -1,6 +1,6 @@
 //! `genus train`.
 
-use super::{Context, look};
+use super::{Context, importance};
 use crate::args::{Cut, Train};
 use crate::output;
 use crate::progress::{self, Progress};
@@ -18,8 +18,7 @@ pub fn train(cx: &Context, args: Train) -> Result<ExitCode> {
     let every = Duration::try_from_secs_f64(args.checkpoint_seconds).map_err(|_| {
         genus::Error::config("checkpoint-seconds", "it must be a number of seconds of at least 0")
     })?;
-    let scoring =
-        Scoring { importance_samples: look::importance(args.importance_samples)?, ..Scoring::default() };
+    let scoring = Scoring { importance_samples: importance(args.importance_samples)?, ..Scoring::default() };
     let mut observer = Progress::new(args.time);
     let outcome = if args.resume {
         let run = RunDir::open(args.out.clone().unwrap_or_default())?;

@@ -1,6 +1,6 @@
 //! What can be done with a trained model.
 
-use super::{Context, fit, open};
+use super::{Context, fit, importance, open};
 use crate::args::{MaybeSource, ScoringArgs, Source, Through};
 use crate::output;
 use anyhow::Result;
@@ -65,16 +65,6 @@ pub fn sample(cx: &Context, run: &Path, n: usize, output: Option<&Path>, seed: u
     few_enough("n", n, model.domain().width())?;
     let x = sampler.sample(n, &mut Seed::from(seed).child("sample").rng())?;
     emit(cx, &x, model.domain(), &columns_of(&run), output)
-}
-
-/// The number of importance samples, if it is one that can be computed with.
-pub fn importance(k: usize) -> Result<usize> {
-    let most = 1 << 24;
-    if !(1..=most).contains(&k) {
-        let message = format!("must be at least 1 and at most {most}, and it is {k}");
-        return Err(genus::Error::config("importance-samples", message).into());
-    }
-    Ok(k)
 }
 
 fn scoring(args: &ScoringArgs) -> Result<Scoring> {

@@ -95,6 +95,16 @@ impl Context {
     }
 }
 
+/// The number of importance samples, if it is one that can be computed with.
+fn importance(k: usize) -> Result<usize> {
+    let most = 1 << 24;
+    if !(1..=most).contains(&k) {
+        let message = format!("must be at least 1 and at most {most}, and it is {k}");
+        return Err(genus::Error::config("importance-samples", message).into());
+    }
+    Ok(k)
+}
+
 /// What the program was built from.
 fn versions() -> Vec<(String, String)> {
     [("commit", env!("GENUS_COMMIT")), ("compiler", env!("GENUS_COMPILER"))]

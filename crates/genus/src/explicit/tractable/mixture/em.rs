@@ -1,11 +1,23 @@
 //! Expectation–maximisation of a Gaussian mixture.
 
 use super::covariance::{Covariance, cholesky, floor_eigenvalues, solve_lower};
-use super::gaussian_mixture::GaussianMixtureConfig;
 use super::kmeans;
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::{Batch, Error, Result, Rng};
 use rayon::prelude::*;
+
+/// What is fitted, and when it is good enough.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Em {
+    pub components: usize,
+    pub covariance: Covariance,
+    /// Smallest eigenvalue of a covariance.
+    pub floor: f64,
+    /// Most iterations.
+    pub iterations: usize,
+    /// Smallest rise of the mean log-likelihood that is worth another iteration, nats.
+    pub tolerance: f64,
+}
 
 /// One component, ready to be evaluated.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,9 +70,9 @@ pub(super) fn joint(components: &[Component], x: &Batch) -> (Vec<Vec<f64>>, Vec<
 }
 
 /// Weighted maximum likelihood, under the eigenvalue floor.
-fn maximise(x: &Batch, resp: &[Vec<f64>], config: &GaussianMixtureConfig) -> Result<Vec<Component>> {
-    let (n, d, k) = (x.rows() as f64, x.width(), config.components.get());
-    let floor = config.floor.get();
+fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
+    let (n, d, k) = (x.rows() as f64, x.width(), em.components);
+    let floor = em.floor;
     let moments: Vec<(f64, Vec<f64>, Vec<f64>)> = (0..k)
         .into_par_iter()
         .map(|c| {
@@ -87,7 +99,7 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], config: &GaussianMixtureConfig) -> Res
             (weight, mean, cov)
         })
         .collect();
-    let mut covariances: Vec<Vec<f64>> = match config.covariance {
+    let mut covariances: Vec<Vec<f64>> = match em.covariance {
         Covariance::Full => moments.iter().map(|(_, _, cov)| cov.clone()).collect(),
         Covariance::Tied => {
             let mut tied = vec![0.0; d * d];
@@ -101,13 +113,13 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], config: &GaussianMixtureConfig) -> Res
             .map(|(_, _, cov)| {
                 let variance: Vec<f64> = (0..d).map(|i| cov[i * d + i]).collect();
                 let mean = variance.iter().sum::<f64>() / d as f64;
-                let spherical = config.covariance == Covariance::Spherical;
+                let spherical = em.covariance == Covariance::Spherical;
                 let entry = |i: usize| if spherical { mean } else { variance[i] };
                 (0..d * d).map(|at| if at / d == at % d { entry(at / d).max(floor) } else { 0.0 }).collect()
             })
             .collect(),
     };
-    if matches!(config.covariance, Covariance::Full | Covariance::Tied) {
+    if matches!(em.covariance, Covariance::Full | Covariance::Tied) {
         covariances.par_iter_mut().for_each(|c| floor_eigenvalues(c, d, floor));
     }
     moments
@@ -129,17 +141,17 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], config: &GaussianMixtureConfig) -> Res
 /// One EM run from a k-means start: components, mean log-likelihood, iterations, whether it converged.
 pub(super) fn climb(
     x: &Batch,
-    config: &GaussianMixtureConfig,
+    em: &Em,
     rng: &mut Rng,
     mut heard: impl FnMut(u64, f64) -> bool,
 ) -> Result<(Vec<Component>, f64, u64, bool)> {
-    let k = config.components.get();
+    let k = em.components;
     let hard = kmeans::assign(x, k, 100, rng);
     let resp: Vec<Vec<f64>> =
         hard.iter().map(|a| (0..k).map(|c| f64::from(u8::from(c == *a))).collect()).collect();
-    let mut components = maximise(x, &resp, config)?;
+    let mut components = maximise(x, &resp, em)?;
     let mut last = f64::NEG_INFINITY;
-    for iteration in 1..=config.iterations.get() as u64 {
+    for iteration in 1..=em.iterations as u64 {
         let (each, all) = joint(&components, x);
         let mean = all.iter().sum::<f64>() / x.rows() as f64;
         if !mean.is_finite() {
@@ -158,7 +170,7 @@ pub(super) fn climb(
             });
         }
         let stop = heard(iteration, mean);
-        if stop || mean - last < config.tolerance.get() {
+        if stop || mean - last < em.tolerance {
             return Ok((components, mean, iteration, !stop));
         }
         last = mean;
@@ -167,8 +179,8 @@ pub(super) fn climb(
             .zip(&all)
             .map(|(each, all)| each.iter().map(|v| libm::exp(v - all)).collect())
             .collect();
-        components = maximise(x, &resp, config)?;
+        components = maximise(x, &resp, em)?;
     }
     let (_, all) = joint(&components, x);
-    Ok((components, all.iter().sum::<f64>() / x.rows() as f64, config.iterations.get() as u64, false))
+    Ok((components, all.iter().sum::<f64>() / x.rows() as f64, em.iterations as u64, false))
 }

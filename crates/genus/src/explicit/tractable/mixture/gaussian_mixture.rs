@@ -32,7 +32,7 @@
 //! ```
 
 use super::covariance::{Covariance, cholesky, floor_eigenvalues, solve_lower, solve_upper};
-use super::em::{Component, climb, joint};
+use super::em::{Component, Em, climb, joint};
 use genus_core::config::{NonNegative, Positive};
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
@@ -153,12 +153,19 @@ impl Family for GaussianMixture {
             resumed_at: 0,
             parameters: parameters as u64,
         });
+        let em = Em {
+            components: k,
+            covariance: config.covariance,
+            floor: config.floor.get(),
+            iterations: config.iterations.get(),
+            tolerance: config.tolerance.get(),
+        };
         let mut report = FitReport::default();
         let mut best: Option<(Vec<Component>, f64, bool)> = None;
         let mut iterations = 0;
         for start in 0..restarts {
             let mut rng = cx.seed.child("start").index(start).rng();
-            let (components, mean, n, converged) = climb(&x, config, &mut rng, |step, mean| {
+            let (components, mean, n, converged) = climb(&x, &em, &mut rng, |step, mean| {
                 let parts = BTreeMap::from([("loss".to_owned(), -mean)]);
                 cx.emit(&Event::Step { step: iterations + step, parts });
                 cx.stopped().is_some()
