@@ -56,6 +56,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// [`Error::Io`] if it is there and cannot be removed.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { action: "remove", path: path.into(), source: e })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a whole file of at most `cap` bytes.
 ///
 /// # Errors

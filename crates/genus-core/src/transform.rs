@@ -316,7 +316,9 @@ pub fn moments(x: &Batch) -> (Vec<f64>, Vec<f64>) {
             *s += (f64::from(*v) - m).powi(2) / n;
         }
     }
-    let std = var.into_iter().map(|v| if v > 0.0 { v.sqrt() } else { 1.0 }).collect();
+    // The mean of a constant column is off by rounding, and its variance then tiny but not zero: look at the values instead.
+    let constant = |c: usize| x.iter().all(|row| row[c] == x.row(0)[c]);
+    let std = var.into_iter().enumerate().map(|(c, v)| if constant(c) { 1.0 } else { v.sqrt() }).collect();
     (mean, std)
 }
 
@@ -383,6 +385,18 @@ mod tests {
         let (one, _) = fixed.forward(&x.slice(2, 3), Noise::Row(Seed::from(77))).unwrap();
         assert_eq!(all.row(2), one.row(0));
         assert!(dynamic.is_random() && !fixed.is_random());
+    }
+
+    /// A constant column has no scale to be divided by, whatever rounding makes of its mean.
+    #[test]
+    fn constant_columns_keep_their_scale() {
+        for value in [0.0f32, 0.1, 1.0, -7.3, 1e6] {
+            for n in [1, 10, 49, 100, 150, 1000] {
+                let (_, std) = moments(&Batch::from_fn(n, 2, |r, c| if c == 0 { value } else { r as f32 }));
+                assert_eq!(std[0], 1.0, "{value} {n}");
+                assert!(n == 1 || std[1] > 1.0);
+            }
+        }
     }
 
     #[test]

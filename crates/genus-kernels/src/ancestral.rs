@@ -106,7 +106,13 @@ fn group<const FMA: bool>(
                 for v in &mut y {
                     *v = match layer.act {
                         Activation::Identity => *v,
-                        Activation::Relu => v.max(0.0),
+                        Activation::Relu => {
+                            if *v <= 0.0 {
+                                0.0
+                            } else {
+                                *v
+                            }
+                        }
                         Activation::Tanh => scalar::tanh(*v),
                     };
                 }

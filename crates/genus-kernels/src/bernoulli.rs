@@ -32,6 +32,7 @@ multiversion! {
 
 /// Gradient of Σ `weight[row]` · nll\[row\] with respect to the logits: weight · (sigmoid(a) − t).
 pub fn bernoulli_backward(logits: &[f32], targets: &[f32], weight: &[f32], width: usize) -> Vec<f32> {
+    assert_eq!(logits.len(), targets.len(), "one target row per row of logits");
     let mut grad = vec![0.0; logits.len()];
     grad.par_chunks_exact_mut(width)
         .zip(logits.par_chunks_exact(width).zip(targets.par_chunks_exact(width)))

@@ -54,7 +54,8 @@ multiversion! {
     fn activate(y: &mut [f32], act: Activation) {
         match act {
             Activation::Identity => {}
-            Activation::Relu => y.iter_mut().for_each(|v| *v = v.max(0.0)),
+            // Not `max`, which would make 0 of a NaN.
+            Activation::Relu => y.iter_mut().for_each(|v| *v = if *v <= 0.0 { 0.0 } else { *v }),
             Activation::Tanh => y.iter_mut().for_each(|v| *v = scalar::tanh(*v)),
         }
     }

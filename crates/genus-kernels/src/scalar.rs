@@ -8,7 +8,7 @@
 pub fn exp(x: f32) -> f32 {
     const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
-    let keep = x >= -87.3;
+    let flush = x < -87.3;
     let x = x.clamp(-87.3, 88.7);
     // x = n ln 2 + r with |r| ≤ ln 2 / 2; ln 2 in two parts keeps r exact to the last bit.
     let n = (x * std::f32::consts::LOG2_E).round_ties_even();
@@ -25,7 +25,7 @@ pub fn exp(x: f32) -> f32 {
     let half = n >> 1;
     let pow = |k: i32| f32::from_bits(((k + 127) as u32) << 23);
     let y = y * pow(half) * pow(n - half);
-    if keep { y } else { 0.0 }
+    if flush { 0.0 } else { y }
 }
 
 /// ln(1 + x) for x ≥ 0.
@@ -128,6 +128,9 @@ mod tests {
         assert_eq!(softplus(1e30), 1e30);
         assert_eq!(tanh(f32::INFINITY), 1.0);
         assert_eq!(sigmoid(f32::NEG_INFINITY), 1.0 / (1.0 + exp(88.7)));
-        assert!(exp(f32::NAN).is_nan() || exp(f32::NAN) == 0.0);
+        // A NaN must stay one: swallowed, it would become a finite likelihood.
+        for f in [exp, sigmoid, tanh, softplus] {
+            assert!(f(f32::NAN).is_nan());
+        }
     }
 }

@@ -248,7 +248,13 @@ impl<'a, 'c> Run<'a, 'c> {
             std::mem::take(&mut self.sums).into_iter().map(|(k, v)| (k, v / self.rows as f64)).collect();
         let valid = self.with_average(|run| objective.validate(&run.params.frozen()))?;
         let loss = valid.get("loss").copied();
-        let best = loss.is_some_and(|l| self.best.as_ref().is_none_or(|b| l < b.loss));
+        if let Some(l) = loss.filter(|l| !l.is_finite()) {
+            let message = format!(
+                "the validation loss of epoch {epoch} is {l}; look for rows far from the training rows"
+            );
+            self.cx.emit(&Event::Warning { message });
+        }
+        let best = loss.is_some_and(|l| l.is_finite() && self.best.as_ref().is_none_or(|b| l < b.loss));
         if let (true, Some(loss)) = (best, loss) {
             let weights = self.ema.clone().unwrap_or_else(|| self.params.snapshot());
             self.best = Some(Best { loss, epoch, weights });
@@ -332,6 +338,7 @@ impl<'a, 'c> Run<'a, 'c> {
             self.sums.insert(name, tensor.as_f64().map_or(0.0, |v| v[0]));
         }
         self.step = step;
+        self.saved = Some((step, Instant::now()));
         Ok(())
     }
 

@@ -204,6 +204,10 @@ fn go(
     if let Some(e) = log.failed.take() {
         return Err(e);
     }
+    // What an earlier end of this run said is no longer true of the model.
+    for stale in [run.summary_path(), run.exhibits_path(), run.report_path()] {
+        crate::fsx::remove_if_there(&stale)?;
+    }
     model.state().save(&run.model_path())?;
     let mut summary = describe(spec, model.as_ref(), data);
     summary.versions.extend(request.versions.iter().cloned());

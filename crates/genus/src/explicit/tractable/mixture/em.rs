@@ -138,18 +138,39 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
         .collect()
 }
 
-/// One EM run from a k-means start: components, mean log-likelihood, iterations, whether it converged.
+/// How an EM run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The likelihood rose by less than the tolerance.
+    Converged,
+    /// Iterations or patience of the observer were used up.
+    Cut,
+    /// The likelihood fell by rounding.
+    Fell,
+}
+
+/// An EM run.
+pub(super) struct Climb {
+    pub components: Vec<Component>,
+    /// Mean log-likelihood of the rows, nats.
+    pub mean: f64,
+    pub iterations: u64,
+    pub end: End,
+}
+
+/// One EM run from a k-means start.
 pub(super) fn climb(
     x: &Batch,
     em: &Em,
     rng: &mut Rng,
     mut heard: impl FnMut(u64, f64) -> bool,
-) -> Result<(Vec<Component>, f64, u64, bool)> {
+) -> Result<Climb> {
     let k = em.components;
     let hard = kmeans::assign(x, k, 100, rng);
     let resp: Vec<Vec<f64>> =
         hard.iter().map(|a| (0..k).map(|c| f64::from(u8::from(c == *a))).collect()).collect();
     let mut components = maximise(x, &resp, em)?;
+    let mut before = Vec::new();
     let mut last = f64::NEG_INFINITY;
     for iteration in 1..=em.iterations as u64 {
         let (each, all) = joint(&components, x);
@@ -161,17 +182,15 @@ pub(super) fn climb(
                 remedy: "raise `floor` or standardise the columns".into(),
             });
         }
-        // EM never lowers the likelihood; beyond rounding a fall is a bug, not bad luck.
+        // EM never lowers the likelihood, but next to a covariance that is almost singular rounding may. The components
+        // before the fall are then the answer.
         if mean < last - 1e-8 * (1.0 + last.abs()) {
-            return Err(Error::Numerical {
-                what: format!("the rise of the log-likelihood ({last} → {mean})"),
-                step: iteration,
-                remedy: "this is a defect of genus; please report it with the data".into(),
-            });
+            return Ok(Climb { components: before, mean: last, iterations: iteration, end: End::Fell });
         }
         let stop = heard(iteration, mean);
         if stop || mean - last < em.tolerance {
-            return Ok((components, mean, iteration, !stop));
+            let end = if stop { End::Cut } else { End::Converged };
+            return Ok(Climb { components, mean, iterations: iteration, end });
         }
         last = mean;
         let resp: Vec<Vec<f64>> = each
@@ -179,8 +198,9 @@ pub(super) fn climb(
             .zip(&all)
             .map(|(each, all)| each.iter().map(|v| libm::exp(v - all)).collect())
             .collect();
-        components = maximise(x, &resp, em)?;
+        before = std::mem::replace(&mut components, maximise(x, &resp, em)?);
     }
     let (_, all) = joint(&components, x);
-    Ok((components, all.iter().sum::<f64>() / x.rows() as f64, em.iterations as u64, false))
+    let mean = all.iter().sum::<f64>() / x.rows() as f64;
+    Ok(Climb { components, mean, iterations: em.iterations as u64, end: End::Cut })
 }

@@ -32,7 +32,7 @@
 //! ```
 
 use super::covariance::{Covariance, cholesky, floor_eigenvalues, solve_lower, solve_upper};
-use super::em::{Component, Em, climb, joint};
+use super::em::{Climb, Component, Em, End, climb, joint};
 use genus_core::config::{NonNegative, Positive};
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
@@ -161,17 +161,18 @@ impl Family for GaussianMixture {
             tolerance: config.tolerance.get(),
         };
         let mut report = FitReport::default();
-        let mut best: Option<(Vec<Component>, f64, bool)> = None;
+        let mut best: Option<Climb> = None;
         let mut iterations = 0;
         for start in 0..restarts {
             let mut rng = cx.seed.child("start").index(start).rng();
-            let (components, mean, n, converged) = climb(&x, &em, &mut rng, |step, mean| {
+            let climbed = climb(&x, &em, &mut rng, |step, mean| {
                 let parts = BTreeMap::from([("loss".to_owned(), -mean)]);
                 cx.emit(&Event::Step { step: iterations + step, parts });
                 cx.stopped().is_some()
             })?;
-            iterations += n;
-            let better = best.as_ref().is_none_or(|(_, b, _)| mean > *b);
+            iterations += climbed.iterations;
+            let mean = climbed.mean;
+            let better = best.as_ref().is_none_or(|b| mean > b.mean);
             let train = BTreeMap::from([("loss".to_owned(), -mean)]);
             cx.emit(&Event::Epoch {
                 epoch: start + 1,
@@ -181,23 +182,27 @@ impl Family for GaussianMixture {
                 best: better,
             });
             if better {
-                best = Some((components, mean, converged));
+                best = Some(climbed);
             }
             if cx.stopped().is_some() {
                 break;
             }
         }
-        let Some((mut components, mean, converged)) = best else {
+        let Some(Climb { mut components, end, .. }) = best else {
             unreachable!("there is at least one start")
         };
-        if !converged && cx.stopped().is_none() {
-            cx.warn(
+        match end {
+            End::Cut if cx.stopped().is_none() => {
+                let n = config.iterations;
+                let message = format!("EM did not converge in {n} iterations; raise `iterations` or `tolerance`");
+                cx.warn(&mut report, message);
+            }
+            End::Fell => cx.warn(
                 &mut report,
-                format!(
-                    "EM did not converge in {} iterations; raise `iterations` or `tolerance`",
-                    config.iterations
-                ),
-            );
+                "EM stopped where rounding lowered the likelihood: columns depend on each other almost exactly; \
+                 raise `floor` or set standardize=true",
+            ),
+            End::Cut | End::Converged => {}
         }
         // Heaviest first, so that component numbers mean something.
         components.sort_by(|a, b| b.log_weight.total_cmp(&a.log_weight));
@@ -205,12 +210,9 @@ impl Family for GaussianMixture {
         cx.emit(&Event::End { step: iterations, reason });
         report.steps = iterations;
         report.stopped = Some(reason);
-        report.figures.push(Figure::new(
-            "total log-likelihood of the training rows",
-            mean * x.rows() as f64,
-            "nats",
-        ));
-        Ok(Fit { model: Self { config: config.clone(), transform, components }, report })
+        let model = Self { config: config.clone(), transform, components };
+        report.figures = model.criteria(&data.train.x)?;
+        Ok(Fit { model, report })
     }
 
     fn restore(state: &State) -> Result<Self> {
@@ -235,6 +237,21 @@ impl GaussianMixture {
     pub fn parameters(&self) -> usize {
         let (k, d) = (self.components.len(), self.transform.target().width());
         k * (d + 1) - 1 + self.config.covariance.parameters(k, d)
+    }
+
+    /// Log-likelihood of the training rows in data units, and the criteria that punish it for its parameters.
+    fn criteria(&self, train: &Batch) -> Result<Vec<Figure>> {
+        let total: f64 = self.log_prob(train)?.nats.iter().sum();
+        let p = self.parameters() as f64;
+        Ok(vec![
+            Figure::new("total log-likelihood of the training rows", total, "nats"),
+            Figure::new(
+                "BIC of the training rows",
+                p * (train.rows() as f64).ln() - 2.0 * total,
+                "lower is better",
+            ),
+            Figure::new("AIC of the training rows", 2.0 * p - 2.0 * total, "lower is better"),
+        ])
     }
 
     /// Mixture of the conditionals of the missing columns given the ones that are there: per component its log-weight, the
@@ -311,16 +328,6 @@ impl Model for GaussianMixture {
         state.tensors.insert("means".into(), Tensor::f64(&[k, d], gather(&|c| c.mean.clone())));
         state.tensors.insert("factors".into(), Tensor::f64(&[k, d, d], gather(&|c| c.factor.clone())));
         state
-    }
-
-    fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
-        let total: f64 = self.score(x, how)?.nats.iter().sum();
-        let p = self.parameters() as f64;
-        Ok(vec![
-            Figure::new("total log-likelihood", total, "nats"),
-            Figure::new("BIC", p * (x.rows() as f64).ln() - 2.0 * total, "lower is better"),
-            Figure::new("AIC", 2.0 * p - 2.0 * total, "lower is better"),
-        ])
     }
 
     fn as_density(&self) -> Option<&dyn Density> {
@@ -467,6 +474,38 @@ mod tests {
         let filled = model.impute(&holes, Fill::Mean, &mut Seed::from(0).rng()).unwrap();
         assert!((filled.row(0)[0] - (0.7 * 1.5 - 0.3)).abs() < 1e-6);
         assert!((filled.row(0)[1] - (0.3 * 0.5 - 0.7)).abs() < 1e-6);
+    }
+
+    /// A column that is the sum of two others makes covariances singular up to rounding: a model with a warning, not an error.
+    #[test]
+    fn dependent_columns_are_a_warning() {
+        let mut rng = Seed::from(4).rng();
+        let mut x = Batch::from_fn(500, 3, |_, _| 1e4 * rng.normal() as f32);
+        (0..500).for_each(|r| x.row_mut(r)[2] = x.row(r)[0] + x.row(r)[1]);
+        let set = Dataset::new("t", Domain::real(3), Split::unlabelled(x)).unwrap();
+        let config =
+            GaussianMixtureConfig { components: NonZeroUsize::new(2).unwrap(), ..Default::default() };
+        let fit =
+            GaussianMixture::fit(&config, &set, &mut FitContext::new(Seed::from(2), &mut Silent)).unwrap();
+        assert!(fit.report.figures.iter().all(|f| f.value.is_finite()));
+    }
+
+    /// The log-likelihood that a fit reports is in data units, whatever the model was fitted to.
+    #[test]
+    fn the_reported_likelihood_is_in_data_units() {
+        let iris = crate::data::load("iris", &crate::data::Options::default()).unwrap();
+        let total = |standardize| {
+            let components = NonZeroUsize::new(2).unwrap();
+            let config = GaussianMixtureConfig { components, standardize, ..Default::default() };
+            let mut silent = Silent;
+            let fit = GaussianMixture::fit(&config, &iris, &mut FitContext::new(Seed::from(0), &mut silent))
+                .unwrap();
+            let scored: f64 = fit.model.log_prob(&iris.train.x).unwrap().nats.iter().sum();
+            assert!((fit.report.figures[0].value - scored).abs() < 1e-9);
+            scored
+        };
+        assert!((total(false) + 214.3547).abs() < 0.01);
+        assert!((total(true) + 214.3547).abs() < 0.01);
     }
 
     /// Two coinciding rows would give a component without variance and an unbounded likelihood; the floor holds it.
