@@ -29,8 +29,7 @@ pub fn known_source(spec: &ModelSpec) -> Result<Dataset> {
     data::load(name, &data::Options::default())
 }
 
-/// Fits a tiny model of the same kind, with the trained one's structural settings where the tiny configuration leaves them
-/// open, to a known source, and checks it.
+/// Fits the tiny configuration of the same kind of model to a known source, and checks it.
 ///
 /// # Errors
 /// Whatever the fit may meet.

@@ -76,7 +76,7 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
     let moments: Vec<(f64, Vec<f64>, Vec<f64>)> = (0..k)
         .into_par_iter()
         .map(|c| {
-            // A component that lost all its rows keeps a vanishing weight; its mean is then that of all rows.
+            // A component that lost all its rows keeps a vanishing weight, so that nothing is divided by zero.
             let weight = resp.iter().map(|r| r[c]).sum::<f64>().max(1e-290);
             let mut mean = vec![0.0; d];
             for (row, r) in x.iter().zip(resp) {

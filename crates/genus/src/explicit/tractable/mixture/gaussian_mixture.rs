@@ -9,7 +9,7 @@
 //! ## Trained by
 //! Expectation–maximisation from k-means++ starts; the best of several restarts is kept. Eigenvalues of the covariances are
 //! kept above a floor, without which the likelihood is unbounded; the M-step is the constrained maximum, so the likelihood
-//! never falls, and a fall beyond rounding is an error.
+//! never falls. Where rounding makes it fall, the fit stops before the fall with a warning.
 //!
 //! ## Use it when
 //! Rows are real vectors of a few to a few dozen columns: density, clustering, outliers, and missing values, for which every
