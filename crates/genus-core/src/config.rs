@@ -129,15 +129,15 @@ macro_rules! ranged {
 
 ranged!(
     /// A finite number above 0.
-    Positive, |v| v.is_finite() && v > 0.0, "it must be a finite number above 0"
+    Positive, |v| (v as f32).is_finite() && v as f32 > 0.0, "it must be a finite number above 0, also in single precision"
 );
 ranged!(
     /// A finite number of at least 0.
-    NonNegative, |v| v.is_finite() && v >= 0.0, "it must be a finite number of at least 0"
+    NonNegative, |v| (v as f32).is_finite() && v >= 0.0, "it must be a finite number of at least 0"
 );
 ranged!(
     /// A number of at least 0 and below 1.
-    Fraction, |v| v >= 0.0 && v < 1.0, "it must be at least 0 and below 1"
+    Fraction, |v| v >= 0.0 && (v as f32) < 1.0, "it must be at least 0 and below 1, also in single precision"
 );
 
 #[cfg(test)]

@@ -64,6 +64,9 @@ pub enum Measure {
     Lebesgue,
     /// Counting measure on the discrete columns, Lebesgue on the others.
     Mixed,
+    /// Counting measure on rows of bits that the data were binarised to: the number is the logarithm of the probability of
+    /// the bits, which says nothing about the levels that they came from and is never compared with a score of those.
+    Binarized,
 }
 
 impl Shape {
@@ -91,6 +94,7 @@ impl std::fmt::Display for Measure {
             Self::Counting => "counting measure (log of a probability)",
             Self::Lebesgue => "Lebesgue measure in data units (log of a density)",
             Self::Mixed => "counting measure on discrete columns, Lebesgue on real ones",
+            Self::Binarized => "counting measure on the binarised rows (log of the probability of the bits)",
         })
     }
 }

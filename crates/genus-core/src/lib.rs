@@ -22,6 +22,7 @@ pub mod fsx;
 pub mod math;
 pub mod metrics;
 mod model;
+mod number;
 pub mod run;
 mod seed;
 pub mod spec;
@@ -36,8 +37,9 @@ pub use event::{Event, Observer, Silent, StopReason, Tee};
 pub use evidence::{Evidence, LogProb};
 pub use fit::{Family, Fit, FitContext, FitReport, Fitted};
 pub use model::{
-    Autoregressive, Clusterer, Conditional, Decoder, Density, Encoder, Figure, Fill, Model, Sampler, Scoring,
+    Autoregressive, Clusterer, Conditional, Decoder, Density, Encoder, Figure, Fill, LatentVariable, Model,
+    Sampler, Scoring,
 };
 pub use seed::{Rng, Seed};
-pub use spec::{Capability, EvidenceKind, ModelSpec, Reference};
+pub use spec::{Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 pub use state::{State, Tensor};

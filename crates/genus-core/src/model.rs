@@ -39,6 +39,10 @@ pub trait Model: Send + Sync {
     fn as_decoder(&self) -> Option<&dyn Decoder> {
         None
     }
+    /// The likelihood given a code, if rows come from codes with a standard normal prior.
+    fn as_latent_variable(&self) -> Option<&dyn LatentVariable> {
+        None
+    }
     /// The conditionals of the chain rule, if the model is a product of them over binary dimensions.
     fn as_autoregressive(&self) -> Option<&dyn Autoregressive> {
         None
@@ -75,6 +79,7 @@ pub struct Figure {
     /// Short name: `kl`, `active units`, `bic`.
     pub name: String,
     /// The value.
+    #[serde(with = "crate::number")]
     pub value: f64,
     /// Unit, or what is counted: `nats`, `of 50`.
     pub unit: String,
@@ -163,6 +168,18 @@ pub trait Decoder: Encoder {
         });
         self.decode(&codes)
     }
+}
+
+/// p(x) = ∫ p(x|z) N(z; 0, I) dz with a p(x|z) that can be written down.
+///
+/// Audits of small models use it: with one or two latent dimensions the integral is a sum, and what is below it must be below.
+pub trait LatentVariable: Density + Decoder {
+    /// log p(x|z) of one row under each code, nats, in the units and against the measure of [`Density::score`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] if `x` is not one row of the domain or a code has another length than
+    /// [`Encoder::code_width`].
+    fn log_given(&self, x: &Batch, codes: &Batch) -> Result<Vec<f64>>;
 }
 
 /// How a missing value is filled.

@@ -116,7 +116,8 @@ pub struct Score {
     pub split: SplitName,
     /// How many.
     pub rows: u64,
-    /// Mean log-probability, nats per row.
+    /// Mean log-probability, nats per row; −∞ if the model rules a row out.
+    #[serde(with = "crate::number")]
     pub nats: f64,
     /// Standard error of the mean over rows, nats; none for a single row.
     pub stderr: Option<f64>,

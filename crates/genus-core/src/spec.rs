@@ -1,6 +1,9 @@
 //! The registry entry of a family of models.
 
-use crate::{Dataset, Domain, Family, Fit, FitContext, Fitted, Model, Result, Seed, State, Support, config};
+use crate::{
+    Dataset, Domain, Error, Family, Fit, FitContext, Fitted, Model, Result, Seed, State, Support, config,
+    data,
+};
 
 /// What a model can do; `as_*` of [`Model`] says the same of a fitted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +95,42 @@ pub struct Reference {
 /// See [`ModelSpec::gradient_check`].
 pub type GradientCheck = fn(Seed) -> Result<Vec<(String, f64)>>;
 
+/// A tiny configuration on data whose law is known: the conformance suite holds a family to its promises on each, and audits
+/// look at the twin that the first one gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tiny {
+    /// Short name for trials: what is particular about it.
+    pub name: &'static str,
+    /// A generated data set of the catalogue.
+    pub data: &'static str,
+    /// TOML over the default configuration; fits `data` in well under a second or two.
+    pub config: &'static str,
+    /// Conformance checks that must fail, each with the reason. Strict: passing is then an error.
+    pub expected_failures: &'static [(&'static str, &'static str)],
+}
+
+impl Tiny {
+    /// The complete configuration for a family.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if it is not TOML.
+    pub fn table(&self, spec: &ModelSpec) -> Result<toml::Table> {
+        let over: toml::Table = toml::from_str(self.config)
+            .map_err(|e| Error::config("tiny", format!("{} of {}: {e}", self.name, spec.name)))?;
+        let mut table = (spec.default_config)();
+        config::merge(&mut table, &over);
+        Ok(table)
+    }
+
+    /// The data.
+    ///
+    /// # Errors
+    /// If there is no such set.
+    pub fn load(&self) -> Result<Dataset> {
+        data::load(self.data, &data::Options::default())
+    }
+}
+
 /// Everything that tools need to know about a family: one `pub static SPEC` per model file.
 #[derive(Debug)]
 pub struct ModelSpec {
@@ -113,10 +152,8 @@ pub struct ModelSpec {
     pub supports: &'static [&'static str],
     /// True if it is trained by gradient steps (checkpoints, `[train]` table).
     pub iterative: bool,
-    /// TOML of a tiny configuration that fits toy data in well under a second or two; for the conformance suite and audits.
-    pub tiny: &'static str,
-    /// Conformance checks that must fail, each with the reason. Strict: passing is then an error.
-    pub expected_failures: &'static [(&'static str, &'static str)],
+    /// At least one tiny configuration per kind of rows and per way of training or scoring that has code of its own.
+    pub tiny: &'static [Tiny],
     /// For models trained by gradients: how far the gradient of the training objective lies from difference quotients, per
     /// parameter array, relative to its size.
     pub gradient_check: Option<GradientCheck>,

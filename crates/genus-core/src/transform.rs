@@ -166,6 +166,29 @@ impl Transform {
         Ok(chain)
     }
 
+    /// Checks a chain that comes from a file.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if its parts do not belong together.
+    pub fn check(&self) -> Result<()> {
+        let width = self.source.width();
+        let fits = |step: &Step| match step {
+            Step::Threshold { top } | Step::Bernoulli { top, .. } => *top > 0.0 && top.is_finite(),
+            Step::Dequantize { levels } => *levels >= 2,
+            Step::Logit { alpha } => *alpha > 0.0 && *alpha < 0.5,
+            Step::Standardize { mean, std } => {
+                mean.len() == width
+                    && std.len() == width
+                    && mean.iter().all(|m| m.is_finite())
+                    && std.iter().all(|s| *s > 0.0 && s.is_finite())
+            }
+        };
+        if width > 0 && self.target.width() == width && self.steps.iter().all(fits) {
+            return Ok(());
+        }
+        Err(Error::Run("the model file's transform does not fit its rows; the file is damaged".into()))
+    }
+
     /// The data.
     pub fn source(&self) -> &Domain {
         &self.source
@@ -183,9 +206,11 @@ impl Transform {
             .any(|s| matches!(s, Step::Bernoulli { dynamic: true, .. } | Step::Dequantize { .. }))
     }
 
-    /// The measure that a score of data refers to.
+    /// The measure that a score refers to.
     pub fn measure(&self) -> Measure {
-        self.source.measure()
+        let binarized =
+            self.steps.iter().any(|s| matches!(s, Step::Threshold { .. } | Step::Bernoulli { .. }));
+        if binarized { Measure::Binarized } else { self.source.measure() }
     }
 
     /// What becomes of the evidence of the model's own number.
@@ -248,9 +273,17 @@ impl Transform {
                     }
                     Step::Dequantize { levels } => {
                         let l = *levels as f32;
-                        // The rounding of (v + u)/L could reach the next level; keep it below.
-                        row.iter_mut()
-                            .for_each(|v| *v = ((*v + rng.uniform()) / l).min(((*v + 1.0) / l).next_down()));
+                        // Rounding could carry (v + u)/L into the next level, or below its own.
+                        for v in row.iter_mut() {
+                            let (mut y, level) = ((*v + rng.uniform()) / l, *v);
+                            while (y * l).floor() > level {
+                                y = y.next_down();
+                            }
+                            while (y * l).floor() < level {
+                                y = y.next_up();
+                            }
+                            *v = y;
+                        }
                         *row_det -= width * libm::log(f64::from(*levels));
                     }
                     Step::Logit { alpha } => {

@@ -31,18 +31,18 @@ impl std::fmt::Debug for Params {
 /// Most values of fully connected layers: with gradients and moments they take 8 GiB.
 const MOST: usize = 1 << 29;
 
-/// Refuses layers of these widths if they are too large to train, before anything is allocated.
+/// Refuses chains of layers of these widths if they are too large to train, before anything is allocated.
 ///
 /// # Errors
 /// [`Error::Config`] on `field`.
-pub fn afford(field: &str, widths: &[usize]) -> Result<()> {
-    let products = widths.windows(2).map(|w| w[0].checked_mul(w[1]));
+pub fn afford(field: &str, chains: &[&[usize]]) -> Result<()> {
+    let products = chains.iter().flat_map(|widths| widths.windows(2)).map(|w| w[0].checked_mul(w[1]));
     let total = products.into_iter().try_fold(0usize, |sum, p| sum.checked_add(p?));
     match total {
         Some(n) if n <= MOST => Ok(()),
         _ => Err(Error::config(
             field,
-            format!("layers of widths {widths:?} have more than {MOST} weights; choose smaller ones"),
+            format!("layers of widths {chains:?} have more than {MOST} weights; choose smaller ones"),
         )),
     }
 }

@@ -200,6 +200,10 @@ impl<'a, 'c> Run<'a, 'c> {
             }
             self.checkpoint(false)?;
         }
+        if self.cx.stopped() == Some(StopReason::Interrupted) {
+            // Also after the very last step: whoever interrupts does not want an evaluation to begin.
+            reason = StopReason::Interrupted;
+        }
         self.checkpoint(true)?;
         self.keep(reason, per_epoch);
         self.cx.emit(&Event::End { step: self.step, reason });
@@ -225,7 +229,9 @@ impl<'a, 'c> Run<'a, 'c> {
             return Err(Error::Numerical { what: "the training loss".into(), step: at.step, remedy });
         }
         if let Some(ema) = &mut self.ema {
-            let decay = self.config.ema.get() as f32;
+            // The first averages are short, so that the initial weights do not linger in them.
+            let t = at.step as f64;
+            let decay = self.config.ema.get().min((1.0 + t) / (10.0 + t)) as f32;
             for (id, average) in self.params.ids().zip(ema) {
                 self.params.update(id, |p| genus_kernels::average(average, p, decay));
             }

@@ -2,22 +2,31 @@
 
 use crate::subject::{Subject, ensure};
 use genus_core::transform::moments;
-use genus_core::{Batch, Dataset, LogProb, Scoring, Seed, Support};
+use genus_core::{Batch, Dataset, LogProb, Measure, Scoring, Seed, Support};
+use std::collections::HashMap;
 
-/// Mean log-probability of `x` under independent columns fitted to `train`: Bernoulli with one added count, or normal.
+/// Mean log-probability of `x` under independent columns fitted to `train`: categorical with one added count, or normal.
 fn marginals(train: &Batch, x: &Batch, support: &Support) -> f64 {
     let (mean, std) = moments(train);
-    let n = train.rows() as f64;
+    let levels = match support {
+        Support::Binary => 2.0,
+        Support::Discrete { levels } => f64::from(*levels),
+        Support::Real | Support::Mixed(_) => 0.0,
+    };
+    let mut counts: HashMap<(usize, u32), f64> = HashMap::new();
+    for row in train.iter() {
+        row.iter().enumerate().for_each(|(c, v)| *counts.entry((c, v.to_bits())).or_insert(1.0) += 1.0);
+    }
     let total: f64 = x
         .iter()
-        .flat_map(|row| row.iter().zip(&mean).zip(&std))
-        .map(|((v, m), s)| {
-            let v = f64::from(*v);
-            if *support == Support::Binary {
-                let p = (m * n + 1.0) / (n + 2.0);
-                if v > 0.5 { p.ln() } else { (1.0 - p).ln() }
+        .flat_map(|row| row.iter().enumerate())
+        .map(|(c, v)| {
+            if levels > 0.0 {
+                let count = counts.get(&(c, v.to_bits())).copied().unwrap_or(1.0);
+                (count / (train.rows() as f64 + levels)).ln()
             } else {
-                -0.5 * (((v - m) / s).powi(2) + genus_core::math::LN_2PI) - s.ln()
+                let z = (f64::from(*v) - mean[c]) / std[c];
+                -0.5 * (z * z + genus_core::math::LN_2PI) - std[c].ln()
             }
         })
         .sum();
@@ -34,6 +43,10 @@ fn score(s: &Subject) -> Result<Option<(LogProb, f64)>, String> {
     let x = held(set).slice(0, 2000);
     let how = Scoring { importance_samples: 20, ..Scoring::default() };
     let lp = density.score(&x, &how).map_err(|e| e.to_string())?;
+    if lp.measure == Measure::Binarized {
+        // The law of the bits is not the law of the source.
+        return Ok(None);
+    }
     Ok(Some((lp, marginals(&set.train.x, &x, &set.domain.support))))
 }
 

@@ -9,11 +9,10 @@
 //! }
 //! ```
 //!
-//! There is one named trial per (model, check); a check applies by capability. A spec's `expected_failures` must fail: passing is
-//! then the error.
+//! There is one named trial per (model, tiny configuration, check); a check applies by capability. The `expected_failures` of a
+//! configuration must fail: passing is then the error.
 
 mod contract;
-mod data;
 mod learning;
 mod repeat;
 mod robust;
@@ -64,15 +63,16 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// One trial per model and check that applies to it.
+/// One trial per tiny configuration of each model and check that applies to it.
 pub fn trials(specs: &[&'static ModelSpec]) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for &spec in specs {
-        let subject = Arc::new(Subject::new(spec));
+    for (spec, tiny) in specs.iter().flat_map(|s| s.tiny.iter().map(|t| (*s, *t))) {
+        let name = format!("{}::{}", spec.name, tiny.name.replace(' ', "_"));
+        let subject = Arc::new(Subject::new(spec, tiny));
         for check in CHECKS.iter().filter(|c| (c.applies)(spec)) {
             let subject = Arc::clone(&subject);
-            trials.push(Trial::test(format!("{}::{}", spec.name, check.name), move || {
-                let expected = spec.expected_failures.iter().find(|(name, _)| *name == check.name);
+            trials.push(Trial::test(format!("{name}::{}", check.name), move || {
+                let expected = tiny.expected_failures.iter().find(|(name, _)| *name == check.name);
                 match ((check.run)(&subject), expected) {
                     (Ok(()), None) | (Err(_), Some(_)) => Ok(()),
                     (Err(e), None) => Err(Failed::from(e)),
@@ -82,13 +82,11 @@ pub fn trials(specs: &[&'static ModelSpec]) -> Vec<Trial> {
                 }
             }));
         }
-        trials.push(Trial::test(format!("{}::expected_failures_name_checks", spec.name), move || match spec
-            .expected_failures
-            .iter()
-            .find(|(name, _)| CHECKS.iter().all(|c| c.name != *name))
-        {
-            Some((name, _)) => Err(format!("there is no check `{name}`").into()),
-            None => Ok(()),
+        trials.push(Trial::test(format!("{name}::expected_failures_name_checks"), move || {
+            match tiny.expected_failures.iter().find(|(name, _)| CHECKS.iter().all(|c| c.name != *name)) {
+                Some((name, _)) => Err(format!("there is no check `{name}`").into()),
+                None => Ok(()),
+            }
         }));
     }
     trials

@@ -82,7 +82,12 @@ pub(crate) fn resume(s: &Subject) -> Result<(), String> {
             _ => ControlFlow::Continue(()),
         };
         let mut cx = FitContext::new(Seed::from(5), &mut observer).with_checkpoints(&checkpoints, resume);
-        bytes((s.spec.fit)(&config, &set, &mut cx).map_err(say)?.model.as_ref())
+        let mut all = bytes((s.spec.fit)(&config, &set, &mut cx).map_err(say)?.model.as_ref())?;
+        // Moments, averages and what is best so far must agree as well, not only what was made of them.
+        let (step, last) = checkpoints.latest().map_err(say)?.ok_or("there is no checkpoint")?;
+        all.extend(step.to_le_bytes());
+        all.extend(last.to_bytes().map_err(say)?);
+        Ok(all)
     };
     let fresh = || tempfile::tempdir().map_err(|e| e.to_string());
     let whole = run(fresh()?.path(), false, u64::MAX)?;

@@ -1,38 +1,42 @@
 //! A model under test.
 
-use crate::data;
-use genus_core::{Dataset, FitContext, Fitted, Model, ModelSpec, Observer, Seed, Silent, config};
+use genus_core::{Dataset, FitContext, Fitted, Model, ModelSpec, Observer, Seed, Silent, Tiny};
 use std::sync::OnceLock;
 
 /// A model under test, with its source and one fit of it that checks share.
 pub(crate) struct Subject {
     pub spec: &'static ModelSpec,
+    tiny: Tiny,
     data: OnceLock<Result<Dataset, String>>,
     fitted: OnceLock<Result<Box<dyn Model>, String>>,
 }
 
 impl Subject {
-    pub fn new(spec: &'static ModelSpec) -> Self {
-        Self { spec, data: OnceLock::new(), fitted: OnceLock::new() }
+    pub fn new(spec: &'static ModelSpec, tiny: Tiny) -> Self {
+        Self { spec, tiny, data: OnceLock::new(), fitted: OnceLock::new() }
     }
 
     /// The tiny configuration on top of the defaults.
     pub fn config(&self) -> Result<toml::Table, String> {
-        let tiny: toml::Table =
-            toml::from_str(self.spec.tiny).map_err(|e| format!("tiny is not TOML: {e}"))?;
-        let mut table = (self.spec.default_config)();
-        config::merge(&mut table, &tiny);
-        Ok(table)
+        self.tiny.table(self.spec).map_err(|e| e.to_string())
     }
 
     /// A known source.
     pub fn data(&self) -> Result<&Dataset, String> {
-        self.data.get_or_init(|| data::known(self.spec)).as_ref().map_err(Clone::clone)
+        let load = || self.tiny.load().map_err(|e| e.to_string());
+        self.data.get_or_init(load).as_ref().map_err(Clone::clone)
     }
 
-    /// Few rows of it.
+    /// Few rows of it, for checks that fit often.
     pub fn few(&self) -> Result<Dataset, String> {
-        Ok(data::few(self.data()?, 200))
+        let set = self.data()?;
+        let first = |n: usize| (0..n).collect::<Vec<usize>>();
+        Ok(Dataset {
+            train: set.train.select(&first(200)),
+            valid: set.valid.as_ref().map(|v| v.select(&first(50))),
+            test: set.test.as_ref().map(|t| t.select(&first(50))),
+            ..set.clone()
+        })
     }
 
     /// Fits the tiny configuration.

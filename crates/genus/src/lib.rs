@@ -55,6 +55,8 @@ fn restore_config<T: DeserializeOwned>(state: &State) -> Result<T> {
 
 /// The transform in a state's header.
 fn restore_transform(state: &State) -> Result<Transform> {
-    serde_json::from_str(state.text("transform")?)
-        .map_err(|e| Error::Run(format!("the model file's transform cannot be read: {e}")))
+    let transform: Transform = serde_json::from_str(state.text("transform")?)
+        .map_err(|e| Error::Run(format!("the model file's transform cannot be read: {e}")))?;
+    transform.check()?;
+    Ok(transform)
 }

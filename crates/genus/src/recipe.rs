@@ -19,6 +19,7 @@
 //! figure = "total log-likelihood"  # or "test nll", "gap to entropy"
 //! value = -214.3547
 //! tolerance = 0.01               # |reached − value| ≤ tolerance; without it: reached ≤ value
+//! doubt = 78.0                   # for a test nll: below this it is too good to be true
 //!
 //! [config]
 //! components = 3
@@ -76,6 +77,9 @@ pub struct Expectation {
     /// For a gap to the entropy: standard errors that it may lie below 0.
     #[serde(default)]
     pub below: Option<f64>,
+    /// A figure below this is too good to be true: better than anything known, so that a mistake is likelier than a record.
+    #[serde(default)]
+    pub doubt: Option<f64>,
 }
 
 /// A recipe.
@@ -274,6 +278,10 @@ impl Expectation {
             Some(t) => (format!("{} ± {t}", self.value), (reached - self.value).abs() <= t),
             None => (format!("≤ {}", self.value), reached <= self.value),
         };
+        let (text, ok) = match self.doubt {
+            Some(limit) => (format!("{text}, ≥ {limit}"), ok && reached >= limit),
+            None => (text, ok),
+        };
         match (self.below, stderr) {
             (Some(k), Some(e)) => (format!("{text}, ≥ −{k} s.e."), ok && reached >= -k * e),
             _ => (text, ok),
@@ -322,6 +330,10 @@ mod tests {
             let r = find(name).unwrap();
             let spec = r.spec().unwrap();
             for e in &r.expect {
+                assert!(
+                    e.figure != Measured::TestNll || e.doubt.is_some_and(|d| d < e.value),
+                    "{name}: a test nll needs `doubt`, the figure that nobody has reached"
+                );
                 session::effective_config(spec, &[&r.config], &e.set).unwrap();
                 session::effective_config(spec, &[&r.config], &r.plumbing).unwrap();
             }
@@ -344,7 +356,10 @@ mod tests {
             value,
             tolerance,
             below,
+            doubt: None,
         };
+        let doubtful = Expectation { doubt: Some(80.0), ..e(90.0, None, None) };
+        assert!(doubtful.judge(85.0, None).1 && !doubtful.judge(79.0, None).1);
         assert!(e(90.0, None, None).judge(89.9, None).1 && !e(90.0, None, None).judge(90.1, None).1);
         assert!(
             e(-5.0, Some(0.1), None).judge(-5.05, None).1 && !e(-5.0, Some(0.1), None).judge(-5.2, None).1

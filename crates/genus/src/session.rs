@@ -55,7 +55,7 @@ pub fn train(
     admit(request.spec, data)?;
     let (run, lock) = RunDir::create(out)?;
     let mut source = request.data.clone();
-    source.sha256 = data.provenance.sha256.clone();
+    source.sha256 = data.digest();
     let config = RunConfig {
         format: FORMAT,
         genus: env!("CARGO_PKG_VERSION").into(),
@@ -87,7 +87,7 @@ pub fn resume(
 ) -> Result<Outcome> {
     let lock = run.lock()?;
     let stored = run.config()?;
-    if stored.data.sha256 != data.provenance.sha256 {
+    if stored.data.sha256 != data.digest() {
         return Err(Error::Run(format!(
             "{} was trained on other rows than {} holds now; give the same data, or train into a new folder",
             run.path().display(),

@@ -135,8 +135,7 @@ impl Drop for Disk {
 #[test]
 fn a_full_disk_loses_nothing() {
     let place = Place::new();
-    let settings =
-        "--data tree16 --set hidden=[16] --set train.epochs=40 --set train.batch=1000 --checkpoint-seconds 0";
+    let settings = "--data tree16 --set hidden=[16] --set train.epochs=300 --set train.batch=1000 --checkpoint-seconds 0";
     place.ok(&format!("train made --out whole {settings}"));
     let Some(_disk) = Disk::mount(place.path("disk")) else { return };
     // Stopped on the way, so that there is a model, and more to do.

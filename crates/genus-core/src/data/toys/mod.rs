@@ -9,7 +9,7 @@ mod pinwheel;
 mod ridge;
 
 use super::tree::BinaryTree;
-use crate::{Batch, Dataset, Domain, Error, Provenance, Result, Rng, Seed, Split};
+use crate::{Batch, Dataset, Domain, Error, Provenance, Result, Rng, Seed, Shape, Split, Support};
 use rayon::prelude::*;
 use ridge::Ridge;
 use std::sync::OnceLock;
@@ -23,6 +23,8 @@ enum Source {
     Checkerboard,
     Pinwheel,
     Tree(&'static BinaryTree),
+    /// Pairs of the tree's bits, the first the heavier, as one of four levels: the same entropy.
+    Pairs(&'static BinaryTree),
 }
 
 /// Names of the two-dimensional sources with their entropies in nats.
@@ -54,6 +56,7 @@ fn source(name: &str) -> Option<Source> {
         // The tree is part of the definition, so that the entropy is a constant; the rows follow the caller's
         // seed.
         "tree8" => Source::Tree(once!(BinaryTree, BinaryTree::new(8, Seed::from(8)))),
+        "pairs4" => Source::Pairs(once!(BinaryTree, BinaryTree::new(8, Seed::from(8)))),
         "tree16" => Source::Tree(once!(BinaryTree, BinaryTree::new(16, Seed::from(16)))),
         _ => return None,
     })
@@ -63,6 +66,9 @@ impl Source {
     fn domain(&self) -> Domain {
         match self {
             Self::Tree(t) => Domain::binary(t.parents().len()),
+            Self::Pairs(t) => {
+                Domain { support: Support::Discrete { levels: 4 }, shape: Shape::Flat(t.parents().len() / 2) }
+            }
             _ => Domain::real(2),
         }
     }
@@ -73,6 +79,11 @@ impl Source {
             Self::Checkerboard => checkerboard::draw(rng),
             Self::Pinwheel => pinwheel::draw(rng),
             Self::Tree(t) => return t.draw(rng, row),
+            Self::Pairs(t) => {
+                let bits = t.sample(1, rng).into_data();
+                row.iter_mut().zip(bits.chunks_exact(2)).for_each(|(v, b)| *v = 2.0 * b[0] + b[1]);
+                return;
+            }
         };
         (row[0], row[1]) = (x as f32, y as f32);
     }
@@ -84,6 +95,10 @@ impl Source {
             Self::Checkerboard => at(&checkerboard::log_density),
             Self::Pinwheel => at(&pinwheel::log_density),
             Self::Tree(t) => t.log_prob(row),
+            Self::Pairs(t) => {
+                let bits = row.iter().flat_map(|v| [f32::from(u8::from(*v > 1.5)), v % 2.0]);
+                t.log_prob(&bits.collect::<Vec<_>>())
+            }
         }
     }
 }
@@ -101,11 +116,11 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
     };
     let (train, valid, test) = (split("train", ROWS[0]), split("valid", ROWS[1]), split("test", ROWS[2]));
     let entropy = match &source {
-        Source::Tree(t) => Some(t.entropy()),
+        Source::Tree(t) | Source::Pairs(t) => Some(t.entropy()),
         _ => ENTROPY.iter().find(|(n, _)| *n == name).map(|(_, h)| *h),
     };
     let columns = match &source {
-        Source::Tree(t) => (0..t.parents().len()).map(|i| format!("x{i}")).collect(),
+        Source::Tree(_) | Source::Pairs(_) => (0..domain.width()).map(|i| format!("x{i}")).collect(),
         _ => vec!["x".into(), "y".into()],
     };
     Some(Ok(Dataset {
@@ -152,7 +167,7 @@ mod tests {
             Source::Ridge(r) => r.log_density(x),
             Source::Pinwheel => pinwheel::log_density(x),
             Source::Checkerboard => checkerboard::log_density(x),
-            Source::Tree(_) => unreachable!(),
+            Source::Tree(_) | Source::Pairs(_) => unreachable!(),
         };
         let rows: Vec<(f64, f64)> = (0..n)
             .into_par_iter()
@@ -202,7 +217,7 @@ mod tests {
     /// source.
     #[test]
     fn draws_follow_the_density() {
-        for name in ENTROPY.iter().map(|e| e.0).chain(["tree8", "tree16"]) {
+        for name in ENTROPY.iter().map(|e| e.0).chain(["tree8", "tree16", "pairs4"]) {
             let (set, more) =
                 (load(name, Seed::from(3)).unwrap().unwrap(), load(name, Seed::from(4)).unwrap().unwrap());
             let x = set.train.x.concat(&more.train.x).unwrap();

@@ -32,11 +32,11 @@ use super::latent_net::{Net, kl, normals, reparametrise};
 use crate::presented::Presented;
 use genus_core::config::NonNegative;
 use genus_core::math::log_mean_exp;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
+use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
 use genus_core::{
     Batch, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, Family, Figure, Fit, FitContext,
-    LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Support, config,
+    LatentVariable, LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Support, config,
 };
 use genus_nn::{
     Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, tensor, tensor_from,
@@ -71,8 +71,35 @@ pub static SPEC: ModelSpec = ModelSpec {
     capabilities: &[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder],
     supports: &["binary", "discrete", "real"],
     iterative: true,
-    tiny: "latent = 2\nhidden = [16]\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
-    expected_failures: &[],
+    tiny: &[
+        Tiny {
+            name: "bernoulli",
+            data: "tree8",
+            config: "latent = 2\nhidden = [16]\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
+            expected_failures: &[],
+        },
+        Tiny {
+            name: "gaussian on standardised columns",
+            data: "8gaussians",
+            config: "latent = 2\nhidden = [24]\nstandardize = true\nkl_warmup = 2.0\n[train]\nepochs = 8\nbatch = 50\nema = 0.9\npatience = 3\n[train.optimizer]\nrate = 0.01\n",
+            expected_failures: &[],
+        },
+        Tiny {
+            name: "gaussian on levels",
+            data: "pairs4",
+            config: "latent = 2\nhidden = [16]\nlikelihood = \"gaussian\"\n[train]\nepochs = 8\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
+            expected_failures: &[
+                (
+                    "beats_independent_columns",
+                    "one variance per column for all codes cannot follow the edges of dequantised levels",
+                ),
+                (
+                    "approaches_the_known_entropy",
+                    "one variance per column for all codes cannot follow the edges of dequantised levels",
+                ),
+            ],
+        },
+    ],
     gradient_check: Some(Vae::gradient_check),
     default_config: spec::default_config::<Vae>,
     check_config: spec::check_config::<Vae>,
@@ -204,12 +231,13 @@ pub struct Vae {
 }
 
 impl Vae {
-    fn build(config: &VaeConfig, transform: Transform, rng: &mut Rng) -> Self {
+    fn build(config: &VaeConfig, transform: Transform, rng: &mut Rng) -> Result<Self> {
         let mut params = Params::default();
         let gaussian = transform.target().support == Support::Real;
         let [up, down] = config.widths(transform.target().width());
+        genus_nn::afford("hidden", &[&up, &down])?;
         let net = Net::new([&up, &down], config.activation.into(), gaussian, &mut params, rng);
-        Self { config: config.clone(), transform, params, net }
+        Ok(Self { config: config.clone(), transform, params, net })
     }
 
     /// Gradient of −ELBO, with its noise held fixed, against difference quotients, under both likelihoods.
@@ -220,7 +248,7 @@ impl Vae {
         for domain in [Domain::binary(7), Domain::real(7)] {
             let mut rng = seed.child("gradient").rng();
             let gaussian = domain.support == Support::Real;
-            let Self { net, mut params, .. } = Self::build(&config, Transform::identity(domain), &mut rng);
+            let Self { net, mut params, .. } = Self::build(&config, Transform::identity(domain), &mut rng)?;
             let x = Batch::from_fn(8, 7, |_, _| {
                 if gaussian { rng.normal() as f32 } else { f32::from(u8::from(rng.uniform() < 0.5)) }
             });
@@ -337,12 +365,9 @@ impl Family for Vae {
         } else {
             Transform::to_binary(&data.domain, config.binarize, 0)?
         };
-        for widths in config.widths(data.domain.width()) {
-            genus_nn::afford("hidden", &widths)?;
-        }
         let seed = cx.seed.child("vae");
         let seen = Presented::new(&transform, data, seed)?;
-        let mut model = Self::build(config, transform, &mut seed.child("init").rng());
+        let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
         if let (false, Some(last)) = (gaussian, model.net.decoder.last()) {
             // Start from the marginals: the first epochs are then about structure, not about brightness.
             model.params.set(last.b(), seen.marginal_logits());
@@ -361,7 +386,7 @@ impl Family for Vae {
 
     fn restore(state: &State) -> Result<Self> {
         let config: VaeConfig = crate::restore_config(state)?;
-        let mut model = Self::build(&config, crate::restore_transform(state)?, &mut Seed::from(0).rng());
+        let mut model = Self::build(&config, crate::restore_transform(state)?, &mut Seed::from(0).rng())?;
         model.params.load(state)?;
         Ok(model)
     }
@@ -413,6 +438,10 @@ impl Model for Vae {
     }
     fn as_decoder(&self) -> Option<&dyn Decoder> {
         Some(self)
+    }
+    fn as_latent_variable(&self) -> Option<&dyn LatentVariable> {
+        // Under dequantisation p(x|z) of a level is itself an integral.
+        (!self.transform.is_random()).then_some(self)
     }
 }
 
@@ -490,5 +519,72 @@ impl Decoder for Vae {
             return Err(Error::shape("codes", self.net.latent, codes.width()));
         }
         Ok(self.transform.inverse_mean(&self.means(codes)?))
+    }
+}
+
+impl LatentVariable for Vae {
+    fn log_given(&self, x: &Batch, codes: &Batch) -> Result<Vec<f64>> {
+        if x.rows() != 1 || codes.width() != self.net.latent {
+            let got = format!("{} rows and codes of {}", x.rows(), codes.width());
+            return Err(Error::shape("log p(x|z)", format!("1 row and codes of {}", self.net.latent), got));
+        }
+        let (y, log_det) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
+        let view = self.params.frozen();
+        let mut nats = Vec::with_capacity(codes.rows());
+        for start in (0..codes.rows()).step_by(CHUNK) {
+            let z = tensor(&codes.slice(start, start + CHUNK));
+            let nll = values(self.net.nll(&view, z, tensor(&y)));
+            nats.extend(nll.into_iter().map(|v| log_det[0] - f64::from(v)));
+        }
+        Ok(nats)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use genus_core::math::LN_2PI;
+
+    /// Draws under the Gaussian likelihood have the mean and covariance that the decoder and its variances imply:
+    /// E x = E μ(z), Cov x = Cov μ(z) + diag σ², with z on a grid. 40,000 draws, six standard errors for each of five
+    /// figures (that of a variance at most doubled by excess kurtosis): false alarm below 1e-4.
+    #[test]
+    fn gaussian_draws_have_the_moments_of_the_model() {
+        let config = VaeConfig {
+            latent: NonZeroUsize::MIN,
+            hidden: vec![NonZeroUsize::MIN.saturating_add(7)],
+            likelihood: Likelihood::Gaussian,
+            ..VaeConfig::default()
+        };
+        let mut rng = Seed::from(2).rng();
+        let mut model = Vae::build(&config, Transform::identity(Domain::real(2)), &mut rng).unwrap();
+        let wide = model.params.snapshot().into_iter().map(|w| w.iter().map(|v| 3.0 * v).collect()).collect();
+        model.params.put(wide);
+        model.params.set(model.net.log_variance.unwrap(), vec![-1.0, 0.5]);
+        let n = 4001;
+        let codes = Batch::from_fn(n, 1, |r, _| -8.0 + 16.0 * r as f32 / (n - 1) as f32);
+        let means = model.decode(&codes).unwrap();
+        let weight = |z: f32| (-0.5 * f64::from(z * z)).exp() * 16.0 / (n - 1) as f64 / LN_2PI.exp().sqrt();
+        let expect = |f: &dyn Fn(&[f32]) -> f64| -> f64 {
+            codes.iter().zip(means.iter()).map(|(z, m)| weight(z[0]) * f(m)).sum()
+        };
+        let mean = [0, 1].map(|c| expect(&|m| f64::from(m[c])));
+        let product =
+            |a: usize, b: usize| expect(&|m| (f64::from(m[a]) - mean[a]) * (f64::from(m[b]) - mean[b]));
+        let variance = [product(0, 0) + (-1f64).exp(), product(1, 1) + 0.5f64.exp()];
+        let draws = 40_000;
+        let x = model.sample(draws, &mut Seed::from(5).rng()).unwrap();
+        let (m, s) = genus_core::transform::moments(&x);
+        let root = (draws as f64).sqrt();
+        for c in 0..2 {
+            assert!((m[c] - mean[c]).abs() < 6.0 * variance[c].sqrt() / root, "{c}: {} {}", m[c], mean[c]);
+            let off = s[c].powi(2) / variance[c] - 1.0;
+            assert!(off.abs() < 12.0 / root, "{c}: {} {}", s[c].powi(2), variance[c]);
+        }
+        let cross: f64 =
+            x.iter().map(|r| (f64::from(r[0]) - m[0]) * (f64::from(r[1]) - m[1])).sum::<f64>() / draws as f64;
+        let scale = (variance[0] * variance[1]).sqrt();
+        assert!((cross - product(0, 1)).abs() < 12.0 * scale / root, "{cross} {}", product(0, 1));
+        assert!(product(0, 1).abs() > 24.0 * scale / root, "the decoder must correlate the columns");
     }
 }

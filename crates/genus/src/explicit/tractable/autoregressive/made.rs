@@ -33,7 +33,7 @@
 use super::masked_net::{Member, Net, log_prob};
 use super::masks::MaskSet;
 use crate::presented::Presented;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
+use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
     Autoregressive, Batch, Dataset, Density, Domain, Error, Evidence, Family, Fit, FitContext, LogProb,
@@ -61,8 +61,26 @@ pub static SPEC: ModelSpec = ModelSpec {
     capabilities: &[Capability::Density, Capability::Sampler],
     supports: &["binary", "discrete"],
     iterative: true,
-    tiny: "hidden = [16]\nordering = \"random\"\nmasks = 2\norder_agnostic = true\ndirect = true\n[train]\nepochs = 4\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
-    expected_failures: &[],
+    tiny: &[
+        Tiny {
+            name: "two random masks",
+            data: "tree8",
+            config: "hidden = [16]\nordering = \"random\"\nmasks = 2\norder_agnostic = true\ndirect = true\n[train]\nepochs = 4\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
+            expected_failures: &[],
+        },
+        Tiny {
+            name: "one fixed mask",
+            data: "tree8",
+            config: "hidden = [32, 32]\n[train]\nepochs = 5\nbatch = 50\nema = 0.9\npatience = 2\n[train.optimizer]\nrate = 0.02\nwarmup = 3\nclip = 1.0\ndecay = 1e-3\n",
+            expected_failures: &[],
+        },
+        Tiny {
+            name: "binarised levels",
+            data: "pairs4",
+            config: "hidden = [8]\nbinarize = \"dynamic\"\n[train]\nepochs = 3\nbatch = 50\nkeep_best = false\n[train.optimizer]\nrate = 0.02\n",
+            expected_failures: &[],
+        },
+    ],
     gradient_check: Some(Made::gradient_check),
     default_config: spec::default_config::<Made>,
     check_config: spec::check_config::<Made>,
@@ -123,6 +141,15 @@ impl MadeConfig {
     /// Widths of all layers, inputs and outputs included.
     fn widths(&self, d: usize) -> Vec<usize> {
         std::iter::once(d).chain(self.hidden.iter().map(|h| h.get())).chain([d]).collect()
+    }
+
+    /// Refuses what would not fit into memory.
+    fn afford(&self, d: usize) -> Result<()> {
+        if self.masks.get() > 4096 {
+            return Err(Error::config("masks", format!("{} is out of range; at most 4096", self.masks)));
+        }
+        let direct = [d; 2];
+        genus_nn::afford("hidden", &[&self.widths(d), &direct[..if self.direct { 2 } else { 0 }]])
     }
 }
 
@@ -250,10 +277,7 @@ impl Family for Made {
                 "needs ordering=\"random\": there is only one natural order",
             ));
         }
-        genus_nn::afford("hidden", &config.widths(data.domain.width()))?;
-        if config.masks.get() > 4096 {
-            return Err(Error::config("masks", format!("{} is out of range; at most 4096", config.masks)));
-        }
+        config.afford(data.domain.width())?;
         let transform = Transform::to_binary(&data.domain, config.binarize, 0)?;
         let seed = cx.seed.child("made");
         let seen = Presented::new(&transform, data, seed)?;
@@ -270,6 +294,7 @@ impl Family for Made {
         let config: MadeConfig = crate::restore_config(state)?;
         let transform = crate::restore_transform(state)?;
         let d = transform.target().width();
+        config.afford(d)?;
         let narrow = |v: &[u64]| v.iter().map(|v| *v as usize).collect::<Vec<_>>();
         let sets = (0..config.masks.get())
             .map(|k| {

@@ -1,5 +1,6 @@
 //! Symmetric positive definite matrices: Cholesky factor, eigenvalue floor, and the covariance structures of a mixture.
 
+use genus_core::Rng;
 use serde::{Deserialize, Serialize};
 
 /// Structure of the covariances.
@@ -18,6 +19,21 @@ pub enum Covariance {
 }
 
 impl Covariance {
+    /// Whether there are no correlations.
+    pub(super) fn is_diagonal(self) -> bool {
+        matches!(self, Self::Diagonal | Self::Spherical)
+    }
+
+    /// Values of one [`Factor`] in `d` dimensions.
+    pub(super) fn width(self, d: usize) -> usize {
+        if self.is_diagonal() { d } else { d * d }
+    }
+
+    /// Shape of the factors of `k` components in a model file.
+    pub(super) fn shape(self, k: usize, d: usize) -> Vec<usize> {
+        if self.is_diagonal() { vec![k, d] } else { vec![k, d, d] }
+    }
+
     /// Free parameters of `k` covariances in `d` dimensions.
     pub(super) fn parameters(self, k: usize, d: usize) -> usize {
         match self {
@@ -27,6 +43,65 @@ impl Covariance {
             Self::Spherical => k,
         }
     }
+}
+
+/// L of a covariance L Lᵀ.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Factor {
+    /// Lower triangular, row-major.
+    Dense(Vec<f64>),
+    /// Standard deviations: no correlations, and d steps where a matrix takes d².
+    Diagonal(Vec<f64>),
+}
+
+impl Factor {
+    /// Of a matrix; none if it is not positive definite.
+    pub fn of(covariance: &[f64], d: usize) -> Option<Self> {
+        cholesky(covariance, d).map(Self::Dense)
+    }
+
+    /// ½ log |L Lᵀ|.
+    pub fn half_log_det(&self, d: usize) -> f64 {
+        (0..d)
+            .map(|i| match self {
+                Self::Dense(l) => libm::log(l[i * d + i]),
+                Self::Diagonal(s) => libm::log(s[i]),
+            })
+            .sum()
+    }
+
+    /// y ← L⁻¹ y.
+    pub fn whiten(&self, y: &mut [f64]) {
+        match self {
+            Self::Dense(l) => solve_lower(l, y.len(), y),
+            Self::Diagonal(s) => y.iter_mut().zip(s).for_each(|(y, s)| *y /= s),
+        }
+    }
+
+    /// A draw from N(mean, L Lᵀ).
+    pub fn draw(&self, mean: &[f64], rng: &mut Rng) -> Vec<f64> {
+        let d = mean.len();
+        let z: Vec<f64> = (0..d).map(|_| rng.normal()).collect();
+        match self {
+            Self::Dense(l) => (0..d)
+                .map(|i| mean[i] + l[i * d..=i * d + i].iter().zip(&z).map(|(l, z)| l * z).sum::<f64>())
+                .collect(),
+            Self::Diagonal(s) => mean.iter().zip(s).zip(&z).map(|((m, s), z)| m + s * z).collect(),
+        }
+    }
+
+    /// The values, as a model file holds them.
+    pub fn values(&self) -> &[f64] {
+        match self {
+            Self::Dense(v) | Self::Diagonal(v) => v,
+        }
+    }
+}
+
+/// L Lᵀ of a lower triangular L.
+pub(super) fn product(l: &[f64], d: usize) -> Vec<f64> {
+    let entry = |i: usize, j: usize| (0..=i.min(j)).map(|k| l[i * d + k] * l[j * d + k]).sum();
+    (0..d * d).map(|at| entry(at / d, at % d)).collect()
 }
 
 /// Lower Cholesky factor L of A = L Lᵀ, row-major, or `None` if A is not positive definite.

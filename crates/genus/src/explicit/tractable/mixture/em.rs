@@ -1,6 +1,6 @@
 //! Expectation–maximisation of a Gaussian mixture.
 
-use super::covariance::{Covariance, cholesky, floor_eigenvalues, solve_lower};
+use super::covariance::{Covariance, Factor, floor_eigenvalues};
 use super::kmeans;
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::{Batch, Error, Result, Rng};
@@ -24,36 +24,24 @@ pub(super) struct Em {
 pub(super) struct Component {
     pub log_weight: f64,
     pub mean: Vec<f64>,
-    /// Lower Cholesky factor of the covariance, row-major.
-    pub factor: Vec<f64>,
+    /// Factor of the covariance.
+    pub factor: Factor,
     /// −½ (d log 2π + log |Σ|).
     log_norm: f64,
 }
 
 impl Component {
-    pub fn new(weight: f64, mean: Vec<f64>, covariance: &[f64]) -> Option<Self> {
-        let factor = cholesky(covariance, mean.len())?;
-        Some(Self::from_factor(libm::log(weight), mean, factor))
-    }
-
-    pub fn from_factor(log_weight: f64, mean: Vec<f64>, factor: Vec<f64>) -> Self {
+    pub fn new(log_weight: f64, mean: Vec<f64>, factor: Factor) -> Self {
         let d = mean.len();
-        let log_det: f64 = (0..d).map(|i| 2.0 * libm::log(factor[i * d + i])).sum();
-        Self { log_weight, mean, factor, log_norm: -0.5 * (d as f64 * LN_2PI + log_det) }
+        let log_norm = -0.5 * d as f64 * LN_2PI - factor.half_log_det(d);
+        Self { log_weight, mean, factor, log_norm }
     }
 
     /// log πₖ N(x; μₖ, Σₖ).
     fn log_joint(&self, x: &[f32]) -> f64 {
         let mut y: Vec<f64> = x.iter().zip(&self.mean).map(|(x, m)| f64::from(*x) - m).collect();
-        solve_lower(&self.factor, y.len(), &mut y);
+        self.factor.whiten(&mut y);
         self.log_weight + self.log_norm - 0.5 * y.iter().map(|v| v * v).sum::<f64>()
-    }
-
-    pub fn covariance(&self) -> Vec<f64> {
-        let d = self.mean.len();
-        let l = &self.factor;
-        let entry = |i: usize, j: usize| (0..=i.min(j)).map(|k| l[i * d + k] * l[j * d + k]).sum();
-        (0..d * d).map(|at| entry(at / d, at % d)).collect()
     }
 }
 
@@ -82,58 +70,64 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
             for (row, r) in x.iter().zip(resp) {
                 mean.iter_mut().zip(row).for_each(|(m, v)| *m += r[c] / weight * f64::from(*v));
             }
-            let mut cov = vec![0.0; d * d];
+            let mut cov = vec![0.0; em.covariance.width(d)];
             let mut diff = vec![0.0; d];
             for (row, r) in x.iter().zip(resp) {
+                let share = r[c] / weight;
                 diff.iter_mut().zip(row).zip(&mean).for_each(|((e, v), m)| *e = f64::from(*v) - m);
+                if em.covariance.is_diagonal() {
+                    cov.iter_mut().zip(&diff).for_each(|(s, e)| *s += share * e * e);
+                    continue;
+                }
                 for i in 0..d {
-                    let scaled = r[c] / weight * diff[i];
+                    let scaled = share * diff[i];
                     cov[i * d..=i * d + i].iter_mut().zip(&diff).for_each(|(s, e)| *s += scaled * e);
                 }
             }
-            for i in 0..d {
-                for j in 0..i {
-                    cov[j * d + i] = cov[i * d + j];
+            if !em.covariance.is_diagonal() {
+                for i in 0..d {
+                    for j in 0..i {
+                        cov[j * d + i] = cov[i * d + j];
+                    }
                 }
             }
             (weight, mean, cov)
         })
         .collect();
-    let mut covariances: Vec<Vec<f64>> = match em.covariance {
-        Covariance::Full => moments.iter().map(|(_, _, cov)| cov.clone()).collect(),
+    let deviations =
+        |variances: &[f64]| Factor::Diagonal(variances.iter().map(|v| v.max(floor).sqrt()).collect());
+    let dense = |mut cov: Vec<f64>| {
+        floor_eigenvalues(&mut cov, d, floor);
+        Factor::of(&cov, d)
+    };
+    let factors: Vec<Option<Factor>> = match em.covariance {
+        Covariance::Full => moments.par_iter().map(|(_, _, cov)| dense(cov.clone())).collect(),
         Covariance::Tied => {
             let mut tied = vec![0.0; d * d];
             for (weight, _, cov) in &moments {
                 tied.iter_mut().zip(cov).for_each(|(t, c)| *t += weight / n * c);
             }
-            vec![tied]
+            vec![dense(tied); k]
         }
-        Covariance::Diagonal | Covariance::Spherical => moments
+        Covariance::Diagonal => moments.iter().map(|(_, _, cov)| Some(deviations(cov))).collect(),
+        Covariance::Spherical => moments
             .iter()
-            .map(|(_, _, cov)| {
-                let variance: Vec<f64> = (0..d).map(|i| cov[i * d + i]).collect();
-                let mean = variance.iter().sum::<f64>() / d as f64;
-                let spherical = em.covariance == Covariance::Spherical;
-                let entry = |i: usize| if spherical { mean } else { variance[i] };
-                (0..d * d).map(|at| if at / d == at % d { entry(at / d).max(floor) } else { 0.0 }).collect()
-            })
+            .map(|(_, _, cov)| Some(deviations(&vec![cov.iter().sum::<f64>() / d as f64; d])))
             .collect(),
     };
-    if matches!(em.covariance, Covariance::Full | Covariance::Tied) {
-        covariances.par_iter_mut().for_each(|c| floor_eigenvalues(c, d, floor));
-    }
     moments
         .into_iter()
+        .zip(factors)
         .enumerate()
-        .map(|(c, (weight, mean, _))| {
-            let cov = &covariances[c.min(covariances.len() - 1)];
-            Component::new(weight / n, mean, cov).ok_or_else(|| Error::Numerical {
+        .map(|(c, ((weight, mean, _), factor))| {
+            let factor = factor.ok_or_else(|| Error::Numerical {
                 what: format!("the covariance of component {c}"),
                 step: 0,
                 remedy:
                     "raise `floor`, standardise the columns (`standardize=true`) or take fewer components"
                         .into(),
-            })
+            })?;
+            Ok(Component::new(libm::log(weight / n), mean, factor))
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use genus_core::ModelSpec;
 
+mod conditional;
 pub(crate) mod covariance;
 mod em;
 pub(crate) mod gaussian_mixture;

@@ -1,0 +1,99 @@
+//! The conditionals of a Gaussian mixture: again Gaussian mixtures (Bishop 2006, section 2.3.1).
+
+use super::covariance::{Factor, cholesky, floor_eigenvalues, product, solve_lower, solve_upper};
+use super::em::Component;
+use genus_core::math::LN_2PI;
+
+/// One component of a conditional.
+pub(super) struct Part {
+    /// log πₖ pₖ(what is there).
+    pub log_weight: f64,
+    pub mean: Vec<f64>,
+    pub factor: Factor,
+}
+
+/// Components ready to be conditioned, row after row.
+pub(super) struct Conditionals<'a> {
+    /// With the covariance, where it is a matrix.
+    components: Vec<(&'a Component, Option<Vec<f64>>)>,
+    /// Smallest eigenvalue of a conditional covariance.
+    floor: f64,
+}
+
+impl<'a> Conditionals<'a> {
+    pub fn new(components: &'a [Component], floor: f64) -> Self {
+        let covariance = |c: &Component| match &c.factor {
+            Factor::Dense(l) => Some(product(l, c.mean.len())),
+            Factor::Diagonal(_) => None,
+        };
+        Self { components: components.iter().map(|c| (c, covariance(c))).collect(), floor }
+    }
+
+    /// The mixture of the columns `missing` given the columns `there` of `row`.
+    pub fn given(&self, row: &[f32], there: &[usize], missing: &[usize]) -> Vec<Part> {
+        let residual =
+            |c: &Component| there.iter().map(|i| f64::from(row[*i]) - c.mean[*i]).collect::<Vec<_>>();
+        let part = |(c, cov): &(&Component, Option<Vec<f64>>)| match (&c.factor, cov) {
+            (Factor::Diagonal(s), _) => {
+                let y = residual(c);
+                let terms = there
+                    .iter()
+                    .zip(&y)
+                    .map(|(i, y)| -0.5 * (LN_2PI + (y / s[*i]).powi(2)) - libm::log(s[*i]));
+                Part {
+                    log_weight: c.log_weight + terms.sum::<f64>(),
+                    mean: missing.iter().map(|i| c.mean[*i]).collect(),
+                    factor: Factor::Diagonal(missing.iter().map(|i| s[*i]).collect()),
+                }
+            }
+            (Factor::Dense(_), Some(cov)) => self.condition(c, cov, residual(c), there, missing),
+            (Factor::Dense(_), None) => unreachable!("a dense factor comes with its covariance"),
+        };
+        self.components.iter().map(part).collect()
+    }
+
+    /// The factor of a matrix that is positive definite up to rounding.
+    fn factor(&self, mut a: Vec<f64>, d: usize) -> Vec<f64> {
+        floor_eigenvalues(&mut a, d, self.floor);
+        // Not finite only if the matrix was not; the caller sees that in the weights.
+        cholesky(&a, d).unwrap_or_else(|| vec![f64::NAN; d * d])
+    }
+
+    fn condition(
+        &self,
+        c: &Component,
+        cov: &[f64],
+        mut y: Vec<f64>,
+        there: &[usize],
+        missing: &[usize],
+    ) -> Part {
+        let (d, o, m) = (c.mean.len(), there.len(), missing.len());
+        let block = |rows: &[usize], cols: &[usize]| -> Vec<f64> {
+            rows.iter().flat_map(|r| cols.iter().map(move |s| cov[*r * d + *s])).collect()
+        };
+        let l = self.factor(block(there, there), o);
+        solve_lower(&l, o, &mut y);
+        let log_det: f64 = (0..o).map(|i| libm::log(l[i * o + i])).sum();
+        let square: f64 = y.iter().map(|v| v * v).sum();
+        let log_weight = c.log_weight - log_det - 0.5 * (o as f64 * LN_2PI + square);
+        solve_upper(&l, o, &mut y);
+        // μ_m + Σ_mo Σ_oo⁻¹ (x_o − μ_o) and Σ_mm − Σ_mo Σ_oo⁻¹ Σ_om.
+        let cross = block(missing, there);
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let mean = (0..m).map(|i| c.mean[missing[i]] + dot(&cross[i * o..(i + 1) * o], &y)).collect();
+        let mut rest = block(missing, missing);
+        let half: Vec<Vec<f64>> = (0..m)
+            .map(|i| {
+                let mut h = cross[i * o..(i + 1) * o].to_vec();
+                solve_lower(&l, o, &mut h);
+                h
+            })
+            .collect();
+        for i in 0..m {
+            for j in 0..m {
+                rest[i * m + j] -= dot(&half[i], &half[j]);
+            }
+        }
+        Part { log_weight, mean, factor: Factor::Dense(self.factor(rest, m)) }
+    }
+}
