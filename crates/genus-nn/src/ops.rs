@@ -183,9 +183,11 @@ mod tests {
         tensor_from((0..shape.iter().product()).map(|_| rng.normal() as f32).collect(), shape)
     }
 
+    /// Relative to the largest value, or to 0.25: where every slope is small because tanh is saturated, 1 − y² has lost the
+    /// digits that y rounded away, in both ways of computing it.
     fn close(name: &str, a: &[f32], b: &[f32]) {
         assert_eq!(a.len(), b.len());
-        let scale = b.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+        let scale = b.iter().fold(0.25f32, |m, v| m.max(v.abs()));
         for (x, y) in a.iter().zip(b) {
             assert!((x - y).abs() <= 4e-6 * scale, "{name}: {x} {y} (scale {scale})");
         }

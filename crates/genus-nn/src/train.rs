@@ -22,7 +22,8 @@ pub struct TrainConfig {
     pub batch: NonZeroUsize,
     /// Epochs without a lower validation loss before training stops; 0 never stops early.
     pub patience: usize,
-    /// Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 for none.
+    /// Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 for none. At step t it
+    /// is at most (1 + t)/(10 + t).
     pub ema: Fraction,
     /// Keep the weights of the lowest validation loss rather than the last ones, if there are validation rows.
     pub keep_best: bool,

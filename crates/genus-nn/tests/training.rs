@@ -136,7 +136,9 @@ fn the_moving_average_is_what_is_kept() {
     };
     let mut average = [0.0f32; 3];
     for step in 1..=6 {
-        average.iter_mut().zip(raw(step)).for_each(|(a, w)| *a += 0.1 * (w - *a));
+        let t = step as f32;
+        let decay = 0.9f32.min((1.0 + t) / (10.0 + t));
+        average.iter_mut().zip(raw(step)).for_each(|(a, w)| *a += (1.0 - decay) * (w - *a));
     }
     let mut seen = 0;
     let mut observer = |e: &Event| {
