@@ -113,7 +113,7 @@ impl Tiny {
     /// The complete configuration for a family.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if it is not TOML.
+    /// [`Error::Config`] if it is not TOML.
     pub fn table(&self, spec: &ModelSpec) -> Result<toml::Table> {
         let over: toml::Table = toml::from_str(self.config)
             .map_err(|e| Error::config("tiny", format!("{} of {}: {e}", self.name, spec.name)))?;
@@ -199,7 +199,7 @@ pub fn default_config<F: Family>() -> toml::Table {
 /// [`ModelSpec::check_config`] of a family: the table with all defaults filled in.
 ///
 /// # Errors
-/// [`Error::Config`](crate::Error::Config) naming the key.
+/// [`Error::Config`] naming the key.
 pub fn check_config<F: Family>(table: &toml::Table) -> Result<toml::Table> {
     Ok(config::to_table(&config::from_table::<F::Config>(table)?))
 }
