@@ -1,14 +1,16 @@
-//! Fused CPU kernels on plain `f32` slices: no framework, AVX2 + FMA chosen at run time, a portable fallback, and the same
-//! bits at any number of threads.
+//! Fused CPU kernels on plain `f32` slices: no framework, AVX-512 or AVX2 + FMA chosen at run time, a portable fallback, and
+//! the same bits at any number of threads.
 //!
 //! The bits do not depend on threads because each output element is computed by one sequence of operations that does not
-//! depend on how the output is cut into jobs. They do depend on the instruction set: with FMA a product and a sum round once.
+//! depend on how the output is cut into jobs. AVX-512 and AVX2
+//! give the same bits too; the fallback does not, because with FMA a product and a sum round once.
 
 mod adam;
 mod ancestral;
 mod bernoulli;
 mod gather;
 mod gemm;
+mod isa;
 mod linear;
 mod scalar;
 mod staircase;
@@ -22,9 +24,10 @@ pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};
 pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
 pub use staircase::Staircase;
 
-/// Compiles `$body` twice, for the baseline and for AVX2 + FMA, and picks at run time.
+/// Compiles `$body` for the baseline, for AVX2 + FMA and for AVX-512, and picks at run time.
 ///
-/// The body is inlined into a function with the wider instruction set, so that the compiler vectorises plain loops with it.
+/// The body is inlined into a function with the wider instruction set, so that the compiler vectorises plain loops with it. No
+/// multiply-add is fused unless the body says so: all three give the same bits.
 macro_rules! multiversion {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -34,9 +37,17 @@ macro_rules! multiversion {
 
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                fn wider($($arg: $ty),*) $(-> $ret)? {
+                    body($($arg),*)
+                }
                 #[target_feature(enable = "avx2,fma")]
                 fn wide($($arg: $ty),*) $(-> $ret)? {
                     body($($arg),*)
+                }
+                if $crate::isa::has_avx512() {
+                    // SAFETY: all its features were just found.
+                    return unsafe { wider($($arg),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
                     // SAFETY: both features were just found.

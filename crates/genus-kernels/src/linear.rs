@@ -1,7 +1,10 @@
 //! y = f(x W + b): product, bias and activation as one operation, forward and backward.
 
+use crate::gemm::Product;
+use crate::isa::isa;
 use crate::{Limits, Mat, Staircase, gemm, multiversion, scalar};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// The function applied to each output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,15 +41,12 @@ pub fn linear_forward(
     let outputs = b.len();
     let inputs = w.len() / outputs.max(1);
     let rows = x.len() / inputs.max(1);
-    let mut y = Vec::with_capacity(rows * outputs);
-    for _ in 0..rows {
-        y.extend_from_slice(b);
-    }
     let limits = mask.map_or(Limits::Dense, Limits::Forward);
-    gemm(rows, outputs, inputs, Mat::rows(x, inputs), Mat::rows(w, outputs), &mut y, true, limits);
-    if act != Activation::Identity {
-        y.par_chunks_mut(1 << 13).for_each(|chunk| activate(chunk, act));
-    }
+    let (x, w) = (Mat::rows(x, inputs), Mat::rows(w, outputs));
+    let mut y = vec![0.0; rows * outputs];
+    let begin = |columns: Range<usize>, row: &mut [f32]| row.copy_from_slice(&b[columns]);
+    Product { isa: isa(), shape: [rows, outputs, inputs], a: x, b: w, limits }
+        .run(&mut y, &begin, &|row| activate(row, act));
     y
 }
 

@@ -1,0 +1,204 @@
+//! Register tiles of the matrix product for each instruction set: C += A·B for a few rows of A and one packed panel of B.
+
+/// C\[height, width\] += A·panel over `steps` of the shared axis.
+///
+/// Arguments: steps, A (element (i, l) at `i * row + l * col`) with its strides, the panel `[steps][panel width]`, C with its
+/// row stride, and the number of columns of C that there are.
+///
+/// # Safety
+/// A, the panel and C must hold all of that; rows of C must not overlap; the processor must have the instruction set.
+pub(crate) type Kernel = unsafe fn(usize, *const f32, [usize; 2], *const f32, *mut f32, usize, usize);
+
+/// The tiles of one instruction set.
+pub(crate) struct Isa {
+    /// Columns of a panel.
+    pub panel: usize,
+    /// Most rows of a tile.
+    pub height: usize,
+    /// One kernel for each number of rows from 1.
+    pub kernels: &'static [Kernel],
+}
+
+/// Whether this processor has the parts of AVX-512 that are used here.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+        && std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+}
+
+/// The best that this processor has.
+pub(crate) fn isa() -> &'static Isa {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if has_avx512() {
+            return &x86::AVX512;
+        }
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            return &x86::AVX2;
+        }
+    }
+    &PORTABLE
+}
+
+/// Those with fused multiply-adds that this processor has.
+#[cfg(test)]
+pub(crate) fn fused() -> Vec<&'static Isa> {
+    let mut found = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        if has_avx512() {
+            found.push(&x86::AVX512);
+        }
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            found.push(&x86::AVX2);
+        }
+    }
+    found
+}
+
+/// For every other processor; the compiler vectorises it with what the target has.
+pub(crate) static PORTABLE: Isa =
+    Isa { panel: 16, height: 4, kernels: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>] };
+
+unsafe fn portable<const H: usize>(
+    steps: usize,
+    a: *const f32,
+    [row, col]: [usize; 2],
+    b: *const f32,
+    c: *mut f32,
+    stride: usize,
+    width: usize,
+) {
+    let mut acc = [[0.0f32; 16]; H];
+    // SAFETY: as the caller promises.
+    unsafe {
+        for l in 0..steps {
+            let b = &*b.add(16 * l).cast::<[f32; 16]>();
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let x = *a.add(r * row + l * col);
+                acc.iter_mut().zip(b).for_each(|(s, y)| *s += x * y);
+            }
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            for (j, v) in acc.iter().enumerate().take(width) {
+                *c.add(r * stride + j) += v;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Isa, Kernel};
+    use std::arch::x86_64::*;
+
+    /// 28 sums, two vectors of B and one of A: 31 of 32 registers.
+    pub static AVX512: Isa = Isa {
+        panel: 32,
+        height: 14,
+        kernels: &[
+            avx512::<1> as Kernel,
+            avx512::<2>,
+            avx512::<3>,
+            avx512::<4>,
+            avx512::<5>,
+            avx512::<6>,
+            avx512::<7>,
+            avx512::<8>,
+            avx512::<9>,
+            avx512::<10>,
+            avx512::<11>,
+            avx512::<12>,
+            avx512::<13>,
+            avx512::<14>,
+        ],
+    };
+
+    /// 12 sums, two vectors of B and one of A: 15 of 16 registers.
+    pub static AVX2: Isa = Isa {
+        panel: 16,
+        height: 6,
+        kernels: &[avx2::<1> as Kernel, avx2::<2>, avx2::<3>, avx2::<4>, avx2::<5>, avx2::<6>],
+    };
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn avx512<const H: usize>(
+        steps: usize,
+        mut a: *const f32,
+        [row, col]: [usize; 2],
+        mut b: *const f32,
+        c: *mut f32,
+        stride: usize,
+        width: usize,
+    ) {
+        // SAFETY: as the caller promises; columns beyond `width` are masked away.
+        unsafe {
+            let mut acc = [[_mm512_setzero_ps(); 2]; H];
+            for _ in 0..steps {
+                let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
+                for (r, [lo, hi]) in acc.iter_mut().enumerate() {
+                    let x = _mm512_set1_ps(*a.add(r * row));
+                    *lo = _mm512_fmadd_ps(x, b0, *lo);
+                    *hi = _mm512_fmadd_ps(x, b1, *hi);
+                }
+                a = a.add(col);
+                b = b.add(32);
+            }
+            let mask = |from: usize| {
+                let n = width.saturating_sub(from).min(16);
+                if n == 16 { !0 } else { (1u16 << n) - 1 }
+            };
+            let (m0, m1) = (mask(0), mask(16));
+            for (r, [lo, hi]) in acc.iter().enumerate() {
+                let out = c.add(r * stride);
+                _mm512_mask_storeu_ps(out, m0, _mm512_add_ps(_mm512_maskz_loadu_ps(m0, out), *lo));
+                if m1 != 0 {
+                    let out = out.add(16);
+                    _mm512_mask_storeu_ps(out, m1, _mm512_add_ps(_mm512_maskz_loadu_ps(m1, out), *hi));
+                }
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2<const H: usize>(
+        steps: usize,
+        mut a: *const f32,
+        [row, col]: [usize; 2],
+        mut b: *const f32,
+        c: *mut f32,
+        stride: usize,
+        width: usize,
+    ) {
+        // SAFETY: as the caller promises; columns beyond `width` take the way over a buffer.
+        unsafe {
+            let mut acc = [[_mm256_setzero_ps(); 2]; H];
+            for _ in 0..steps {
+                let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+                for (r, [lo, hi]) in acc.iter_mut().enumerate() {
+                    let x = _mm256_broadcast_ss(&*a.add(r * row));
+                    *lo = _mm256_fmadd_ps(x, b0, *lo);
+                    *hi = _mm256_fmadd_ps(x, b1, *hi);
+                }
+                a = a.add(col);
+                b = b.add(16);
+            }
+            for (r, [lo, hi]) in acc.iter().enumerate() {
+                let out = c.add(r * stride);
+                if width == 16 {
+                    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), *lo));
+                    _mm256_storeu_ps(out.add(8), _mm256_add_ps(_mm256_loadu_ps(out.add(8)), *hi));
+                } else {
+                    let mut row = [0.0f32; 16];
+                    _mm256_storeu_ps(row.as_mut_ptr(), *lo);
+                    _mm256_storeu_ps(row.as_mut_ptr().add(8), *hi);
+                    row.iter().enumerate().take(width).for_each(|(j, v)| *out.add(j) += v);
+                }
+            }
+        }
+    }
+}
