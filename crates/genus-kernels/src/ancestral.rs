@@ -5,7 +5,7 @@
 //! draws are the same bits as those of the textbook loop.
 
 use crate::gemm::KC;
-use crate::linear::Activation;
+use crate::linear::{Activation, value};
 use crate::{Staircase, scalar};
 use rayon::prelude::*;
 
@@ -103,19 +103,7 @@ fn group<const FMA: bool>(
             while done[l + 1] < layer.b.len() && layer.mask.reach()[done[l + 1]] <= done[l] {
                 let j = done[l + 1];
                 let mut y = unit::<FMA>(layer, j, &values[l], [layer.b[j]; LANES]);
-                for v in &mut y {
-                    *v = match layer.act {
-                        Activation::Identity => *v,
-                        Activation::Relu => {
-                            if *v <= 0.0 {
-                                0.0
-                            } else {
-                                *v
-                            }
-                        }
-                        Activation::Tanh => scalar::tanh(*v),
-                    };
-                }
+                y.iter_mut().for_each(|v| *v = value(*v, layer.act));
                 values[l + 1][j] = y;
                 done[l + 1] += 1;
             }

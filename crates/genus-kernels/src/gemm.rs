@@ -200,7 +200,7 @@ impl Product<'_> {
 }
 
 /// Rows cut into tiles of nearly equal height.
-fn heights(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn heights(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let tiles = rows.len().div_ceil(most).max(1);
     let (each, more) = (rows.len() / tiles, rows.len() % tiles);
     (0..tiles).map(move |t| {

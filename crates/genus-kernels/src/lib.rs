@@ -8,21 +8,25 @@
 mod adam;
 mod ancestral;
 mod bernoulli;
+mod conv;
 mod gather;
 mod gemm;
 mod isa;
 mod linear;
 mod scalar;
 mod staircase;
+mod taps;
 
 pub use adam::{Adam, adam, average, sum_of_squares};
 pub use ancestral::{MaskedLayer, sample_masked};
 pub use bernoulli::{bernoulli_backward, bernoulli_nll};
+pub use conv::{Conv, ConvGrads, Images};
 pub use gather::{gather_masked, scatter_masked};
 pub use gemm::{Limits, Mat, gemm};
 pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};
 pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
 pub use staircase::Staircase;
+pub use taps::{Causal, TapRow, Taps};
 
 /// Compiles `$body` for the baseline, for AVX2 + FMA and for AVX-512, and picks at run time.
 ///

@@ -16,7 +16,14 @@ pub enum Activation {
     Relu,
     /// tanh a.
     Tanh,
+    /// 1 / (1 + e^−a).
+    Sigmoid,
+    /// a where it is positive, else 0.2 a (Radford et al. 2016).
+    LeakyRelu,
 }
+
+/// Slope of [`Activation::LeakyRelu`] below zero.
+pub(crate) const LEAK: f32 = 0.2;
 
 /// Gradients of [`linear_forward`].
 #[derive(Debug)]
@@ -50,24 +57,55 @@ pub fn linear_forward(
     y
 }
 
+/// The function at one value.
+#[inline(always)]
+pub(crate) fn value(a: f32, act: Activation) -> f32 {
+    match act {
+        Activation::Identity => a,
+        // Not `max`, which would make 0 of a NaN.
+        Activation::Relu => {
+            if a <= 0.0 {
+                0.0
+            } else {
+                a
+            }
+        }
+        Activation::Tanh => scalar::tanh(a),
+        Activation::Sigmoid => scalar::sigmoid(a),
+        Activation::LeakyRelu => {
+            if a <= 0.0 {
+                LEAK * a
+            } else {
+                a
+            }
+        }
+    }
+}
+
 multiversion! {
-    fn activate(y: &mut [f32], act: Activation) {
+    pub(crate) fn activate(y: &mut [f32], act: Activation) {
+        // One loop for each, because a branch within would forbid vectorising.
         match act {
             Activation::Identity => {}
-            // Not `max`, which would make 0 of a NaN.
-            Activation::Relu => y.iter_mut().for_each(|v| *v = if *v <= 0.0 { 0.0 } else { *v }),
-            Activation::Tanh => y.iter_mut().for_each(|v| *v = scalar::tanh(*v)),
+            Activation::Relu => y.iter_mut().for_each(|v| *v = value(*v, Activation::Relu)),
+            Activation::Tanh => y.iter_mut().for_each(|v| *v = value(*v, Activation::Tanh)),
+            Activation::Sigmoid => y.iter_mut().for_each(|v| *v = value(*v, Activation::Sigmoid)),
+            Activation::LeakyRelu => y.iter_mut().for_each(|v| *v = value(*v, Activation::LeakyRelu)),
         }
     }
 }
 
 multiversion! {
     /// Multiplies the gradient by the slope of the activation, which its output determines.
-    fn slope(dy: &mut [f32], y: &[f32], act: Activation) {
+    pub(crate) fn slope(dy: &mut [f32], y: &[f32], act: Activation) {
         match act {
             Activation::Identity => {}
             Activation::Relu => dy.iter_mut().zip(y).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 }),
             Activation::Tanh => dy.iter_mut().zip(y).for_each(|(d, y)| *d *= 1.0 - y * y),
+            Activation::Sigmoid => dy.iter_mut().zip(y).for_each(|(d, y)| *d *= y * (1.0 - y)),
+            Activation::LeakyRelu => {
+                dy.iter_mut().zip(y).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { LEAK * *d });
+            }
         }
     }
 }
@@ -119,7 +157,8 @@ mod tests {
         let (rows, inputs, outputs) = (3, 5, 4);
         let wave = |n: usize, s: f32| -> Vec<f32> { (0..n).map(|i| ((i as f32 + s) * 1.7).sin()).collect() };
         let mask = Staircase::from_degrees(&[0, 1, 1, 2, 3], &[0, 1, 2, 3]);
-        for act in [Activation::Identity, Activation::Relu, Activation::Tanh] {
+        use Activation::{Identity, LeakyRelu, Relu, Sigmoid, Tanh};
+        for act in [Identity, Relu, Tanh, Sigmoid, LeakyRelu] {
             for masked in [None, Some(&mask)] {
                 let (x, b, c) = (wave(rows * inputs, 0.3), wave(outputs, 1.1), wave(rows * outputs, 2.2));
                 let mut w = wave(inputs * outputs, 0.7);
@@ -135,9 +174,11 @@ mod tests {
                                     .map(|i| f64::from(x[r * inputs + i]) * f64::from(w[i * outputs + o]))
                                     .sum::<f64>();
                             let v = match act {
-                                Activation::Identity => a,
-                                Activation::Relu => a.max(0.0),
-                                Activation::Tanh => a.tanh(),
+                                Identity => a,
+                                Relu => a.max(0.0),
+                                Tanh => a.tanh(),
+                                Sigmoid => 1.0 / (1.0 + (-a).exp()),
+                                LeakyRelu => a.max(0.2 * a),
                             };
                             total += v * f64::from(c[r * outputs + o]);
                         }

@@ -1,0 +1,631 @@
+//! Convolutions of images stored height × width × channels, and their adjoints, without unfolding the input.
+//!
+//! With the channels last, the inputs that one row of taps sees lie side by side in memory, and those of the next pixel begin
+//! one stride further on. A row of taps is therefore one matrix product with overlapping rows: the tiles of
+//! [`gemm`](crate::gemm) run over the image itself, padded once. Taps that a mask drops are not in the product.
+//!
+//! Three passes serve everything: *gather* (large image to small) is a convolution and the input gradient of a transposed one,
+//! *scatter* (small to large) is a transposed convolution and the input gradient of a plain one, and both share the gradient of
+//! the weights. Images are spread over threads; sums over images are taken in a fixed order.
+
+use crate::gemm::heights;
+use crate::isa::{Isa, isa};
+use crate::linear::{Activation, activate, slope};
+use crate::{TapRow, Taps};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Extents of a batch of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Images {
+    /// Number of images.
+    pub count: usize,
+    /// Height and width of each.
+    pub extents: [usize; 2],
+    /// Values per pixel.
+    pub channels: usize,
+}
+
+impl Images {
+    /// Values of one image.
+    pub fn each(&self) -> usize {
+        self.extents[0] * self.extents[1] * self.channels
+    }
+
+    /// Values of all.
+    pub fn len(&self) -> usize {
+        self.count * self.each()
+    }
+
+    /// True if there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A convolution between images of `inputs` and of `outputs` channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conv {
+    /// Its taps.
+    pub taps: Taps,
+    /// Channels of the large side.
+    pub inputs: usize,
+    /// Channels of the small side.
+    pub outputs: usize,
+}
+
+/// Gradients of a convolution.
+#[derive(Debug)]
+pub struct ConvGrads {
+    /// With respect to the input, if it was asked for.
+    pub x: Option<Vec<f32>>,
+    /// With respect to the weights `[taps, inputs, outputs]`; zero where channel groups drop them.
+    pub w: Vec<f32>,
+    /// With respect to the bias.
+    pub b: Vec<f32>,
+}
+
+impl Conv {
+    /// Number of weights.
+    pub fn weights(&self) -> usize {
+        self.taps.count() * self.inputs * self.outputs
+    }
+
+    fn small(&self, large: Images) -> Images {
+        Images { extents: self.taps.output(large.extents), channels: self.outputs, ..large }
+    }
+
+    fn large(&self, small: Images) -> Images {
+        Images { extents: self.taps.input(small.extents), channels: self.inputs, ..small }
+    }
+
+    /// f(conv(x, w) + b).
+    ///
+    /// # Shapes
+    /// x as `of` says with `inputs` channels, w `[taps, inputs, outputs]`, b `[outputs]` → images of `outputs` channels
+    pub fn forward(&self, x: &[f32], of: Images, w: &[f32], b: &[f32], act: Activation) -> Vec<f32> {
+        self.check(x, of, self.inputs, w);
+        let mut y = vec![0.0; self.small(of).len()];
+        self.gather(x, of, w, Some(b), act, &mut y);
+        y
+    }
+
+    /// Gradients from `dy`, which is overwritten; `y` is the result of [`forward`](Self::forward).
+    #[allow(clippy::too_many_arguments)] // the operands of the operation, one each
+    pub fn backward(
+        &self,
+        x: &[f32],
+        of: Images,
+        w: &[f32],
+        y: &[f32],
+        mut dy: Vec<f32>,
+        act: Activation,
+        want_x: bool,
+    ) -> ConvGrads {
+        before_activation(&mut dy, y, act);
+        let small = self.small(of);
+        let dw = self.weight_gradient(x, of, &dy, small);
+        let b = per_channel(&dy, self.outputs);
+        let x = want_x.then(|| {
+            let mut dx = vec![0.0; of.len()];
+            self.scatter(&dy, small, of, w, None, Activation::Identity, &mut dx);
+            dx
+        });
+        ConvGrads { x, w: dw, b }
+    }
+
+    /// f(convᵀ(x, w) + b), the adjoint of the convolution: from `outputs` channels to `inputs`.
+    ///
+    /// # Shapes
+    /// x as `of` says with `outputs` channels, w `[taps, inputs, outputs]`, b `[inputs]` → images of `inputs` channels
+    pub fn transposed_forward(
+        &self,
+        x: &[f32],
+        of: Images,
+        w: &[f32],
+        b: &[f32],
+        act: Activation,
+    ) -> Vec<f32> {
+        self.check(x, of, self.outputs, w);
+        let large = self.large(of);
+        let mut y = vec![0.0; large.len()];
+        self.scatter(x, of, large, w, Some(b), act, &mut y);
+        y
+    }
+
+    /// Gradients of [`transposed_forward`](Self::transposed_forward).
+    #[allow(clippy::too_many_arguments)]
+    pub fn transposed_backward(
+        &self,
+        x: &[f32],
+        of: Images,
+        w: &[f32],
+        y: &[f32],
+        mut dy: Vec<f32>,
+        act: Activation,
+        want_x: bool,
+    ) -> ConvGrads {
+        before_activation(&mut dy, y, act);
+        let large = self.large(of);
+        let dw = self.weight_gradient(&dy, large, x, of);
+        let b = per_channel(&dy, self.inputs);
+        let x = want_x.then(|| {
+            let mut dx = vec![0.0; of.len()];
+            self.gather(&dy, large, w, None, Activation::Identity, &mut dx);
+            dx
+        });
+        ConvGrads { x, w: dw, b }
+    }
+
+    fn check(&self, x: &[f32], of: Images, channels: usize, w: &[f32]) {
+        assert_eq!(of.channels, channels, "channels of the input");
+        assert_eq!(x.len(), of.len(), "values of the input");
+        assert_eq!(w.len(), self.weights(), "weights");
+    }
+
+    fn gather(&self, x: &[f32], of: Images, w: &[f32], b: Option<&[f32]>, act: Activation, y: &mut [f32]) {
+        let isa = isa();
+        let small = self.small(of);
+        let mut at = 0;
+        let rows = self.taps.list().iter().map(|row| {
+            let from = at;
+            at += row.count * self.inputs * self.outputs;
+            let weight = |k: usize, j: usize| w[from + k * self.outputs + j];
+            (*row, pack(isa, row.count * self.inputs, self.outputs, weight))
+        });
+        let pass = Pass {
+            rows: rows.collect(),
+            stride: self.taps.stride(),
+            step: 1,
+            phase: [0, 0],
+            extents: small.extents,
+        };
+        run(isa, x, of, &[pass], small, b, act, y);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn scatter(
+        &self,
+        x: &[f32],
+        of: Images,
+        large: Images,
+        w: &[f32],
+        b: Option<&[f32]>,
+        act: Activation,
+        y: &mut [f32],
+    ) {
+        let isa = isa();
+        let s = self.taps.stride() as isize;
+        // Output pixels with the same remainder by the stride see the same taps, each by a convolution of stride 1.
+        let passes: Vec<Pass> = (0..s * s)
+            .map(|phase| {
+                let (py, px) = (phase / s, phase % s);
+                let mut at = 0;
+                let mut rows = Vec::new();
+                for row in self.taps.list() {
+                    let first = at;
+                    at += row.count;
+                    // Input offsets fall as taps rise: the last tap comes first.
+                    let taps: Vec<usize> = (0..row.count)
+                        .rev()
+                        .filter(|t| (px - row.dx - *t as isize).rem_euclid(s) == 0)
+                        .collect();
+                    if (py - row.dy).rem_euclid(s) != 0 || taps.is_empty() {
+                        continue;
+                    }
+                    let weight = |k: usize, j: usize| {
+                        let (tap, o) = (first + taps[k / self.outputs], k % self.outputs);
+                        w[(tap * self.inputs + j) * self.outputs + o]
+                    };
+                    let seen = TapRow {
+                        dy: (py - row.dy).div_euclid(s),
+                        dx: (px - row.dx - taps[0] as isize).div_euclid(s),
+                        count: taps.len(),
+                    };
+                    rows.push((seen, pack(isa, taps.len() * self.outputs, self.inputs, weight)));
+                }
+                let here = |n: usize, p: isize| n.saturating_sub(p as usize).div_ceil(s as usize);
+                let extents = [here(large.extents[0], py), here(large.extents[1], px)];
+                Pass { rows, stride: 1, step: s as usize, phase: [py as usize, px as usize], extents }
+            })
+            .collect();
+        run(isa, x, of, &passes, large, b, act, y);
+    }
+
+    /// Σ over images and pixels of (input seen by a tap) · (output gradient), `[taps, inputs, outputs]`.
+    fn weight_gradient(&self, large: &[f32], of: Images, small: &[f32], out: Images) -> Vec<f32> {
+        let isa = isa();
+        let taps: Vec<TapRow> = self.taps.list().to_vec();
+        let frame = Frame::around(&taps, self.taps.stride(), of, out.extents);
+        let (k, n) = (self.inputs, self.outputs);
+        let panels = n.div_ceil(isa.panel);
+        // The number of partial sums depends on the batch alone, so that threads do not show in the bits.
+        let group = of.count.div_ceil(8).max(1);
+        let mut partial: Vec<Vec<f32>> = large
+            .par_chunks(group * of.each().max(1))
+            .zip(small.par_chunks(group * out.each().max(1)))
+            .map(|(large, small)| {
+                let mut dw = vec![0.0; self.weights()];
+                SCRATCH.with_borrow_mut(|[padded, packed]| {
+                    for (x, dy) in large.chunks_exact(of.each()).zip(small.chunks_exact(out.each())) {
+                        let x = frame.fill(x, of, padded);
+                        let dy = by_panels(isa, dy, n, packed);
+                        let mut at = 0;
+                        for row in &taps {
+                            for y in 0..out.extents[0] {
+                                let from = frame.at(self.taps.stride(), y, row, k);
+                                for p in 0..panels {
+                                    let width = isa.panel.min(n - p * isa.panel);
+                                    let pixels = out.extents[0] * out.extents[1];
+                                    let panel = &dy[(p * pixels + y * out.extents[1]) * isa.panel..];
+                                    for is in heights(0..row.count * k, isa.height) {
+                                        let c = &mut dw[at + is.start * n + p * isa.panel..];
+                                        // SAFETY: `x` holds the frame, `panel` one row of pixels, `dw` the rows `is`.
+                                        unsafe {
+                                            isa.kernels[is.len() - 1](
+                                                out.extents[1],
+                                                x.as_ptr().add(from + is.start),
+                                                [1, self.taps.stride() * k],
+                                                panel.as_ptr(),
+                                                c.as_mut_ptr(),
+                                                n,
+                                                width,
+                                            );
+                                        }
+                                    }
+                                }
+                            }
+                            at += row.count * k * n;
+                        }
+                    }
+                });
+                dw
+            })
+            .collect();
+        let Some(mut dw) = (!partial.is_empty()).then(|| partial.remove(0)) else {
+            return vec![0.0; self.weights()];
+        };
+        for more in partial {
+            dw.iter_mut().zip(more).for_each(|(s, v)| *s += v);
+        }
+        self.taps.apply(&mut dw, self.inputs, self.outputs);
+        dw
+    }
+}
+
+thread_local! {
+    /// A padded image, and a repacked one; kept, because allocating them anew for each image costs page faults.
+    static SCRATCH: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+/// One convolution of stride `stride` whose outputs go to every `step`-th pixel from `phase` on.
+struct Pass {
+    rows: Vec<(TapRow, Vec<f32>)>,
+    stride: usize,
+    step: usize,
+    phase: [usize; 2],
+    /// Number of output rows and columns.
+    extents: [usize; 2],
+}
+
+/// Weights of one row of taps as panels `[panel][k][width]`.
+fn pack(isa: &Isa, k: usize, n: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    let mut packed = vec![0.0; n.div_ceil(isa.panel) * k * isa.panel];
+    for (i, slot) in packed.chunks_exact_mut(isa.panel).enumerate() {
+        let (j0, l) = (i / k * isa.panel, i % k);
+        for (j, v) in slot.iter_mut().enumerate().take(n - j0) {
+            *v = weight(l, j0 + j);
+        }
+    }
+    packed
+}
+
+/// An image's pixels as panels `[panel][pixel][width]`; as it is, where that is the same.
+fn by_panels<'a>(isa: &Isa, image: &'a [f32], n: usize, packed: &'a mut Vec<f32>) -> &'a [f32] {
+    if n == isa.panel {
+        return image;
+    }
+    let pixels = image.len() / n;
+    packed.clear();
+    packed.resize(n.div_ceil(isa.panel) * pixels * isa.panel, 0.0);
+    for (p, panel) in packed.chunks_exact_mut(pixels * isa.panel).enumerate() {
+        let width = isa.panel.min(n - p * isa.panel);
+        for (slot, pixel) in panel.chunks_exact_mut(isa.panel).zip(image.chunks_exact(n)) {
+            slot[..width].copy_from_slice(&pixel[p * isa.panel..][..width]);
+        }
+    }
+    packed
+}
+
+/// The zeros around an image that some taps reach into.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    top: usize,
+    left: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Frame {
+    /// Around images `of` for outputs of these extents.
+    fn around(rows: &[TapRow], stride: usize, of: Images, outputs: [usize; 2]) -> Self {
+        let low = |first: isize| (-first).max(0) as usize;
+        let top = low(rows.iter().map(|r| r.dy).min().unwrap_or(0));
+        let left = low(rows.iter().map(|r| r.dx).min().unwrap_or(0));
+        let last = |n: usize| (n.max(1) - 1) as isize * stride as isize;
+        let high = |reach: Option<isize>, n: usize, out: usize| {
+            (reach.unwrap_or(0) + last(out) + 1).max(n as isize) as usize
+        };
+        let bottom = high(rows.iter().map(|r| r.dy).max(), of.extents[0], outputs[0]);
+        let right = high(rows.iter().map(|r| r.dx + r.count as isize - 1).max(), of.extents[1], outputs[1]);
+        Self { top, left, height: top + bottom, width: left + right }
+    }
+
+    /// The image with its frame.
+    fn fill<'a>(&self, image: &'a [f32], of: Images, padded: &'a mut Vec<f32>) -> &'a [f32] {
+        let [h, w] = of.extents;
+        if [self.height, self.width] == [h, w] {
+            return image;
+        }
+        let c = of.channels;
+        padded.clear();
+        padded.resize(self.height * self.width * c, 0.0);
+        for (y, row) in image.chunks_exact((w * c).max(1)).enumerate() {
+            padded[((self.top + y) * self.width + self.left) * c..][..w * c].copy_from_slice(row);
+        }
+        padded
+    }
+
+    /// Position of the first value that output (y, 0) sees through `row`.
+    fn at(&self, stride: usize, y: usize, row: &TapRow, channels: usize) -> usize {
+        let line = (y * stride + self.top) as isize + row.dy;
+        (line as usize * self.width + (self.left as isize + row.dx) as usize) * channels
+    }
+}
+
+/// y = f(Σ passes + b), image by image.
+#[allow(clippy::too_many_arguments)]
+fn run(
+    isa: &Isa,
+    x: &[f32],
+    of: Images,
+    passes: &[Pass],
+    out: Images,
+    b: Option<&[f32]>,
+    act: Activation,
+    y: &mut [f32],
+) {
+    if x.is_empty() || y.is_empty() {
+        return;
+    }
+    let n = out.channels;
+    let one = |(y, x): (&mut [f32], &[f32])| {
+        if let Some(b) = b {
+            y.chunks_exact_mut(n).for_each(|pixel| pixel.copy_from_slice(b));
+        }
+        SCRATCH.with_borrow_mut(|[padded, _]| {
+            for pass in passes {
+                let taps: Vec<TapRow> = pass.rows.iter().map(|r| r.0).collect();
+                let frame = Frame::around(&taps, pass.stride, of, pass.extents);
+                let x = frame.fill(x, of, padded);
+                image(isa, x, &frame, of.channels, pass, out, y);
+            }
+        });
+        activate(y, act);
+    };
+    let jobs = y.par_chunks_exact_mut(out.each()).zip(x.par_chunks_exact(of.each()));
+    jobs.with_max_len(1).for_each(one);
+}
+
+/// Adds one pass to one image.
+fn image(isa: &Isa, x: &[f32], frame: &Frame, channels: usize, pass: &Pass, out: Images, y: &mut [f32]) {
+    let n = out.channels;
+    let [rows, cols] = pass.extents;
+    for p in 0..n.div_ceil(isa.panel) {
+        let width = isa.panel.min(n - p * isa.panel);
+        for (row, weights) in &pass.rows {
+            let steps = row.count * channels;
+            let panel = &weights[p * steps * isa.panel..(p + 1) * steps * isa.panel];
+            for r in 0..rows {
+                let from = frame.at(pass.stride, r, row, channels);
+                let line = (r * pass.step + pass.phase[0]) * out.extents[1] + pass.phase[1];
+                for xs in heights(0..cols, isa.height) {
+                    let to = (line + xs.start * pass.step) * n + p * isa.panel;
+                    // The last value that the tile reads and the last that it writes.
+                    debug_assert!(from + (xs.end - 1) * pass.stride * channels + steps <= x.len());
+                    debug_assert!(to + (xs.len() - 1) * pass.step * n + width <= y.len());
+                    // SAFETY: the frame holds every input that a tap reaches from these pixels; rows of C are pixels.
+                    unsafe {
+                        isa.kernels[xs.len() - 1](
+                            steps,
+                            x.as_ptr().add(from + xs.start * pass.stride * channels),
+                            [pass.stride * channels, 1],
+                            panel.as_ptr(),
+                            y.as_mut_ptr().add(to),
+                            pass.step * n,
+                            width,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
+    if act != Activation::Identity {
+        dy.par_chunks_mut(1 << 13).zip(y.par_chunks(1 << 13)).for_each(|(d, y)| slope(d, y, act));
+    }
+}
+
+/// Sum over pixels.
+pub(crate) fn per_channel(dy: &[f32], channels: usize) -> Vec<f32> {
+    // Stretches of a fixed length, so that threads do not show in the bits.
+    let partial: Vec<Vec<f32>> = dy
+        .par_chunks((1 << 12) * channels.max(1))
+        .map(|chunk| {
+            let mut sum = vec![0.0; channels];
+            chunk.chunks_exact(channels).for_each(|px| sum.iter_mut().zip(px).for_each(|(s, v)| *s += v));
+            sum
+        })
+        .collect();
+    let mut sum = vec![0.0; channels];
+    partial.iter().for_each(|p| sum.iter_mut().zip(p).for_each(|(s, v)| *s += v));
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Causal;
+    use proptest::prelude::*;
+
+    fn values(n: usize, salt: u64) -> Vec<f32> {
+        let mut state = salt.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        (0..n)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 40) as f32 / 8_388_608.0 - 1.0
+            })
+            .collect()
+    }
+
+    /// The definition, pixel by pixel in f64: y[o] = Σ x[s·o + tap] w[tap], zeros outside.
+    fn definition(conv: &Conv, x: &[f32], of: Images, w: &[f32], b: &[f32]) -> Vec<f64> {
+        let out = conv.small(of);
+        let mut y = Vec::new();
+        for i in 0..of.count {
+            for oy in 0..out.extents[0] {
+                for ox in 0..out.extents[1] {
+                    for o in 0..conv.outputs {
+                        let mut sum = f64::from(b[o]);
+                        let mut tap = 0;
+                        for row in conv.taps.list() {
+                            for t in 0..row.count {
+                                let iy = (oy * conv.taps.stride()) as isize + row.dy;
+                                let ix = (ox * conv.taps.stride() + t) as isize + row.dx;
+                                let inside = iy >= 0
+                                    && ix >= 0
+                                    && (iy as usize) < of.extents[0]
+                                    && (ix as usize) < of.extents[1];
+                                for c in 0..conv.inputs {
+                                    if inside {
+                                        let px =
+                                            (i * of.extents[0] + iy as usize) * of.extents[1] + ix as usize;
+                                        sum += f64::from(x[px * conv.inputs + c])
+                                            * f64::from(w[(tap * conv.inputs + c) * conv.outputs + o]);
+                                    }
+                                }
+                                tap += 1;
+                            }
+                        }
+                        y.push(sum);
+                    }
+                }
+            }
+        }
+        y
+    }
+
+    fn dot(a: &[f32], b: &[f32]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    }
+
+    fn taps(which: usize) -> Taps {
+        match which {
+            0 => Taps::causal(3, Causal::A, 1),
+            1 => Taps::causal(3, Causal::B, 1),
+            2 => Taps::causal(7, Causal::A, 1),
+            3 => Taps::full(3, 1, 1),
+            4 => Taps::full(4, 2, 1),
+            5 => Taps::full(5, 3, 0),
+            6 => Taps::full(1, 1, 0),
+            _ => Taps::rows(vec![TapRow { dy: -2, dx: -1, count: 3 }, TapRow { dy: 1, dx: 2, count: 1 }]),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        /// Forward against the definition; every gradient and the transposed convolution against it by adjointness, which for
+        /// a map that is linear in each argument says all: <A x, y> = <x, Aᵀ y>, for x and for w.
+        #[test]
+        fn any_shape(which in 0usize..8, count in 1usize..11, height in 5usize..17, width in 5usize..33, inputs in 1usize..40, outputs in 1usize..70, seed: u64) {
+            let conv = Conv { taps: taps(which), inputs, outputs };
+            let of = Images { count, extents: [height, width], channels: inputs };
+            let (x, w, b) = (values(of.len(), seed), values(conv.weights(), seed ^ 1), values(outputs, seed ^ 2));
+            let y = conv.forward(&x, of, &w, &b, Activation::Identity);
+            let want = definition(&conv, &x, of, &w, &b);
+            prop_assert_eq!(y.len(), want.len());
+            let tolerance = 1e-6 * (conv.weights() as f64 / outputs as f64).max(10.0);
+            for (y, want) in y.iter().zip(&want) {
+                prop_assert!((f64::from(*y) - want).abs() < tolerance, "{} {}", y, want);
+            }
+            let zero = vec![0.0; outputs];
+            let linear = conv.forward(&x, of, &w, &zero, Activation::Identity);
+            let dy = values(y.len(), seed ^ 3);
+            let g = conv.backward(&x, of, &w, &y, dy.clone(), Activation::Identity, true);
+            let size = (y.len() as f64).sqrt() * tolerance * 4.0;
+            let inner = dot(&linear, &dy);
+            prop_assert!((inner - dot(&x, g.x.as_deref().unwrap_or(&[]))).abs() < size);
+            prop_assert!((inner - dot(&w, &g.w)).abs() < size);
+            for (o, db) in g.b.iter().enumerate() {
+                let want: f64 = dy.iter().skip(o).step_by(outputs).map(|v| f64::from(*v)).sum();
+                prop_assert!((f64::from(*db) - want).abs() < 1e-4 * (1.0 + want.abs()));
+            }
+            let small = conv.small(of);
+            let large = conv.large(small);
+            // The smallest input of that output: the input itself, unless the stride left some of it unseen.
+            let up = conv.transposed_forward(&dy, small, &w, &vec![0.0; inputs], Activation::Identity);
+            prop_assert_eq!(up.len(), large.len());
+            let x2 = values(large.len(), seed ^ 4);
+            let down = conv.forward(&x2, large, &w, &zero, Activation::Identity);
+            let inner = dot(&down, &dy);
+            prop_assert!((inner - dot(&x2, &up)).abs() < size);
+            let t = conv.transposed_backward(&dy, small, &w, &up, x2.clone(), Activation::Identity, true);
+            prop_assert!((inner - dot(&dy, t.x.as_deref().unwrap_or(&[]))).abs() < size);
+            prop_assert!((inner - dot(&w, &t.w)).abs() < size);
+        }
+    }
+
+    #[test]
+    fn masks_keep_the_taps_that_they_should() {
+        assert_eq!(Taps::causal(7, Causal::A, 1).count(), 24);
+        assert_eq!(Taps::causal(3, Causal::B, 1).count(), 5);
+        assert_eq!(Taps::causal(1, Causal::A, 3).count(), 1);
+        // 6 channels in 3 groups of 2: A lets a group see the earlier ones, B its own as well.
+        for (kind, kept) in [(Causal::A, 12.0), (Causal::B, 24.0)] {
+            let t = Taps::causal(1, kind, 3);
+            let mut w = vec![1.0; 36];
+            t.apply(&mut w, 6, 6);
+            assert_eq!(w.iter().sum::<f32>(), kept);
+            assert_eq!(w[4 * 6 + 1], 0.0, "blue must not reach red");
+        }
+    }
+
+    #[test]
+    fn transposed_extents() {
+        let t = Taps::full(4, 2, 1);
+        assert_eq!(t.output([28, 28]), [14, 14]);
+        assert_eq!(t.input([14, 14]), [28, 28]);
+        assert_eq!(Taps::causal(7, Causal::A, 1).output([28, 30]), [28, 30]);
+    }
+
+    #[test]
+    fn same_bits_at_any_thread_count() {
+        let conv = Conv { taps: Taps::causal(3, Causal::B, 1), inputs: 8, outputs: 8 };
+        let of = Images { count: 13, extents: [9, 11], channels: 8 };
+        let (x, w, b) = (values(of.len(), 1), values(conv.weights(), 2), values(8, 3));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let y = conv.forward(&x, of, &w, &b, Activation::Relu);
+                let g = conv.backward(&x, of, &w, &y, values(y.len(), 4), Activation::Relu, true);
+                (y, g.x, g.w, g.b)
+            })
+        };
+        let one = run(1);
+        assert!(one == run(2) && one == run(3));
+    }
+}
