@@ -84,8 +84,8 @@ impl Linear {
 
 fn bound(inputs: usize, outputs: usize, act: Activation) -> f64 {
     match act {
-        Activation::Relu => (6.0 / inputs as f64).sqrt(),
-        Activation::Identity | Activation::Tanh => (6.0 / (inputs + outputs) as f64).sqrt(),
+        Activation::Relu | Activation::LeakyRelu => (6.0 / inputs as f64).sqrt(),
+        Activation::Identity | Activation::Tanh | Activation::Sigmoid => (6.0 / (inputs + outputs) as f64).sqrt(),
     }
 }
 

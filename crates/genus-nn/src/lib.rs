@@ -16,7 +16,7 @@ mod params;
 mod train;
 
 pub use burn::Tensor;
-pub use genus_kernels::{Activation, Staircase};
+pub use genus_kernels::{Activation, Causal, Conv, Images, Staircase, TapRow, Taps};
 pub use layers::{Linear, Mlp, Nonlinearity};
 pub use optimizer::{OptimizerConfig, Schedule};
 pub use params::{Id, Params, View, afford};

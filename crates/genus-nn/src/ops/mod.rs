@@ -1,5 +1,9 @@
 //! Operations of networks: the fused kernels, and their portable definitions.
 
+mod conv;
+
+pub use conv::{conv, conv_transposed};
+
 use crate::fused::{FusedOp, apply, input};
 use burn::Tensor;
 use genus_kernels::{
@@ -10,8 +14,10 @@ use std::sync::Arc;
 
 /// The definitions in framework operations: any device, the source of truth.
 pub mod portable {
+    pub use super::conv::portable::{conv, conv_transposed};
+
     use super::{Activation, Staircase, Tensor};
-    use burn::tensor::activation::relu;
+    use burn::tensor::activation::{leaky_relu, relu, sigmoid};
     use burn::tensor::{Int, TensorData};
 
     /// As [`linear`](super::linear).
@@ -32,11 +38,16 @@ pub mod portable {
             }
             None => w,
         };
-        let a = x.matmul(w) + b.unsqueeze();
+        activation(x.matmul(w) + b.unsqueeze(), act)
+    }
+
+    pub(super) fn activation(a: Tensor<2>, act: Activation) -> Tensor<2> {
         match act {
             Activation::Identity => a,
             Activation::Relu => relu(a),
             Activation::Tanh => a.tanh(),
+            Activation::Sigmoid => sigmoid(a),
+            Activation::LeakyRelu => leaky_relu(a, 0.2),
         }
     }
 
@@ -178,14 +189,14 @@ mod tests {
     use genus_core::Seed;
     use proptest::prelude::*;
 
-    fn draw<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    pub(super) fn draw<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
         let mut rng = Seed::from(seed).rng();
         tensor_from((0..shape.iter().product()).map(|_| rng.normal() as f32).collect(), shape)
     }
 
     /// Relative to the largest value, or to 0.25: where every slope is small because tanh is saturated, 1 − y² has lost the
     /// digits that y rounded away, in both ways of computing it.
-    fn close(name: &str, a: &[f32], b: &[f32]) {
+    pub(super) fn close(name: &str, a: &[f32], b: &[f32]) {
         assert_eq!(a.len(), b.len());
         let scale = b.iter().fold(0.25f32, |m, v| m.max(v.abs()));
         for (x, y) in a.iter().zip(b) {
@@ -193,7 +204,7 @@ mod tests {
         }
     }
 
-    fn grad<const D: usize>(t: &Tensor<D>, g: &Gradients) -> Vec<f32> {
+    pub(super) fn grad<const D: usize>(t: &Tensor<D>, g: &Gradients) -> Vec<f32> {
         values(t.grad(g).unwrap())
     }
 
@@ -201,8 +212,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
         /// Fused equals portable in value and every gradient, over awkward shapes.
         #[test]
-        fn linear_equals_its_definition(rows in 1usize..20, inputs in 1usize..40, outputs in 1usize..40, seed: u64, act in 0usize..3, masked: bool) {
-            let act = [Activation::Identity, Activation::Relu, Activation::Tanh][act];
+        fn linear_equals_its_definition(rows in 1usize..20, inputs in 1usize..40, outputs in 1usize..40, seed: u64, act in 0usize..5, masked: bool) {
+            use Activation::{Identity, LeakyRelu, Relu, Sigmoid, Tanh};
+            let act = [Identity, Relu, Tanh, Sigmoid, LeakyRelu][act];
             let degrees = |n: usize| (0..n).map(|i| i * 7 / n).collect::<Vec<_>>();
             let mask = masked.then(|| Arc::new(Staircase::from_degrees(&degrees(inputs), &degrees(outputs))));
             let run = |fused: bool| {
