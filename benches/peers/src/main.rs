@@ -1,0 +1,90 @@
+//! Genus as one of the peers of `peers.py`: it reads requests on standard input and answers on standard output, a line of JSON
+//! each.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `{"work": "vae", "prepare": true}` | `{"ready": true}` or `{"skip": "why"}` |
+//! | `{"work": "vae", "steps": 20}` | `{"seconds": 0.05, "peak_rss": 123456789}` |
+//! | `{"quit": true}` | none; it ends |
+
+mod products;
+mod trainings;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use std::io::{BufRead as _, Write as _};
+use std::time::Instant;
+
+// As the command line has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Something that can be done again and again.
+pub trait Work {
+    /// Does it `steps` times.
+    fn run(&mut self, steps: u64) -> anyhow::Result<()>;
+}
+
+#[derive(Deserialize)]
+struct Request {
+    work: Option<String>,
+    #[serde(default)]
+    prepare: bool,
+    steps: Option<u64>,
+    #[serde(default)]
+    quit: bool,
+}
+
+fn prepare(name: &str) -> anyhow::Result<Option<Box<dyn Work>>> {
+    let mut work: Box<dyn Work> = match name {
+        "vae" => trainings::vae()?,
+        "made" => trainings::made()?,
+        "pixelcnn" => trainings::pixelcnn(),
+        _ => match products::find(name) {
+            Some(product) => Box::new(product),
+            None => return Ok(None),
+        },
+    };
+    work.run(10)?;
+    Ok(Some(work))
+}
+
+/// Most memory that this process ever had, bytes; 0 where that is not known.
+fn peak_rss() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut threads = std::env::args().skip_while(|a| a != "--threads").skip(1);
+    let threads = threads.next().unwrap_or_else(|| "2".into()).parse().context("--threads takes a number")?;
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    let mut work: Option<(String, Box<dyn Work>)> = None;
+    let mut out = std::io::stdout();
+    for line in std::io::stdin().lock().lines() {
+        let request: Request = serde_json::from_str(&line?).context("a request must be a line of JSON")?;
+        if request.quit {
+            break;
+        }
+        let name = request.work.context("a request must name its work")?;
+        let answer = if request.prepare {
+            match prepare(&name)? {
+                Some(found) => {
+                    work = Some((name, found));
+                    serde_json::json!({ "ready": true })
+                }
+                None => serde_json::json!({ "skip": format!("there is no {name} here") }),
+            }
+        } else {
+            let (_, work) = work.as_mut().filter(|w| w.0 == name).context("work must be prepared first")?;
+            let start = Instant::now();
+            work.run(request.steps.unwrap_or(1))?;
+            serde_json::json!({ "seconds": start.elapsed().as_secs_f64(), "peak_rss": peak_rss() })
+        };
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}

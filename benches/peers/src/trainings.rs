@@ -1,0 +1,133 @@
+//! Training steps, as `genus train` makes them: through the operations, the optimiser and the training loop.
+
+use crate::Work;
+use anyhow::Context as _;
+use genus_core::{Batch, Dataset, Domain, Event, FitContext, Seed, Split, StopReason, config};
+use genus_nn::{
+    Activation, Causal, Conv, Id, Loss, Objective, Params, StepContext, Taps, Tensor, TrainConfig, View, ops,
+};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// A training on a thread of its own that goes on by as many steps as it is granted, and sleeps in between.
+struct Training {
+    grant: SyncSender<u64>,
+    done: Receiver<()>,
+}
+
+impl Work for Training {
+    fn run(&mut self, steps: u64) -> anyhow::Result<()> {
+        self.grant.send(steps).context("the training has ended")?;
+        self.done.recv().context("the training has failed")
+    }
+}
+
+/// Starts `fit`, which is given an observer to call.
+fn start(fit: impl FnOnce(&mut FitContext<'_>) + Send + 'static) -> Box<dyn Work> {
+    let (grant, granted) = sync_channel::<u64>(0);
+    let (finished, done) = sync_channel(0);
+    std::thread::spawn(move || {
+        let mut left = 0u64;
+        let mut observer = move |event: &Event| {
+            match event {
+                Event::Step { .. } => {
+                    left -= 1;
+                    if left == 0 && finished.send(()).is_err() {
+                        return ControlFlow::Break(StopReason::Interrupted);
+                    }
+                }
+                Event::Start { .. } => {}
+                _ => return ControlFlow::Continue(()),
+            }
+            if left == 0 {
+                match granted.recv() {
+                    Ok(steps) => left = steps,
+                    Err(_) => return ControlFlow::Break(StopReason::Interrupted),
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        fit(&mut FitContext::new(Seed::from(1), &mut observer));
+    });
+    Box::new(Training { grant, done })
+}
+
+/// 12,800 rows of 784 bits, 13 % of them ones.
+fn rows() -> Batch {
+    let mut rng = Seed::from(0).rng();
+    Batch::from_fn(12_800, 784, |_, _| f32::from(u8::from(rng.uniform() < 0.13)))
+}
+
+fn model(name: &str, settings: &str) -> anyhow::Result<Box<dyn Work>> {
+    let spec = genus::registry::find(name)?;
+    let mut table = (spec.default_config)();
+    config::merge(&mut table, &settings.parse()?);
+    let set = Dataset::new("bits", Domain::binary(784), Split::unlabelled(rows()))?;
+    Ok(start(move |cx| drop((spec.fit)(&table, &set, cx))))
+}
+
+/// 784-400-20.
+pub fn vae() -> anyhow::Result<Box<dyn Work>> {
+    model("vae", "hidden = [400]\nlatent = 20\nactivation = \"relu\"\ntrain.batch = 128\ntrain.epochs = 1000000")
+}
+
+/// 784-500-500-784, natural order, relu.
+pub fn made() -> anyhow::Result<Box<dyn Work>> {
+    model("made", "hidden = [500, 500]\ntrain.batch = 100\ntrain.epochs = 1000000")
+}
+
+/// 7×7 type A, five times 3×3 type B with 32 channels, 1×1 to a logit.
+struct PixelCnn {
+    x: Batch,
+    layers: Vec<(Id, Id, Arc<Conv>)>,
+}
+
+impl PixelCnn {
+    fn new(params: &mut Params) -> Self {
+        let mut rng = Seed::from(2).rng();
+        let mut shapes = vec![(Taps::causal(7, Causal::A, 1), 1, 32)];
+        shapes.extend((0..5).map(|_| (Taps::causal(3, Causal::B, 1), 32, 32)));
+        shapes.push((Taps::full(1, 1, 0), 32, 1));
+        let layers = shapes.into_iter().enumerate().map(|(l, (taps, inputs, outputs))| {
+            let conv = Conv { taps, inputs, outputs };
+            let shape = [conv.taps.count(), inputs, outputs];
+            let bound = (6.0 / (shape[0] * inputs) as f64).sqrt();
+            let w = params.uniform(format!("{l}.w"), &shape, bound, &mut rng);
+            (w, params.add(format!("{l}.b"), &[outputs], vec![0.0; outputs]), Arc::new(conv))
+        });
+        Self { layers: layers.collect(), x: rows() }
+    }
+}
+
+impl Objective for PixelCnn {
+    fn loss(&mut self, view: &View<'_>, rows: &[usize], _: &StepContext) -> genus_core::Result<Loss> {
+        let x = genus_nn::tensor(&self.x.select(rows));
+        let n = rows.len();
+        let mut h: Tensor<4> = x.clone().reshape([n, 28, 28, 1]);
+        for (l, (w, b, conv)) in self.layers.iter().enumerate() {
+            let act = if l + 1 == self.layers.len() { Activation::Identity } else { Activation::Relu };
+            h = ops::conv(h, view.get(*w), view.get(*b), conv, act);
+        }
+        Ok(Loss { total: ops::bernoulli_nll(h.reshape([n, 784]), x).mean(), parts: Vec::new() })
+    }
+
+    fn validate(&mut self, _: &View<'_>) -> genus_core::Result<BTreeMap<String, f64>> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// Batch 32.
+pub fn pixelcnn() -> Box<dyn Work> {
+    start(|cx| {
+        let mut params = Params::default();
+        let mut objective = PixelCnn::new(&mut params);
+        let config = TrainConfig {
+            epochs: std::num::NonZeroUsize::MAX.min(std::num::NonZeroUsize::MIN.saturating_add(999_999)),
+            batch: std::num::NonZeroUsize::MIN.saturating_add(31),
+            ..TrainConfig::default()
+        };
+        drop(genus_nn::train(&config, &mut params, 12_800, &mut objective, "pixelcnn", cx));
+    })
+}
