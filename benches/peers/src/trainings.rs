@@ -70,7 +70,10 @@ fn model(name: &str, settings: &str) -> anyhow::Result<Box<dyn Work>> {
 
 /// 784-400-20.
 pub fn vae() -> anyhow::Result<Box<dyn Work>> {
-    model("vae", "hidden = [400]\nlatent = 20\nactivation = \"relu\"\ntrain.batch = 128\ntrain.epochs = 1000000")
+    model(
+        "vae",
+        "hidden = [400]\nlatent = 20\nactivation = \"relu\"\ntrain.batch = 128\ntrain.epochs = 1000000",
+    )
 }
 
 /// 784-500-500-784, natural order, relu.
@@ -103,7 +106,7 @@ impl PixelCnn {
 
 impl Objective for PixelCnn {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], _: &StepContext) -> genus_core::Result<Loss> {
-        let x = genus_nn::tensor(&self.x.select(rows));
+        let x = genus_nn::tensor(self.x.select(rows));
         let n = rows.len();
         let mut h: Tensor<4> = x.clone().reshape([n, 28, 28, 1]);
         for (l, (w, b, conv)) in self.layers.iter().enumerate() {

@@ -1,7 +1,10 @@
 //! Adam in one pass over parameter, gradient and both moments (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019).
 
-use crate::multiversion;
-use rayon::prelude::*;
+use crate::{crew, multiversion};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Values of a job.
+const BLOCK: usize = 1 << 14;
 
 /// Coefficients of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,14 +34,9 @@ pub fn adam(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], how: &Adam) 
     let correct = |beta: f32| 1.0 - f64::from(beta).powf(how.step as f64);
     let rate = (f64::from(how.rate) / correct(how.beta1)) as f32;
     let root = (1.0 / correct(how.beta2).sqrt()) as f32;
-    let chunk = 1 << 13;
-    if p.len() <= chunk {
-        return pass(p, g, m, v, how, rate, root);
-    }
-    p.par_chunks_mut(chunk)
-        .zip(g.par_chunks(chunk))
-        .zip(m.par_chunks_mut(chunk).zip(v.par_chunks_mut(chunk)))
-        .for_each(|((p, g), (m, v))| pass(p, g, m, v, how, rate, root));
+    crew::chunks([p, m, v], BLOCK, |i, [p, m, v]| {
+        pass(p, &g[i * BLOCK..][..p.len()], m, v, how, rate, root);
+    });
 }
 
 multiversion! {
@@ -56,8 +54,9 @@ multiversion! {
 
 /// Moving average: `average` ← decay · average + (1 − decay) · p.
 pub fn average(average: &mut [f32], p: &[f32], decay: f32) {
-    average.par_chunks_mut(1 << 13).zip(p.par_chunks(1 << 13)).for_each(|(a, p)| {
-        for (a, p) in a.iter_mut().zip(p) {
+    assert_eq!(average.len(), p.len());
+    crew::chunks([average], BLOCK, |i, [a]| {
+        for (a, p) in a.iter_mut().zip(&p[i * BLOCK..]) {
             *a += (1.0 - decay) * (p - *a);
         }
     });
@@ -65,8 +64,12 @@ pub fn average(average: &mut [f32], p: &[f32], decay: f32) {
 
 /// Σ gᵢ², in `f64` over blocks of a fixed length, so that the bits do not depend on the number of threads.
 pub fn sum_of_squares(g: &[f32]) -> f64 {
-    let blocks: Vec<f64> = g.par_chunks(1 << 13).map(block_square).collect();
-    blocks.iter().sum()
+    let blocks: Vec<AtomicU64> = (0..g.len().div_ceil(BLOCK)).map(|_| AtomicU64::new(0)).collect();
+    crew::each(blocks.len(), &|i| {
+        let square = block_square(&g[i * BLOCK..g.len().min((i + 1) * BLOCK)]);
+        blocks[i].store(square.to_bits(), Relaxed);
+    });
+    blocks.iter().map(|b| f64::from_bits(b.load(Relaxed))).sum()
 }
 
 multiversion! {

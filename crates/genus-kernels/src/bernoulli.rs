@@ -1,17 +1,20 @@
 //! Bernoulli log-likelihood from logits: −log p = softplus(a) − a t, summed over a row.
 
-use crate::{multiversion, scalar};
-use rayon::prelude::*;
+use crate::{crew, multiversion, scalar, unwritten};
 
 /// Negative log-likelihood of each row, nats: logits `[rows, width]`, targets in \[0, 1\] of the same shape, or one row
 /// `[1, width]` that all rows of logits are held against.
 pub fn bernoulli_nll(logits: &[f32], targets: &[f32], width: usize) -> Vec<f32> {
     assert!(logits.len() == targets.len() || targets.len() == width);
-    logits
-        .par_chunks_exact(width)
-        .enumerate()
-        .map(|(r, a)| row_nll(a, &targets[r * width % targets.len()..][..width]))
-        .collect()
+    let mut nll = vec![0.0; logits.len() / width.max(1)];
+    let rows = block(width);
+    crew::chunks([&mut nll], rows, |i, [nll]| {
+        for (r, slot) in nll.iter_mut().enumerate() {
+            let at = (i * rows + r) * width;
+            *slot = row_nll(&logits[at..][..width], &targets[at % targets.len()..][..width]);
+        }
+    });
+    nll
 }
 
 multiversion! {
@@ -33,12 +36,23 @@ multiversion! {
 /// Gradient of Σ `weight[row]` · nll\[row\] with respect to the logits: weight · (sigmoid(a) − t).
 pub fn bernoulli_backward(logits: &[f32], targets: &[f32], weight: &[f32], width: usize) -> Vec<f32> {
     assert_eq!(logits.len(), targets.len(), "one target row per row of logits");
-    let mut grad = vec![0.0; logits.len()];
-    grad.par_chunks_exact_mut(width)
-        .zip(logits.par_chunks_exact(width).zip(targets.par_chunks_exact(width)))
-        .zip(weight)
-        .for_each(|((g, (a, t)), w)| row_grad(g, a, t, *w));
+    // SAFETY: every row is written, as both lengths are multiples of the width.
+    assert_eq!(logits.len() % width.max(1), 0, "whole rows");
+    let mut grad = unsafe { unwritten(logits.len()) };
+    let rows = block(width);
+    crew::chunks([&mut grad], rows * width, |i, [grad]| {
+        for (r, g) in grad.chunks_exact_mut(width).enumerate() {
+            let row = i * rows + r;
+            let at = row * width;
+            row_grad(g, &logits[at..][..width], &targets[at..][..width], weight[row]);
+        }
+    });
     grad
+}
+
+/// Rows of a job, so that it has some thousand values.
+fn block(width: usize) -> usize {
+    ((1 << 13) / width.max(1)).max(1)
 }
 
 multiversion! {

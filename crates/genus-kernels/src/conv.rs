@@ -8,11 +8,10 @@
 //! *scatter* (small to large) is a transposed convolution and the input gradient of a plain one, and both share the gradient of
 //! the weights. Images are spread over threads; sums over images are taken in a fixed order.
 
-use crate::gemm::heights;
+use crate::gemm::{Init, heights};
 use crate::isa::{Isa, isa};
-use crate::linear::{Activation, activate, slope};
-use crate::{TapRow, Taps};
-use rayon::prelude::*;
+use crate::linear::{Activation, activate, before_activation};
+use crate::{TapRow, Taps, crew, unwritten};
 use std::cell::RefCell;
 
 /// Extents of a batch of images.
@@ -85,9 +84,7 @@ impl Conv {
     /// x as `of` says with `inputs` channels, w `[taps, inputs, outputs]`, b `[outputs]` → images of `outputs` channels
     pub fn forward(&self, x: &[f32], of: Images, w: &[f32], b: &[f32], act: Activation) -> Vec<f32> {
         self.check(x, of, self.inputs, w);
-        let mut y = vec![0.0; self.small(of).len()];
-        self.gather(x, of, w, Some(b), act, &mut y);
-        y
+        self.gather(x, of, w, Some(b), act)
     }
 
     /// Gradients from `dy`, which is overwritten; `y` is the result of [`forward`](Self::forward).
@@ -106,11 +103,7 @@ impl Conv {
         let small = self.small(of);
         let dw = self.weight_gradient(x, of, &dy, small);
         let b = per_channel(&dy, self.outputs);
-        let x = want_x.then(|| {
-            let mut dx = vec![0.0; of.len()];
-            self.scatter(&dy, small, of, w, None, Activation::Identity, &mut dx);
-            dx
-        });
+        let x = want_x.then(|| self.scatter(&dy, small, of, w, None, Activation::Identity));
         ConvGrads { x, w: dw, b }
     }
 
@@ -127,10 +120,7 @@ impl Conv {
         act: Activation,
     ) -> Vec<f32> {
         self.check(x, of, self.outputs, w);
-        let large = self.large(of);
-        let mut y = vec![0.0; large.len()];
-        self.scatter(x, of, large, w, Some(b), act, &mut y);
-        y
+        self.scatter(x, of, self.large(of), w, Some(b), act)
     }
 
     /// Gradients of [`transposed_forward`](Self::transposed_forward).
@@ -149,11 +139,7 @@ impl Conv {
         let large = self.large(of);
         let dw = self.weight_gradient(&dy, large, x, of);
         let b = per_channel(&dy, self.inputs);
-        let x = want_x.then(|| {
-            let mut dx = vec![0.0; of.len()];
-            self.gather(&dy, large, w, None, Activation::Identity, &mut dx);
-            dx
-        });
+        let x = want_x.then(|| self.gather(&dy, large, w, None, Activation::Identity));
         ConvGrads { x, w: dw, b }
     }
 
@@ -163,7 +149,7 @@ impl Conv {
         assert_eq!(w.len(), self.weights(), "weights");
     }
 
-    fn gather(&self, x: &[f32], of: Images, w: &[f32], b: Option<&[f32]>, act: Activation, y: &mut [f32]) {
+    fn gather(&self, x: &[f32], of: Images, w: &[f32], b: Option<&[f32]>, act: Activation) -> Vec<f32> {
         let isa = isa();
         let small = self.small(of);
         let mut at = 0;
@@ -180,7 +166,7 @@ impl Conv {
             phase: [0, 0],
             extents: small.extents,
         };
-        run(isa, x, of, &[pass], small, b, act, y);
+        run(isa, x, of, &[pass], small, b, act)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -192,8 +178,7 @@ impl Conv {
         w: &[f32],
         b: Option<&[f32]>,
         act: Activation,
-        y: &mut [f32],
-    ) {
+    ) -> Vec<f32> {
         let isa = isa();
         let s = self.taps.stride() as isize;
         // Output pixels with the same remainder by the stride see the same taps, each by a convolution of stride 1.
@@ -229,67 +214,78 @@ impl Conv {
                 Pass { rows, stride: 1, step: s as usize, phase: [py as usize, px as usize], extents }
             })
             .collect();
-        run(isa, x, of, &passes, large, b, act, y);
+        run(isa, x, of, &passes, large, b, act)
     }
 
     /// Σ over images and pixels of (input seen by a tap) · (output gradient), `[taps, inputs, outputs]`.
     fn weight_gradient(&self, large: &[f32], of: Images, small: &[f32], out: Images) -> Vec<f32> {
         let isa = isa();
-        let taps: Vec<TapRow> = self.taps.list().to_vec();
-        let frame = Frame::around(&taps, self.taps.stride(), of, out.extents);
-        let (k, n) = (self.inputs, self.outputs);
-        let panels = n.div_ceil(isa.panel);
+        let frame = Frame::around(self.taps.list(), self.taps.stride(), of, out.extents);
+        let n = self.outputs;
         // The number of partial sums depends on the batch alone, so that threads do not show in the bits.
         let group = of.count.div_ceil(8).max(1);
-        let mut partial: Vec<Vec<f32>> = large
-            .par_chunks(group * of.each().max(1))
-            .zip(small.par_chunks(group * out.each().max(1)))
-            .map(|(large, small)| {
-                let mut dw = vec![0.0; self.weights()];
-                SCRATCH.with_borrow_mut(|[padded, packed]| {
-                    for (x, dy) in large.chunks_exact(of.each()).zip(small.chunks_exact(out.each())) {
-                        let x = frame.fill(x, of, padded);
-                        let dy = by_panels(isa, dy, n, packed);
-                        let mut at = 0;
-                        for row in &taps {
-                            for y in 0..out.extents[0] {
-                                let from = frame.at(self.taps.stride(), y, row, k);
-                                for p in 0..panels {
-                                    let width = isa.panel.min(n - p * isa.panel);
-                                    let pixels = out.extents[0] * out.extents[1];
-                                    let panel = &dy[(p * pixels + y * out.extents[1]) * isa.panel..];
-                                    for is in heights(0..row.count * k, isa.height) {
-                                        let c = &mut dw[at + is.start * n + p * isa.panel..];
-                                        // SAFETY: `x` holds the frame, `panel` one row of pixels, `dw` the rows `is`.
-                                        unsafe {
-                                            isa.kernels[is.len() - 1](
-                                                out.extents[1],
-                                                x.as_ptr().add(from + is.start),
-                                                [1, self.taps.stride() * k],
-                                                panel.as_ptr(),
-                                                c.as_mut_ptr(),
-                                                n,
-                                                width,
-                                            );
-                                        }
-                                    }
-                                }
-                            }
-                            at += row.count * k * n;
-                        }
-                    }
-                });
-                dw
-            })
-            .collect();
-        let Some(mut dw) = (!partial.is_empty()).then(|| partial.remove(0)) else {
-            return vec![0.0; self.weights()];
-        };
-        for more in partial {
+        let mut partial = vec![0.0; of.count.div_ceil(group) * self.weights()];
+        crew::chunks([&mut partial], self.weights().max(1), |i, [dw]| {
+            let images = i * group..of.count.min((i + 1) * group);
+            let large =
+                large[images.start * of.each()..images.end * of.each()].chunks_exact(of.each().max(1));
+            let small =
+                small[images.start * out.each()..images.end * out.each()].chunks_exact(out.each().max(1));
+            SCRATCH.with_borrow_mut(|[padded, packed]| {
+                for (x, dy) in large.zip(small) {
+                    let x = frame.fill(x, of, padded);
+                    let dy = by_panels(isa, dy, n, packed);
+                    self.add_gradient(isa, &frame, x, dy, out.extents, dw);
+                }
+            });
+        });
+        let mut dw = partial.split_off(partial.len().saturating_sub(self.weights()));
+        for more in partial.chunks_exact(self.weights().max(1)) {
             dw.iter_mut().zip(more).for_each(|(s, v)| *s += v);
         }
+        dw.resize(self.weights(), 0.0);
         self.taps.apply(&mut dw, self.inputs, self.outputs);
         dw
+    }
+
+    /// Adds the weight gradient of one image: the framed input `x`, the output gradient `dy` by panels.
+    fn add_gradient(
+        &self,
+        isa: &Isa,
+        frame: &Frame,
+        x: &[f32],
+        dy: &[f32],
+        [rows, cols]: [usize; 2],
+        dw: &mut [f32],
+    ) {
+        let (k, n, stride) = (self.inputs, self.outputs, self.taps.stride());
+        let mut at = 0;
+        for row in self.taps.list() {
+            for y in 0..rows {
+                let from = frame.at(stride, y, row, k);
+                for p in 0..n.div_ceil(isa.panel) {
+                    let width = isa.panel.min(n - p * isa.panel);
+                    let panel = &dy[(p * rows * cols + y * cols) * isa.panel..][..cols * isa.panel];
+                    for is in heights(0..row.count * k, isa.height) {
+                        let c = &mut dw[at + is.start * n + p * isa.panel..][..(is.len() - 1) * n + width];
+                        debug_assert!(from + is.end - 1 + (cols - 1) * stride * k < x.len());
+                        // SAFETY: `x` holds all that a tap reaches from this row of outputs; `c` and `panel` were cut to size.
+                        unsafe {
+                            isa.kernels[is.len() - 1](
+                                cols,
+                                x.as_ptr().add(from + is.start),
+                                [1, stride * k],
+                                panel.as_ptr(),
+                                (c.as_ptr(), n),
+                                (c.as_mut_ptr(), n),
+                                width,
+                            );
+                        }
+                    }
+                }
+            }
+            at += row.count * k * n;
+        }
     }
 }
 
@@ -368,10 +364,17 @@ impl Frame {
             return image;
         }
         let c = of.channels;
-        padded.clear();
         padded.resize(self.height * self.width * c, 0.0);
-        for (y, row) in image.chunks_exact((w * c).max(1)).enumerate() {
-            padded[((self.top + y) * self.width + self.left) * c..][..w * c].copy_from_slice(row);
+        let (left, right) = (self.left * c, (self.left + w) * c);
+        for (y, line) in padded.chunks_exact_mut(self.width * c).enumerate() {
+            match y.checked_sub(self.top).filter(|y| *y < h) {
+                Some(y) => {
+                    line[..left].fill(0.0);
+                    line[left..right].copy_from_slice(&image[y * w * c..][..w * c]);
+                    line[right..].fill(0.0);
+                }
+                None => line.fill(0.0),
+            }
         }
         padded
     }
@@ -393,42 +396,55 @@ fn run(
     out: Images,
     b: Option<&[f32]>,
     act: Activation,
-    y: &mut [f32],
-) {
-    if x.is_empty() || y.is_empty() {
-        return;
-    }
+) -> Vec<f32> {
     let n = out.channels;
-    let one = |(y, x): (&mut [f32], &[f32])| {
-        if let Some(b) = b {
-            y.chunks_exact_mut(n).for_each(|pixel| pixel.copy_from_slice(b));
+    let init = b.map_or(Init::Zero, Init::Row);
+    // SAFETY: the passes reach every pixel, or else zeros are written first.
+    let mut y = unsafe { unwritten(out.len()) };
+    let bare = passes.iter().any(|p| p.rows.is_empty());
+    crew::chunks([&mut y], out.each().max(1), |i, [y]| {
+        let x = &x[i * of.each()..][..of.each()];
+        match b {
+            _ if !bare => {}
+            Some(b) => y.chunks_exact_mut(n).for_each(|pixel| pixel.copy_from_slice(b)),
+            None => y.fill(0.0),
         }
         SCRATCH.with_borrow_mut(|[padded, _]| {
             for pass in passes {
                 let taps: Vec<TapRow> = pass.rows.iter().map(|r| r.0).collect();
                 let frame = Frame::around(&taps, pass.stride, of, pass.extents);
                 let x = frame.fill(x, of, padded);
-                image(isa, x, &frame, of.channels, pass, out, y);
+                image(isa, x, &frame, of.channels, pass, out, init, y);
             }
         });
         activate(y, act);
-    };
-    let jobs = y.par_chunks_exact_mut(out.each()).zip(x.par_chunks_exact(of.each()));
-    jobs.with_max_len(1).for_each(one);
+    });
+    y
 }
 
 /// Adds one pass to one image.
-fn image(isa: &Isa, x: &[f32], frame: &Frame, channels: usize, pass: &Pass, out: Images, y: &mut [f32]) {
+#[allow(clippy::too_many_arguments)]
+fn image(
+    isa: &Isa,
+    x: &[f32],
+    frame: &Frame,
+    channels: usize,
+    pass: &Pass,
+    out: Images,
+    init: Init<'_>,
+    y: &mut [f32],
+) {
     let n = out.channels;
     let [rows, cols] = pass.extents;
     for p in 0..n.div_ceil(isa.panel) {
         let width = isa.panel.min(n - p * isa.panel);
-        for (row, weights) in &pass.rows {
-            let steps = row.count * channels;
-            let panel = &weights[p * steps * isa.panel..(p + 1) * steps * isa.panel];
-            for r in 0..rows {
+        for r in 0..rows {
+            let line = (r * pass.step + pass.phase[0]) * out.extents[1] + pass.phase[1];
+            for (which, (row, weights)) in pass.rows.iter().enumerate() {
+                let steps = row.count * channels;
+                let panel = &weights[p * steps * isa.panel..(p + 1) * steps * isa.panel];
                 let from = frame.at(pass.stride, r, row, channels);
-                let line = (r * pass.step + pass.phase[0]) * out.extents[1] + pass.phase[1];
+                let init = if which == 0 { init } else { Init::Keep };
                 for xs in heights(0..cols, isa.height) {
                     let to = (line + xs.start * pass.step) * n + p * isa.panel;
                     // The last value that the tile reads and the last that it writes.
@@ -436,13 +452,14 @@ fn image(isa: &Isa, x: &[f32], frame: &Frame, channels: usize, pass: &Pass, out:
                     debug_assert!(to + (xs.len() - 1) * pass.step * n + width <= y.len());
                     // SAFETY: the frame holds every input that a tap reaches from these pixels; rows of C are pixels.
                     unsafe {
+                        let c = y.as_mut_ptr().add(to);
                         isa.kernels[xs.len() - 1](
                             steps,
                             x.as_ptr().add(from + xs.start * pass.stride * channels),
                             [pass.stride * channels, 1],
                             panel.as_ptr(),
-                            y.as_mut_ptr().add(to),
-                            pass.step * n,
+                            init.from(p * isa.panel, c, pass.step * n),
+                            (c, pass.step * n),
                             width,
                         );
                     }
@@ -452,25 +469,20 @@ fn image(isa: &Isa, x: &[f32], frame: &Frame, channels: usize, pass: &Pass, out:
     }
 }
 
-fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
-    if act != Activation::Identity {
-        dy.par_chunks_mut(1 << 13).zip(y.par_chunks(1 << 13)).for_each(|(d, y)| slope(d, y, act));
-    }
-}
-
 /// Sum over pixels.
 pub(crate) fn per_channel(dy: &[f32], channels: usize) -> Vec<f32> {
     // Stretches of a fixed length, so that threads do not show in the bits.
-    let partial: Vec<Vec<f32>> = dy
-        .par_chunks((1 << 12) * channels.max(1))
-        .map(|chunk| {
-            let mut sum = vec![0.0; channels];
-            chunk.chunks_exact(channels).for_each(|px| sum.iter_mut().zip(px).for_each(|(s, v)| *s += v));
-            sum
-        })
-        .collect();
+    let stretch = (1 << 12) * channels.max(1);
+    let mut partial = vec![0.0; dy.len().div_ceil(stretch) * channels];
+    crew::chunks([&mut partial], channels.max(1), |i, [sum]| {
+        for px in dy[i * stretch..dy.len().min((i + 1) * stretch)].chunks_exact(channels) {
+            sum.iter_mut().zip(px).for_each(|(s, v)| *s += v);
+        }
+    });
     let mut sum = vec![0.0; channels];
-    partial.iter().for_each(|p| sum.iter_mut().zip(p).for_each(|(s, v)| *s += v));
+    for p in partial.chunks_exact(channels.max(1)) {
+        sum.iter_mut().zip(p).for_each(|(s, v)| *s += v);
+    }
     sum
 }
 

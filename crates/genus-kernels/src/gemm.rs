@@ -7,9 +7,8 @@
 //! Every element of C is the sum, in order, over stretches of at most `KC` products, each summed in order with fused
 //! multiply-adds: the bits depend on neither threads nor tiles nor the width of vectors.
 
-use crate::Staircase;
 use crate::isa::{Isa, isa};
-use rayon::prelude::*;
+use crate::{Staircase, crew};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -77,12 +76,33 @@ pub fn gemm(
     add: bool,
     limits: Limits<'_>,
 ) {
-    let begin = |_: Range<usize>, row: &mut [f32]| {
-        if !add {
-            row.fill(0.0);
+    let init = if add { Init::Keep } else { Init::Zero };
+    Product { isa: isa(), shape: [m, n, k], a, b, limits }.run(c, init, &|_| {});
+}
+
+/// What products are added to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Init<'a> {
+    /// What is there.
+    Keep,
+    /// Zero; what was there is not read.
+    Zero,
+    /// This row, in every row; what was there is not read.
+    Row(&'a [f32]),
+}
+
+/// A row of zeros, as long as a panel.
+pub(crate) static ZEROS: [f32; 64] = [0.0; 64];
+
+impl Init<'_> {
+    /// D of a [`Kernel`](crate::isa::Kernel) for the tile of C that begins at column `j`.
+    pub fn from(self, j: usize, c: *const f32, stride: usize) -> (*const f32, usize) {
+        match self {
+            Self::Keep => (c, stride),
+            Self::Zero => (ZEROS.as_ptr(), 0),
+            Self::Row(row) => (row[j..].as_ptr(), 0),
         }
-    };
-    Product { isa: isa(), shape: [m, n, k], a, b, limits }.run(c, &begin, &|_| {});
+    }
 }
 
 /// A product to be done.
@@ -95,15 +115,14 @@ pub(crate) struct Product<'a> {
     pub limits: Limits<'a>,
 }
 
-/// What is done to a piece of a row of C before the products are added; its columns come with it.
-pub(crate) type Begin<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
 /// What is done to a finished piece, while it is in the cache.
 pub(crate) type End<'a> = &'a (dyn Fn(&mut [f32]) + Sync);
 
 impl Product<'_> {
-    /// C = end(begin + A·B), by jobs on all threads of the pool.
-    pub fn run(&self, c: &mut [f32], begin: Begin<'_>, end: End<'_>) {
+    /// C = end(init + A·B), by jobs on all threads of the pool.
+    pub fn run(&self, c: &mut [f32], init: Init<'_>, end: End<'_>) {
         let [m, n, k] = self.shape;
+        assert!(if let Init::Row(row) = init { row.len() == n } else { true }, "a row of {n} values");
         assert_eq!(c.len(), m * n, "C must hold {m}×{n} values");
         for (name, mat, rows, cols) in [("A", self.a, m, k), ("B", self.b, k, n)] {
             let need =
@@ -122,12 +141,12 @@ impl Product<'_> {
             let rows = ri * rows..((ri + 1) * rows).min(m);
             let cols = ci * cols..((ci + 1) * cols).min(n);
             // SAFETY: jobs cover disjoint tiles of C, which outlives the loop.
-            unsafe { self.tile(rows, cols, &out, begin, end) };
+            unsafe { self.tile(rows, cols, &out, init, end) };
         };
         if threads == 1 {
             (0..down * across).for_each(job);
         } else {
-            (0..down * across).into_par_iter().with_max_len(1).for_each(job);
+            crew::each(down * across, &job);
         }
     }
 
@@ -149,20 +168,23 @@ impl Product<'_> {
     ///
     /// # Safety
     /// `c` must hold all of `rows` × `cols`, and no other thread may touch them.
-    unsafe fn tile(
-        &self,
-        rows: Range<usize>,
-        cols: Range<usize>,
-        c: &Output,
-        begin: Begin<'_>,
-        end: End<'_>,
-    ) {
+    unsafe fn tile(&self, rows: Range<usize>, cols: Range<usize>, c: &Output, init: Init<'_>, end: End<'_>) {
         let Self { isa, a, b, limits, shape: [_, _, k] } = *self;
         // SAFETY: the piece lies in rows × cols of C.
-        let piece =
-            |i: usize| unsafe { std::slice::from_raw_parts_mut(c.0.add(i * c.1 + cols.start), cols.len()) };
-        rows.clone().for_each(|i| begin(cols.clone(), piece(i)));
+        let piece = |i: usize, js: &Range<usize>| unsafe {
+            std::slice::from_raw_parts_mut(c.0.add(i * c.1 + js.start), js.len())
+        };
+        let bare = |is: Range<usize>, js: &Range<usize>| {
+            is.for_each(|i| match init {
+                Init::Keep => {}
+                Init::Zero => piece(i, js).fill(0.0),
+                Init::Row(row) => piece(i, js).copy_from_slice(&row[js.clone()]),
+            });
+        };
         let whole = limits.range(rows.clone(), cols.clone(), k);
+        if whole.is_empty() {
+            bare(rows.clone(), &cols);
+        }
         PACKED.with_borrow_mut(|packed| {
             packed.resize(KC * NC, 0.0);
             for k0 in whole.clone().step_by(KC) {
@@ -173,29 +195,36 @@ impl Product<'_> {
                     pack(b, ks.clone(), js.clone(), isa.panel, panel);
                     for is in heights(rows.clone(), isa.height) {
                         let need = limits.range(is.clone(), js.clone(), k);
+                        if need.is_empty() && k0 == whole.start {
+                            bare(is.clone(), &js);
+                        }
                         let (lo, hi) = (need.start.max(ks.start), need.end.min(ks.end));
-                        if lo < hi {
-                            // SAFETY: A, the panel and C hold what the extents say, as `run` has checked.
-                            unsafe {
-                                let from = a.data.as_ptr().add(is.start * a.row + lo * a.col);
-                                let panel = panel.as_ptr().add((lo - ks.start) * isa.panel);
-                                let to = c.0.add(is.start * c.1 + js.start);
-                                isa.kernels[is.len() - 1](
-                                    hi - lo,
-                                    from,
-                                    [a.row, a.col],
-                                    panel,
-                                    to,
-                                    c.1,
-                                    js.len(),
-                                );
-                            }
+                        if lo >= hi {
+                            continue;
+                        }
+                        // SAFETY: A, the panel and C hold what the extents say, as `run` has checked.
+                        unsafe {
+                            let from = a.data.as_ptr().add(is.start * a.row + lo * a.col);
+                            let panel = panel.as_ptr().add((lo - ks.start) * isa.panel);
+                            let to = c.0.add(is.start * c.1 + js.start);
+                            // The first stretch of a tile begins with what is to be added to, later ones with C.
+                            let init = if ks.contains(&need.start) { init } else { Init::Keep };
+                            let kernel = isa.kernels[is.len() - 1];
+                            kernel(
+                                hi - lo,
+                                from,
+                                [a.row, a.col],
+                                panel,
+                                init.from(js.start, to, c.1),
+                                (to, c.1),
+                                js.len(),
+                            );
                         }
                     }
                 }
             }
         });
-        rows.for_each(|i| end(piece(i)));
+        rows.for_each(|i| end(piece(i, &cols)));
     }
 }
 
@@ -223,9 +252,27 @@ thread_local! {
 fn pack(b: Mat<'_>, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32]) {
     let filled = js.len();
     if b.col == 1 {
-        for (slot, kk) in panel.chunks_exact_mut(width).zip(ks) {
-            slot[..filled].copy_from_slice(&b.data[kk * b.row + js.start..][..filled]);
-            slot[filled..].fill(0.0);
+        let row = |kk: usize| &b.data[kk * b.row + js.start..][..filled];
+        // Copies of a known length are a few moves, others a call.
+        match (width, filled) {
+            (32, 32) => panel
+                .as_chunks_mut::<32>()
+                .0
+                .iter_mut()
+                .zip(ks)
+                .for_each(|(s, kk)| s.copy_from_slice(row(kk))),
+            (16, 16) => panel
+                .as_chunks_mut::<16>()
+                .0
+                .iter_mut()
+                .zip(ks)
+                .for_each(|(s, kk)| s.copy_from_slice(row(kk))),
+            _ => {
+                for (slot, kk) in panel.chunks_exact_mut(width).zip(ks) {
+                    slot[..filled].copy_from_slice(row(kk));
+                    slot[filled..].fill(0.0);
+                }
+            }
         }
         return;
     }
@@ -343,7 +390,7 @@ mod tests {
                 let (a, b) = (Mat::rows(&a, k), Mat::rows(&b, n));
                 Product { isa, shape: [m, n, k], a, b, limits: Limits::Dense }.run(
                     &mut c,
-                    &|_, _| {},
+                    Init::Zero,
                     &|_| {},
                 );
                 c

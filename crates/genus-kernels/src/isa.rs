@@ -1,13 +1,15 @@
-//! Register tiles of the matrix product for each instruction set: C += A·B for a few rows of A and one packed panel of B.
+//! Register tiles of the matrix product for each instruction set: C = D + A·B for a few rows of A and one packed panel of B.
 
-/// C\[height, width\] += A·panel over `steps` of the shared axis.
+/// C\[height, width\] = D + A·panel over `steps` of the shared axis.
 ///
-/// Arguments: steps, A (element (i, l) at `i * row + l * col`) with its strides, the panel `[steps][panel width]`, C with its
-/// row stride, and the number of columns of C that there are.
+/// Arguments: steps; A (element (i, l) at `i * row + l * col`) with its strides; the panel `[steps][panel width]`; D with its row
+/// stride, which is 0 where one row serves all; C with its row stride; the number of columns of C and D that there are.
 ///
 /// # Safety
-/// A, the panel and C must hold all of that; rows of C must not overlap; the processor must have the instruction set.
-pub(crate) type Kernel = unsafe fn(usize, *const f32, [usize; 2], *const f32, *mut f32, usize, usize);
+/// A, the panel, C and D must hold all of that; rows of C must not overlap; C and D may be the same; the processor must have the
+/// instruction set.
+pub(crate) type Kernel =
+    unsafe fn(usize, *const f32, [usize; 2], *const f32, (*const f32, usize), (*mut f32, usize), usize);
 
 /// The tiles of one instruction set.
 pub(crate) struct Isa {
@@ -69,8 +71,8 @@ unsafe fn portable<const H: usize>(
     a: *const f32,
     [row, col]: [usize; 2],
     b: *const f32,
-    c: *mut f32,
-    stride: usize,
+    (d, d_row): (*const f32, usize),
+    (c, c_row): (*mut f32, usize),
     width: usize,
 ) {
     let mut acc = [[0.0f32; 16]; H];
@@ -85,7 +87,7 @@ unsafe fn portable<const H: usize>(
         }
         for (r, acc) in acc.iter().enumerate() {
             for (j, v) in acc.iter().enumerate().take(width) {
-                *c.add(r * stride + j) += v;
+                *c.add(r * c_row + j) = *d.add(r * d_row + j) + v;
             }
         }
     }
@@ -131,8 +133,8 @@ mod x86 {
         mut a: *const f32,
         [row, col]: [usize; 2],
         mut b: *const f32,
-        c: *mut f32,
-        stride: usize,
+        (d, d_row): (*const f32, usize),
+        (c, c_row): (*mut f32, usize),
         width: usize,
     ) {
         // SAFETY: as the caller promises; columns beyond `width` are masked away.
@@ -154,11 +156,11 @@ mod x86 {
             };
             let (m0, m1) = (mask(0), mask(16));
             for (r, [lo, hi]) in acc.iter().enumerate() {
-                let out = c.add(r * stride);
-                _mm512_mask_storeu_ps(out, m0, _mm512_add_ps(_mm512_maskz_loadu_ps(m0, out), *lo));
+                let (from, to) = (d.add(r * d_row), c.add(r * c_row));
+                _mm512_mask_storeu_ps(to, m0, _mm512_add_ps(_mm512_maskz_loadu_ps(m0, from), *lo));
                 if m1 != 0 {
-                    let out = out.add(16);
-                    _mm512_mask_storeu_ps(out, m1, _mm512_add_ps(_mm512_maskz_loadu_ps(m1, out), *hi));
+                    let (from, to) = (from.add(16), to.add(16));
+                    _mm512_mask_storeu_ps(to, m1, _mm512_add_ps(_mm512_maskz_loadu_ps(m1, from), *hi));
                 }
             }
         }
@@ -170,8 +172,8 @@ mod x86 {
         mut a: *const f32,
         [row, col]: [usize; 2],
         mut b: *const f32,
-        c: *mut f32,
-        stride: usize,
+        (d, d_row): (*const f32, usize),
+        (c, c_row): (*mut f32, usize),
         width: usize,
     ) {
         // SAFETY: as the caller promises; columns beyond `width` take the way over a buffer.
@@ -188,15 +190,15 @@ mod x86 {
                 b = b.add(16);
             }
             for (r, [lo, hi]) in acc.iter().enumerate() {
-                let out = c.add(r * stride);
+                let (from, to) = (d.add(r * d_row), c.add(r * c_row));
                 if width == 16 {
-                    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), *lo));
-                    _mm256_storeu_ps(out.add(8), _mm256_add_ps(_mm256_loadu_ps(out.add(8)), *hi));
+                    _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(from), *lo));
+                    _mm256_storeu_ps(to.add(8), _mm256_add_ps(_mm256_loadu_ps(from.add(8)), *hi));
                 } else {
                     let mut row = [0.0f32; 16];
                     _mm256_storeu_ps(row.as_mut_ptr(), *lo);
                     _mm256_storeu_ps(row.as_mut_ptr().add(8), *hi);
-                    row.iter().enumerate().take(width).for_each(|(j, v)| *out.add(j) += v);
+                    row.iter().enumerate().take(width).for_each(|(j, v)| *to.add(j) = *from.add(j) + v);
                 }
             }
         }

@@ -9,9 +9,11 @@ mod adam;
 mod ancestral;
 mod bernoulli;
 mod conv;
+mod crew;
 mod gather;
 mod gemm;
 mod isa;
+mod latent;
 mod linear;
 mod scalar;
 mod staircase;
@@ -23,10 +25,23 @@ pub use bernoulli::{bernoulli_backward, bernoulli_nll};
 pub use conv::{Conv, ConvGrads, Images};
 pub use gather::{gather_masked, scatter_masked};
 pub use gemm::{Limits, Mat, gemm};
+pub use latent::{LOG_VARIANCE, reparametrise, reparametrise_backward};
 pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};
 pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
 pub use staircase::Staircase;
 pub use taps::{Causal, TapRow, Taps};
+
+/// A vector of arbitrary values: filling large results with zeros first would be a pass over memory by one thread.
+///
+/// # Safety
+/// Every value must be written before it is read.
+#[allow(clippy::uninit_vec)] // that is what it is for
+unsafe fn unwritten(n: usize) -> Vec<f32> {
+    let mut v = Vec::with_capacity(n);
+    // SAFETY: the capacity is there; any bits are an f32, and the caller writes before it reads.
+    unsafe { v.set_len(n) };
+    v
+}
 
 /// Compiles `$body` for the baseline, for AVX2 + FMA and for AVX-512, and picks at run time.
 ///

@@ -1,10 +1,8 @@
 //! y = f(x W + b): product, bias and activation as one operation, forward and backward.
 
-use crate::gemm::Product;
+use crate::gemm::{Init, Product};
 use crate::isa::isa;
-use crate::{Limits, Mat, Staircase, gemm, multiversion, scalar};
-use rayon::prelude::*;
-use std::ops::Range;
+use crate::{Limits, Mat, Staircase, crew, gemm, multiversion, scalar, unwritten};
 
 /// The function applied to each output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,10 +48,10 @@ pub fn linear_forward(
     let rows = x.len() / inputs.max(1);
     let limits = mask.map_or(Limits::Dense, Limits::Forward);
     let (x, w) = (Mat::rows(x, inputs), Mat::rows(w, outputs));
-    let mut y = vec![0.0; rows * outputs];
-    let begin = |columns: Range<usize>, row: &mut [f32]| row.copy_from_slice(&b[columns]);
-    Product { isa: isa(), shape: [rows, outputs, inputs], a: x, b: w, limits }
-        .run(&mut y, &begin, &|row| activate(row, act));
+    // SAFETY: a product that does not keep what is there writes every value.
+    let mut y = unsafe { unwritten(rows * outputs) };
+    let product = Product { isa: isa(), shape: [rows, outputs, inputs], a: x, b: w, limits };
+    product.run(&mut y, Init::Row(b), &|row| activate(row, act));
     y
 }
 
@@ -97,7 +95,7 @@ multiversion! {
 
 multiversion! {
     /// Multiplies the gradient by the slope of the activation, which its output determines.
-    pub(crate) fn slope(dy: &mut [f32], y: &[f32], act: Activation) {
+    fn slope(dy: &mut [f32], y: &[f32], act: Activation) {
         match act {
             Activation::Identity => {}
             Activation::Relu => dy.iter_mut().zip(y).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 }),
@@ -107,6 +105,14 @@ multiversion! {
                 dy.iter_mut().zip(y).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { LEAK * *d });
             }
         }
+    }
+}
+
+/// Takes a gradient from behind the activation to before it; `y` is what came out of it.
+pub(crate) fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
+    const BLOCK: usize = 1 << 13;
+    if act != Activation::Identity {
+        crew::chunks([dy], BLOCK, |i, [dy]| slope(dy, &y[i * BLOCK..][..dy.len()], act));
     }
 }
 
@@ -124,24 +130,24 @@ pub fn linear_backward(
 ) -> LinearGrads {
     let inputs = w.len() / outputs.max(1);
     let rows = x.len() / inputs.max(1);
-    if act != Activation::Identity {
-        dy.par_chunks_mut(1 << 13).zip(y.par_chunks(1 << 13)).for_each(|(d, y)| slope(d, y, act));
-    }
+    before_activation(&mut dy, y, act);
     let mut b = vec![0.0; outputs];
     for row in dy.chunks_exact(outputs.max(1)) {
         b.iter_mut().zip(row).for_each(|(s, v)| *s += v);
     }
     let grads = Mat::rows(&dy, outputs);
-    let mut dw = vec![0.0; inputs * outputs];
+    // SAFETY: a product that does not add writes every value.
+    let mut dw = unsafe { unwritten(inputs * outputs) };
     let limits = mask.map_or(Limits::Dense, Limits::Weight);
-    gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, true, limits);
+    gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, false, limits);
     if let Some(mask) = mask {
         mask.apply(&mut dw);
     }
     let x = want_x.then(|| {
-        let mut dx = vec![0.0; rows * inputs];
+        // SAFETY: as above.
+        let mut dx = unsafe { unwritten(rows * inputs) };
         let limits = mask.map_or(Limits::Dense, Limits::Input);
-        gemm(rows, inputs, outputs, grads, Mat::rows(w, outputs).t(), &mut dx, true, limits);
+        gemm(rows, inputs, outputs, grads, Mat::rows(w, outputs).t(), &mut dx, false, limits);
         dx
     });
     LinearGrads { x, w: dw, b }

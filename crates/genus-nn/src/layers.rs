@@ -85,7 +85,9 @@ impl Linear {
 fn bound(inputs: usize, outputs: usize, act: Activation) -> f64 {
     match act {
         Activation::Relu | Activation::LeakyRelu => (6.0 / inputs as f64).sqrt(),
-        Activation::Identity | Activation::Tanh | Activation::Sigmoid => (6.0 / (inputs + outputs) as f64).sqrt(),
+        Activation::Identity | Activation::Tanh | Activation::Sigmoid => {
+            (6.0 / (inputs + outputs) as f64).sqrt()
+        }
     }
 }
 

@@ -31,8 +31,9 @@ pub(crate) fn device() -> Device {
 }
 
 /// A batch as a tensor `[rows, width]`, outside any graph.
-pub fn tensor(x: &Batch) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(x.data().to_vec(), [x.rows(), x.width()]), &device())
+pub fn tensor(x: Batch) -> Tensor<2> {
+    let shape = [x.rows(), x.width()];
+    Tensor::from_data(TensorData::new(x.into_data(), shape), &device())
 }
 
 /// Values as a tensor of the given shape, outside any graph. Panics if the shape does not hold that many values.

@@ -20,7 +20,7 @@ struct LeastSquares {
 }
 
 fn loss(view: &View<'_>, w: Id, x: &Batch, y: &Batch) -> genus_nn::Tensor<1> {
-    let r = tensor(x).matmul(view.get::<2>(w)) - tensor(y);
+    let r = tensor(x.clone()).matmul(view.get::<2>(w)) - tensor(y.clone());
     (r.clone() * r).sum() * (0.5 / x.rows() as f32)
 }
 

@@ -1,8 +1,10 @@
 //! Operations of networks: the fused kernels, and their portable definitions.
 
 mod conv;
+mod latent;
 
 pub use conv::{conv, conv_transposed};
+pub use latent::reparametrise;
 
 use crate::fused::{FusedOp, apply, input};
 use burn::Tensor;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 /// The definitions in framework operations: any device, the source of truth.
 pub mod portable {
     pub use super::conv::portable::{conv, conv_transposed};
+    pub use super::latent::portable::reparametrise;
 
     use super::{Activation, Staircase, Tensor};
     use burn::tensor::activation::{leaky_relu, relu, sigmoid};

@@ -31,9 +31,15 @@ impl Net {
         }
     }
 
-    /// Mean and log-variance of q(z|x). The log-variance is kept where its exponential is finite.
+    /// Mean and log-variance of q(z|x) side by side.
+    pub fn encode(&self, view: &View<'_>, x: Tensor<2>) -> Tensor<2> {
+        self.encoder.forward(view, x)
+    }
+
+    /// Mean and log-variance of q(z|x). The log-variance is kept where its exponential is finite, as
+    /// [`ops::reparametrise`] does.
     pub fn posterior(&self, view: &View<'_>, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let both = self.encoder.forward(view, x);
+        let both = self.encode(view, x);
         (both.clone().narrow(1, 0, self.latent), both.narrow(1, self.latent, self.latent).clamp(-15.0, 15.0))
     }
 
@@ -49,17 +55,6 @@ impl Net {
             }
         }
     }
-}
-
-/// KL(N(μ, σ²) ‖ N(0, I)) per row, nats, in closed form.
-pub(super) fn kl(mean: &Tensor<2>, log_variance: &Tensor<2>) -> Tensor<1> {
-    let inner = log_variance.clone() + 1.0 - mean.clone().powi_scalar(2) - log_variance.clone().exp();
-    (inner.sum_dim(1) * -0.5).squeeze_dim(1)
-}
-
-/// μ + σ ε.
-pub(super) fn reparametrise(mean: &Tensor<2>, log_variance: &Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
-    mean.clone() + (log_variance.clone() * 0.5).exp() * noise
 }
 
 pub(super) fn normals(rows: usize, width: usize, rng: &mut Rng) -> Tensor<2> {

@@ -28,7 +28,7 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::latent_net::{Net, kl, normals, reparametrise};
+use super::latent_net::{Net, normals};
 use crate::presented::Presented;
 use genus_core::config::NonNegative;
 use genus_core::math::log_mean_exp;
@@ -39,7 +39,7 @@ use genus_core::{
     LatentVariable, LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Support, config,
 };
 use genus_nn::{
-    Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, tensor, tensor_from,
+    Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, ops, tensor, tensor_from,
     values,
 };
 use rayon::prelude::*;
@@ -185,11 +185,10 @@ struct NegativeElbo<'a> {
 
 impl Objective for NegativeElbo<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
-        let x = tensor(&self.seen.batch(rows, cx)?);
-        let (mean, log_variance) = self.net.posterior(view, x.clone());
+        let x = tensor(self.seen.batch(rows, cx)?);
         let noise = normals(rows.len(), self.net.latent, &mut cx.rng("z"));
-        let nll = self.net.nll(view, reparametrise(&mean, &log_variance, noise), x).mean();
-        let kl = kl(&mean, &log_variance).mean();
+        let (z, kl) = ops::reparametrise(self.net.encode(view, x.clone()), noise);
+        let (nll, kl) = (self.net.nll(view, z, x).mean(), kl.mean());
         let beta = if self.warmup > 0.0 {
             (cx.step as f64 / (self.warmup * self.steps_per_epoch)).min(1.0)
         } else {
@@ -204,13 +203,12 @@ impl Objective for NegativeElbo<'_> {
         let (mut nll, mut divergence) = (0.0, 0.0);
         for (i, start) in (0..x.rows()).step_by(CHUNK).enumerate() {
             let part = x.slice(start, start + CHUNK);
-            let (mean, log_variance) = self.net.posterior(view, tensor(&part));
             // The same noise at every epoch, so that epochs are compared on equal terms.
             let noise = normals(part.rows(), self.net.latent, &mut self.seed.index(i as u64).rng());
-            let z = reparametrise(&mean, &log_variance, noise);
-            let rows = part.rows() as f64;
-            nll += rows * mean_of(self.net.nll(view, z, tensor(&part)));
-            divergence += rows * mean_of(kl(&mean, &log_variance));
+            let (rows, part) = (part.rows() as f64, tensor(part));
+            let (z, kl) = ops::reparametrise(self.net.encode(view, part.clone()), noise);
+            nll += rows * mean_of(self.net.nll(view, z, part));
+            divergence += rows * mean_of(kl);
         }
         let n = x.rows() as f64;
         let named = [("loss", nll + divergence), ("reconstruction", nll), ("kl", divergence)];
@@ -254,9 +252,8 @@ impl Vae {
             });
             let noise = normals(8, 3, &mut rng);
             let errors = genus_nn::gradcheck::check(&mut params, seed, |view| {
-                let (mean, log_variance) = net.posterior(view, tensor(&x));
-                let z = reparametrise(&mean, &log_variance, noise.clone());
-                let total = net.nll(view, z, tensor(&x)).mean() + kl(&mean, &log_variance).mean();
+                let (z, kl) = ops::reparametrise(net.encode(view, tensor(x.clone())), noise.clone());
+                let total = net.nll(view, z, tensor(x.clone())).mean() + kl.mean();
                 Ok(Loss { total, parts: Vec::new() })
             })?;
             let kind = if gaussian { "gaussian" } else { "bernoulli" };
@@ -298,7 +295,7 @@ impl Vae {
                     sum
                 })
                 .collect();
-            let nll = values(self.net.nll(view, tensor_from(z, [n, latent]), tensor(x)));
+            let nll = values(self.net.nll(view, tensor_from(z, [n, latent]), tensor(x.clone())));
             weights.extend(prior.iter().zip(nll).map(|(p, nll)| p - f64::from(nll)));
         }
         weights
@@ -310,16 +307,17 @@ impl Vae {
         let (mut nll, mut divergence) = (Vec::new(), Vec::new());
         for start in (0..y.rows()).step_by(CHUNK) {
             let part = y.slice(start, start + CHUNK);
-            let (mean, log_variance) = self.net.posterior(&view, tensor(&part));
             let mut noise = Vec::with_capacity(part.rows() * self.net.latent);
             for row in part.iter() {
                 let mut rng = self.noise(row, how);
                 noise.extend((0..self.net.latent).map(|_| rng.normal() as f32));
             }
-            let z = reparametrise(&mean, &log_variance, tensor_from(noise, [part.rows(), self.net.latent]));
+            let noise = tensor_from(noise, [part.rows(), self.net.latent]);
+            let part = tensor(part);
+            let (z, kl) = ops::reparametrise(self.net.encode(&view, part.clone()), noise);
             let wide = |t: Tensor<1>| values(t).into_iter().map(f64::from).collect::<Vec<_>>();
-            nll.extend(wide(self.net.nll(&view, z, tensor(&part))));
-            divergence.extend(wide(kl(&mean, &log_variance)));
+            nll.extend(wide(self.net.nll(&view, z, part)));
+            divergence.extend(wide(kl));
         }
         Ok((nll, divergence))
     }
@@ -328,7 +326,7 @@ impl Vae {
         let view = self.params.frozen();
         let (mut means, mut variances) = (Vec::new(), Vec::new());
         for start in (0..y.rows()).step_by(CHUNK) {
-            let (mean, log_variance) = self.net.posterior(&view, tensor(&y.slice(start, start + CHUNK)));
+            let (mean, log_variance) = self.net.posterior(&view, tensor(y.slice(start, start + CHUNK)));
             means.extend(values(mean));
             variances.extend(values(log_variance));
         }
@@ -340,7 +338,7 @@ impl Vae {
         let view = self.params.frozen();
         let mut out = Vec::with_capacity(codes.rows() * self.transform.target().width());
         for start in (0..codes.rows()).step_by(CHUNK) {
-            out.extend(values(self.net.decoder.forward(&view, tensor(&codes.slice(start, start + CHUNK)))));
+            out.extend(values(self.net.decoder.forward(&view, tensor(codes.slice(start, start + CHUNK)))));
         }
         if self.net.log_variance.is_none() {
             out.iter_mut().for_each(|v| *v = genus_kernels::sigmoid(*v));
@@ -532,8 +530,8 @@ impl LatentVariable for Vae {
         let view = self.params.frozen();
         let mut nats = Vec::with_capacity(codes.rows());
         for start in (0..codes.rows()).step_by(CHUNK) {
-            let z = tensor(&codes.slice(start, start + CHUNK));
-            let nll = values(self.net.nll(&view, z, tensor(&y)));
+            let z = tensor(codes.slice(start, start + CHUNK));
+            let nll = values(self.net.nll(&view, z, tensor(y.clone())));
             nats.extend(nll.into_iter().map(|v| log_det[0] - f64::from(v)));
         }
         Ok(nats)

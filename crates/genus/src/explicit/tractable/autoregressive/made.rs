@@ -173,7 +173,7 @@ struct Likelihood<'a> {
 impl Objective for Likelihood<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let member = &self.members[cx.step as usize % self.members.len()];
-        let x = tensor(&member.places(&self.seen.batch(rows, cx)?));
+        let x = tensor(member.places(self.seen.batch(rows, cx)?));
         let nll = ops::bernoulli_nll(self.net.logits(view, member, x.clone()), x);
         Ok(Loss { total: nll.mean(), parts: Vec::new() })
     }
@@ -236,7 +236,7 @@ impl Made {
         let x = Batch::from_fn(9, d, |_, _| f32::from(u8::from(rng.uniform() < 0.5)));
         let found = genus_nn::gradcheck::check(&mut params, seed, |view| {
             let nll = |m: &Member| {
-                let x = tensor(&m.places(&x));
+                let x = tensor(m.places(x.clone()));
                 ops::bernoulli_nll(net.logits(view, m, x.clone()), x).mean()
             };
             Ok(Loss { total: nll(&members[0]) + nll(&members[1]), parts: Vec::new() })
@@ -401,7 +401,7 @@ impl Autoregressive for Made {
     fn conditionals(&self, member: usize, x: &Batch) -> Result<Batch> {
         self.transform.target().check(x)?;
         let member = &self.members[member];
-        let logits = values(self.net.logits(&self.params.frozen(), member, tensor(&member.places(x))));
+        let logits = values(self.net.logits(&self.params.frozen(), member, tensor(member.places(x.clone()))));
         let p = Batch::new(logits.into_iter().map(sigmoid).collect(), x.width())?;
         Ok(member.dimensions(&p))
     }

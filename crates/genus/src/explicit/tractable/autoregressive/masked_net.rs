@@ -37,7 +37,10 @@ impl Member {
     }
 
     /// Columns of a batch in place order.
-    pub fn places(&self, x: &Batch) -> Batch {
+    pub fn places(&self, x: Batch) -> Batch {
+        if self.set.order.is_sorted() {
+            return x;
+        }
         Batch::from_fn(x.rows(), x.width(), |r, p| x.row(r)[self.set.order[p]])
     }
 
@@ -145,8 +148,8 @@ pub(super) fn log_prob(net: &Net, members: &[Member], view: &View<'_>, x: &Batch
     let mut each = vec![Vec::with_capacity(members.len()); x.rows()];
     for member in members {
         for start in (0..x.rows()).step_by(CHUNK) {
-            let places = member.places(&x.slice(start, start + CHUNK));
-            let logits = Batch::new(values(net.logits(view, member, tensor(&places))), x.width())?;
+            let places = member.places(x.slice(start, start + CHUNK));
+            let logits = Batch::new(values(net.logits(view, member, tensor(places.clone()))), x.width())?;
             let nats: Vec<f64> = (0..places.rows())
                 .into_par_iter()
                 .map(|r| {
