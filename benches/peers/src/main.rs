@@ -8,6 +8,7 @@
 //! | `{"quit": true}` | none; it ends |
 
 mod products;
+mod rbm;
 mod trainings;
 
 use anyhow::Context as _;
@@ -40,6 +41,7 @@ fn prepare(name: &str) -> anyhow::Result<Option<Box<dyn Work>>> {
         "vae" => trainings::vae()?,
         "made" => trainings::made()?,
         "pixelcnn" => trainings::pixelcnn(),
+        "rbm" => Box::new(rbm::Rbm::new(trainings::rows())),
         _ => match products::find(name) {
             Some(product) => Box::new(product),
             None => return Ok(None),
@@ -58,6 +60,9 @@ fn peak_rss() -> u64 {
 }
 
 fn main() -> anyhow::Result<()> {
+    // As the command line has it.
+    // SAFETY: the option (`mi_option_purge_delay`) is a number that the allocator reads before it purges.
+    unsafe { libmimalloc_sys::mi_option_set(15, -1) };
     let mut threads = std::env::args().skip_while(|a| a != "--threads").skip(1);
     let threads = threads.next().unwrap_or_else(|| "2".into()).parse().context("--threads takes a number")?;
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;

@@ -55,7 +55,7 @@ fn start(fit: impl FnOnce(&mut FitContext<'_>) + Send + 'static) -> Box<dyn Work
 }
 
 /// 12,800 rows of 784 bits, 13 % of them ones.
-fn rows() -> Batch {
+pub fn rows() -> Batch {
     let mut rng = Seed::from(0).rng();
     Batch::from_fn(12_800, 784, |_, _| f32::from(u8::from(rng.uniform() < 0.13)))
 }

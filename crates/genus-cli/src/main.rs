@@ -15,7 +15,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Exit code of a command that was interrupted and saved its state.
 const INTERRUPTED: u8 = 130;
 
+/// `mi_option_purge_delay` of the allocator, whose binding does not name it.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
 fn main() -> ExitCode {
+    // Memory that one step gives back is what the next one asks for: it is kept.
+    // SAFETY: the option is a number that the allocator reads before it purges.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     let cli = args::Cli::parse();
     match commands::run(cli) {
         Ok(code) => code,

@@ -10,9 +10,10 @@
 
 use crate::gemm::{Init, heights};
 use crate::isa::{Isa, isa};
-use crate::linear::{Activation, activate, before_activation};
+use crate::linear::{Activation, activate, slope};
 use crate::{TapRow, Taps, crew, unwritten};
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 /// Extents of a batch of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,15 @@ pub struct ConvGrads {
     pub b: Vec<f32>,
 }
 
+/// Which side of a convolution is the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The small one: a convolution.
+    Down,
+    /// The large one: a transposed convolution.
+    Up,
+}
+
 impl Conv {
     /// Number of weights.
     pub fn weights(&self) -> usize {
@@ -99,12 +109,10 @@ impl Conv {
         act: Activation,
         want_x: bool,
     ) -> ConvGrads {
-        before_activation(&mut dy, y, act);
         let small = self.small(of);
-        let dw = self.weight_gradient(x, of, &dy, small);
-        let b = per_channel(&dy, self.outputs);
+        let (w_grad, b) = self.weight_gradient(x, of, &mut dy, small, y, act, Way::Down);
         let x = want_x.then(|| self.scatter(&dy, small, of, w, None, Activation::Identity));
-        ConvGrads { x, w: dw, b }
+        ConvGrads { x, w: w_grad, b }
     }
 
     /// f(convᵀ(x, w) + b), the adjoint of the convolution: from `outputs` channels to `inputs`.
@@ -135,12 +143,10 @@ impl Conv {
         act: Activation,
         want_x: bool,
     ) -> ConvGrads {
-        before_activation(&mut dy, y, act);
         let large = self.large(of);
-        let dw = self.weight_gradient(&dy, large, x, of);
-        let b = per_channel(&dy, self.inputs);
+        let (w_grad, b) = self.weight_gradient(x, of, &mut dy, large, y, act, Way::Up);
         let x = want_x.then(|| self.gather(&dy, large, w, None, Activation::Identity));
-        ConvGrads { x, w: dw, b }
+        ConvGrads { x, w: w_grad, b }
     }
 
     fn check(&self, x: &[f32], of: Images, channels: usize, w: &[f32]) {
@@ -217,35 +223,54 @@ impl Conv {
         run(isa, x, of, &passes, large, b, act)
     }
 
-    /// Σ over images and pixels of (input seen by a tap) · (output gradient), `[taps, inputs, outputs]`.
-    fn weight_gradient(&self, large: &[f32], of: Images, small: &[f32], out: Images) -> Vec<f32> {
+    /// Takes `dy` from behind the activation to before it, and sums over images and pixels: for the weights
+    /// `[taps, inputs, outputs]` what a tap sees times the output gradient, for the bias the gradient itself. All of that image
+    /// by image, while it is in the cache.
+    #[allow(clippy::too_many_arguments)]
+    fn weight_gradient(
+        &self,
+        x: &[f32],
+        of: Images,
+        dy: &mut [f32],
+        out: Images,
+        y: &[f32],
+        act: Activation,
+        way: Way,
+    ) -> (Vec<f32>, Vec<f32>) {
         let isa = isa();
-        let frame = Frame::around(self.taps.list(), self.taps.stride(), of, out.extents);
-        let n = self.outputs;
+        let (large, small) = if way == Way::Down { (of, out) } else { (out, of) };
+        let frame = Frame::around(self.taps.list(), self.taps.stride(), large, small.extents);
         // The number of partial sums depends on the batch alone, so that threads do not show in the bits.
         let group = of.count.div_ceil(8).max(1);
-        let mut partial = vec![0.0; of.count.div_ceil(group) * self.weights()];
-        crew::chunks([&mut partial], self.weights().max(1), |i, [dw]| {
-            let images = i * group..of.count.min((i + 1) * group);
-            let large =
-                large[images.start * of.each()..images.end * of.each()].chunks_exact(of.each().max(1));
-            let small =
-                small[images.start * out.each()..images.end * out.each()].chunks_exact(out.each().max(1));
+        let partial: Vec<OnceLock<(Vec<f32>, Vec<f32>)>> =
+            (0..of.count.div_ceil(group)).map(|_| OnceLock::new()).collect();
+        crew::chunks([dy], (group * out.each()).max(1), |i, [dy]| {
+            let (mut dw, mut db) = (vec![0.0; self.weights()], vec![0.0; out.channels]);
+            let first = i * group;
             SCRATCH.with_borrow_mut(|[padded, packed]| {
-                for (x, dy) in large.zip(small) {
-                    let x = frame.fill(x, of, padded);
-                    let dy = by_panels(isa, dy, n, packed);
-                    self.add_gradient(isa, &frame, x, dy, out.extents, dw);
+                for (image, dy) in dy.chunks_exact_mut(out.each()).enumerate() {
+                    let image = first + image;
+                    slope(dy, &y[image * out.each()..][..out.each()], act);
+                    for px in dy.chunks_exact(out.channels) {
+                        db.iter_mut().zip(px).for_each(|(s, v)| *s += v);
+                    }
+                    let x = &x[image * of.each()..][..of.each()];
+                    let (from, to) = if way == Way::Down { (x, &*dy) } else { (&*dy, x) };
+                    let from = frame.fill(from, large, padded);
+                    let to = by_panels(isa, to, self.outputs, packed);
+                    self.add_gradient(isa, &frame, from, to, small.extents, &mut dw);
                 }
             });
+            let fresh = partial[i].set((dw, db));
+            debug_assert!(fresh.is_ok(), "each job is done once");
         });
-        let mut dw = partial.split_off(partial.len().saturating_sub(self.weights()));
-        for more in partial.chunks_exact(self.weights().max(1)) {
-            dw.iter_mut().zip(more).for_each(|(s, v)| *s += v);
+        let (mut dw, mut db) = (vec![0.0; self.weights()], vec![0.0; out.channels]);
+        for (w, b) in partial.into_iter().filter_map(OnceLock::into_inner) {
+            dw.iter_mut().zip(w).for_each(|(s, v)| *s += v);
+            db.iter_mut().zip(b).for_each(|(s, v)| *s += v);
         }
-        dw.resize(self.weights(), 0.0);
         self.taps.apply(&mut dw, self.inputs, self.outputs);
-        dw
+        (dw, db)
     }
 
     /// Adds the weight gradient of one image: the framed input `x`, the output gradient `dy` by panels.
@@ -467,23 +492,6 @@ fn image(
             }
         }
     }
-}
-
-/// Sum over pixels.
-pub(crate) fn per_channel(dy: &[f32], channels: usize) -> Vec<f32> {
-    // Stretches of a fixed length, so that threads do not show in the bits.
-    let stretch = (1 << 12) * channels.max(1);
-    let mut partial = vec![0.0; dy.len().div_ceil(stretch) * channels];
-    crew::chunks([&mut partial], channels.max(1), |i, [sum]| {
-        for px in dy[i * stretch..dy.len().min((i + 1) * stretch)].chunks_exact(channels) {
-            sum.iter_mut().zip(px).for_each(|(s, v)| *s += v);
-        }
-    });
-    let mut sum = vec![0.0; channels];
-    for p in partial.chunks_exact(channels.max(1)) {
-        sum.iter_mut().zip(p).for_each(|(s, v)| *s += v);
-    }
-    sum
 }
 
 #[cfg(test)]

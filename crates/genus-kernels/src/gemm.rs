@@ -276,16 +276,66 @@ fn pack(b: Mat<'_>, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mu
         }
         return;
     }
-    // In blocks of 16 steps: a line of the source is read once, and the lines of the panel are still in the cache.
-    for (block, slots) in panel.chunks_mut(16 * width).enumerate() {
-        let first = ks.start + 16 * block;
-        for (w, j) in js.clone().enumerate() {
-            let src = &b.data[j * b.col + first * b.row..];
-            for (i, slot) in slots[w..].iter_mut().step_by(width).enumerate() {
-                *slot = src[i * b.row];
+    // Along the source a column lies together only if the rows are 1 apart: the transpose of a row-major matrix.
+    let (steps, whole) = (ks.len(), if b.row == 1 { filled / 8 * 8 } else { 0 });
+    for l in (0..steps).step_by(8) {
+        let len = 8.min(steps - l);
+        for w in (0..whole).step_by(8) {
+            let src = &b.data[(js.start + w) * b.col + ks.start + l..];
+            if len == 8 {
+                transpose(src, b.col, &mut panel[l * width + w..], width);
+            } else {
+                for (j, i) in (0..8).flat_map(|j| (0..len).map(move |i| (j, i))) {
+                    panel[(l + i) * width + w + j] = src[j * b.col + i];
+                }
             }
         }
-        slots.chunks_exact_mut(width).for_each(|slot| slot[filled..].fill(0.0));
+        for slot in panel[l * width..(l + len) * width].chunks_exact_mut(width).enumerate() {
+            let (i, slot) = slot;
+            for w in whole..filled {
+                slot[w] = b.data[(js.start + w) * b.col + (ks.start + l + i) * b.row];
+            }
+            slot[filled..].fill(0.0);
+        }
+    }
+}
+
+/// An 8 × 8 block: `to[i * to_row + j] = from[j * from_row + i]`.
+#[inline]
+fn transpose(from: &[f32], from_row: usize, to: &mut [f32], to_row: usize) {
+    assert!(from.len() > 7 * from_row + 7 && to.len() > 7 * to_row + 7);
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx") {
+        // SAFETY: the feature is there, and both blocks lie within their slices.
+        return unsafe { transpose_avx(from.as_ptr(), from_row, to.as_mut_ptr(), to_row) };
+    }
+    for i in 0..8 {
+        for j in 0..8 {
+            to[i * to_row + j] = from[j * from_row + i];
+        }
+    }
+}
+
+/// # Safety
+/// Both blocks must be there, and the processor must have AVX.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+unsafe fn transpose_avx(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+    use std::arch::x86_64::*;
+    // SAFETY: as the caller promises.
+    unsafe {
+        let r: [__m256; 8] = std::array::from_fn(|j| _mm256_loadu_ps(from.add(j * from_row)));
+        // Pairs of columns, then quadruples, then the halves: three rounds of exchanges.
+        let pair = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let ((a0, a1), (a2, a3)) = (pair(r[0], r[1]), pair(r[2], r[3]));
+        let ((b0, b1), (b2, b3)) = (pair(r[4], r[5]), pair(r[6], r[7]));
+        let four = |a, b| (_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xee>(a, b));
+        let ((c0, c1), (c2, c3)) = (four(a0, a2), four(a1, a3));
+        let ((d0, d1), (d2, d3)) = (four(b0, b2), four(b1, b3));
+        for (i, (c, d)) in [(c0, d0), (c1, d1), (c2, d2), (c3, d3)].into_iter().enumerate() {
+            _mm256_storeu_ps(to.add(i * to_row), _mm256_permute2f128_ps::<0x20>(c, d));
+            _mm256_storeu_ps(to.add((i + 4) * to_row), _mm256_permute2f128_ps::<0x31>(c, d));
+        }
     }
 }
 
