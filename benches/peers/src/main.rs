@@ -41,6 +41,7 @@ fn prepare(name: &str) -> anyhow::Result<Option<Box<dyn Work>>> {
         "vae" => trainings::vae()?,
         "made" => trainings::made()?,
         "pixelcnn" => trainings::pixelcnn(),
+        "pixelcnn-sample" => Box::new(trainings::PixelCnnSampler::new()),
         "rbm" => Box::new(rbm::Rbm::new(trainings::rows())),
         _ => match products::find(name) {
             Some(product) => Box::new(product),

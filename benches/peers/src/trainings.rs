@@ -3,8 +3,10 @@
 use crate::Work;
 use anyhow::Context as _;
 use genus_core::{Batch, Dataset, Domain, Event, FitContext, Seed, Split, StopReason, config};
+use genus_kernels::{CausalLayer, Stream, sample_causal, sigmoid};
 use genus_nn::{
-    Activation, Causal, Conv, Id, Loss, Objective, Params, StepContext, Taps, Tensor, TrainConfig, View, ops,
+    Activation, Causal, Conv, Id, Images, Loss, Objective, Params, StepContext, Taps, Tensor, TrainConfig,
+    View, ops,
 };
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -118,6 +120,54 @@ impl Objective for PixelCnn {
 
     fn validate(&mut self, _: &View<'_>) -> genus_core::Result<BTreeMap<String, f64>> {
         Ok(BTreeMap::new())
+    }
+}
+
+/// Sixteen images from the network with its initial weights.
+pub struct PixelCnnSampler {
+    layers: Vec<(Arc<Conv>, Vec<f32>, Vec<f32>)>,
+    drawn: u64,
+    ones: f64,
+}
+
+impl PixelCnnSampler {
+    pub fn new() -> Self {
+        let mut params = Params::default();
+        let net = PixelCnn::new(&mut params);
+        let layers = net.layers.iter().map(|(w, b, c)| (Arc::clone(c), params.values(*w), params.values(*b)));
+        Self { layers: layers.collect(), drawn: 0, ones: 0.0 }
+    }
+}
+
+impl Work for PixelCnnSampler {
+    fn run(&mut self, steps: u64) -> anyhow::Result<()> {
+        let of = Images { count: 16, extents: [28, 28], channels: 1 };
+        let last = self.layers.len() - 1;
+        let layers: Vec<CausalLayer<'_>> = self
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(l, (conv, w, b))| CausalLayer {
+                conv,
+                w,
+                b,
+                act: if l == last { Activation::Identity } else { Activation::Relu },
+            })
+            .collect();
+        for _ in 0..steps {
+            let mut u = vec![0.0; of.len()];
+            Stream { key: 9, stream: self.drawn }.fill(0, &mut u);
+            let mut x = vec![0.0; of.len()];
+            rayon::scope(|_| {
+                sample_causal(&layers, of, 0, &mut x, &|image, place, out, values| {
+                    values[0] = f32::from(u8::from(u[image * 784 + place] < sigmoid(out[0])));
+                });
+            });
+            self.ones += f64::from(x.iter().sum::<f32>());
+            self.drawn += 1;
+        }
+        anyhow::ensure!(self.ones > 0.0, "nothing was drawn");
+        Ok(())
     }
 }
 

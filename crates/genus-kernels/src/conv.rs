@@ -330,7 +330,7 @@ struct Pass {
 }
 
 /// Weights of one row of taps as panels `[panel][k][width]`.
-fn pack(isa: &Isa, k: usize, n: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+pub(crate) fn pack(isa: &Isa, k: usize, n: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut packed = vec![0.0; n.div_ceil(isa.panel) * k * isa.panel];
     for (i, slot) in packed.chunks_exact_mut(isa.panel).enumerate() {
         let (j0, l) = (i / k * isa.panel, i % k);
@@ -360,16 +360,16 @@ fn by_panels<'a>(isa: &Isa, image: &'a [f32], n: usize, packed: &'a mut Vec<f32>
 
 /// The zeros around an image that some taps reach into.
 #[derive(Debug, Clone, Copy)]
-struct Frame {
+pub(crate) struct Frame {
     top: usize,
     left: usize,
-    height: usize,
-    width: usize,
+    pub height: usize,
+    pub width: usize,
 }
 
 impl Frame {
     /// Around images `of` for outputs of these extents.
-    fn around(rows: &[TapRow], stride: usize, of: Images, outputs: [usize; 2]) -> Self {
+    pub fn around(rows: &[TapRow], stride: usize, of: Images, outputs: [usize; 2]) -> Self {
         let low = |first: isize| (-first).max(0) as usize;
         let top = low(rows.iter().map(|r| r.dy).min().unwrap_or(0));
         let left = low(rows.iter().map(|r| r.dx).min().unwrap_or(0));
@@ -404,8 +404,13 @@ impl Frame {
         padded
     }
 
+    /// Position of the values of pixel (y, x).
+    pub fn pixel(&self, y: usize, x: usize, channels: usize) -> usize {
+        ((y + self.top) * self.width + self.left + x) * channels
+    }
+
     /// Position of the first value that output (y, 0) sees through `row`.
-    fn at(&self, stride: usize, y: usize, row: &TapRow, channels: usize) -> usize {
+    pub fn at(&self, stride: usize, y: usize, row: &TapRow, channels: usize) -> usize {
         let line = (y * stride + self.top) as isize + row.dy;
         (line as usize * self.width + (self.left as isize + row.dx) as usize) * channels
     }

@@ -8,6 +8,7 @@
 mod adam;
 mod ancestral;
 mod bernoulli;
+mod causal_sampler;
 mod conv;
 mod counter;
 mod crew;
@@ -24,6 +25,7 @@ mod taps;
 pub use adam::{Adam, adam, add_scaled, average, sum_of_squares};
 pub use ancestral::{MaskedLayer, sample_masked};
 pub use bernoulli::{bernoulli_backward, bernoulli_nll};
+pub use causal_sampler::{CausalLayer, DrawPixel, sample_causal};
 pub use conv::{Conv, ConvGrads, Images};
 pub use counter::Stream;
 pub use gather::{gather_masked, scatter_masked};
