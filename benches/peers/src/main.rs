@@ -7,6 +7,7 @@
 //! | `{"work": "vae", "steps": 20}` | `{"seconds": 0.05, "peak_rss": 123456789}` |
 //! | `{"quit": true}` | none; it ends |
 
+mod nade;
 mod products;
 mod rbm;
 mod trainings;
@@ -42,6 +43,8 @@ fn prepare(name: &str) -> anyhow::Result<Option<Box<dyn Work>>> {
         "made" => trainings::made()?,
         "pixelcnn" => trainings::pixelcnn(),
         "pixelcnn-sample" => Box::new(trainings::PixelCnnSampler::new()),
+        "nade-train" => trainings::nade(),
+        "nade-sample" | "nade-sample-naive" => Box::new(nade::Sampler::new()),
         "rbm" => Box::new(rbm::Rbm::new(trainings::rows())),
         _ => match products::find(name) {
             Some(product) => Box::new(product),

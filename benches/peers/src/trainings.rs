@@ -56,10 +56,13 @@ fn start(fit: impl FnOnce(&mut FitContext<'_>) + Send + 'static) -> Box<dyn Work
     Box::new(Training { grant, done })
 }
 
-/// 12,800 rows of 784 bits, 13 % of them ones.
+/// Rows to train on: a multiple of every batch.
+const ROWS: usize = 12_800;
+
+/// Rows of 784 bits, 13 % of them ones.
 pub fn rows() -> Batch {
     let mut rng = Seed::from(0).rng();
-    Batch::from_fn(12_800, 784, |_, _| f32::from(u8::from(rng.uniform() < 0.13)))
+    Batch::from_fn(ROWS, 784, |_, _| f32::from(u8::from(rng.uniform() < 0.13)))
 }
 
 fn model(name: &str, settings: &str) -> anyhow::Result<Box<dyn Work>> {
@@ -171,16 +174,23 @@ impl Work for PixelCnnSampler {
     }
 }
 
+/// Trains an objective with batches of this size.
+fn objective<O: Objective + 'static>(batch: usize, make: fn(&mut Params) -> O) -> Box<dyn Work> {
+    start(move |cx| {
+        let mut params = Params::default();
+        let mut objective = make(&mut params);
+        let many = |n: usize| std::num::NonZeroUsize::MIN.saturating_add(n - 1);
+        let config = TrainConfig { epochs: many(1_000_000), batch: many(batch), ..TrainConfig::default() };
+        drop(genus_nn::train(&config, &mut params, ROWS, &mut objective, "bench", cx));
+    })
+}
+
 /// Batch 32.
 pub fn pixelcnn() -> Box<dyn Work> {
-    start(|cx| {
-        let mut params = Params::default();
-        let mut objective = PixelCnn::new(&mut params);
-        let config = TrainConfig {
-            epochs: std::num::NonZeroUsize::MAX.min(std::num::NonZeroUsize::MIN.saturating_add(999_999)),
-            batch: std::num::NonZeroUsize::MIN.saturating_add(31),
-            ..TrainConfig::default()
-        };
-        drop(genus_nn::train(&config, &mut params, 12_800, &mut objective, "pixelcnn", cx));
-    })
+    objective(32, PixelCnn::new)
+}
+
+/// Batch 100.
+pub fn nade() -> Box<dyn Work> {
+    objective(100, crate::nade::Likelihood::new)
 }

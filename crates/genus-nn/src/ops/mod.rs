@@ -2,9 +2,11 @@
 
 mod conv;
 mod latent;
+mod nade;
 
 pub use conv::{conv, conv_transposed};
 pub use latent::reparametrise;
+pub use nade::nade;
 
 use crate::fused::{FusedOp, apply, input};
 use burn::Tensor;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 pub mod portable {
     pub use super::conv::portable::{conv, conv_transposed};
     pub use super::latent::portable::reparametrise;
+    pub use super::nade::portable::nade;
 
     use super::{Activation, Staircase, Tensor};
     use burn::tensor::activation::{leaky_relu, relu, sigmoid};
