@@ -21,6 +21,7 @@ type Lanes = [u32; LANES];
 
 /// Ten rounds over blocks `first`, `first + 1`, …
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "lane by lane over several arrays: the form that vectorises")]
 fn philox(of: Stream, first: u64) -> [Lanes; 4] {
     let mut c = [[0u32; LANES]; 4];
     for l in 0..LANES {

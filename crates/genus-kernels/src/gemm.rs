@@ -290,10 +290,9 @@ fn pack(b: Mat<'_>, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mu
                 }
             }
         }
-        for slot in panel[l * width..(l + len) * width].chunks_exact_mut(width).enumerate() {
-            let (i, slot) = slot;
-            for w in whole..filled {
-                slot[w] = b.data[(js.start + w) * b.col + (ks.start + l + i) * b.row];
+        for (i, slot) in panel[l * width..(l + len) * width].chunks_exact_mut(width).enumerate() {
+            for (w, value) in slot[..filled].iter_mut().enumerate().skip(whole) {
+                *value = b.data[(js.start + w) * b.col + (ks.start + l + i) * b.row];
             }
             slot[filled..].fill(0.0);
         }

@@ -8,10 +8,14 @@
 pub fn exp(x: f32) -> f32 {
     const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
+    // Added to a number below 2^22, 1.5 * 2^23 leaves its nearest integer in the low bits: rounding without a conversion, whose
+    // saturation would keep loops from vectorising.
+    const ROUND: f32 = 12_582_912.0;
     let flush = x < -87.3;
     let x = x.clamp(-87.3, 88.7);
     // x = n ln 2 + r with |r| ≤ ln 2 / 2; ln 2 in two parts keeps r exact to the last bit.
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = (x - n * LN2_HI) - n * LN2_LO;
     // Remez polynomial of e^r of degree 6 with constant and linear coefficient 1.
     let mut p = 1.386_374_6e-3;
@@ -21,7 +25,7 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 4.999_998_8e-1;
     let y = (p * r * r + r) + 1.0;
     // 2^n by the exponent bits, in two halves because n reaches 128.
-    let n = n as i32;
+    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
     let half = n >> 1;
     let pow = |k: i32| f32::from_bits(((k + 127) as u32) << 23);
     let y = y * pow(half) * pow(n - half);
