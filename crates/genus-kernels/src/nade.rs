@@ -51,25 +51,55 @@ multiversion! {
     }
 }
 
+/// Hidden units side by side in the sums of a logit.
+const LANES: usize = 32;
+
+/// The sum of all lanes and the tail, in halves.
+#[inline(always)]
+fn total(mut sums: [f32; LANES], tail: f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+        half /= 2;
+    }
+    sums[0] + tail
+}
+
 multiversion! {
-    /// Σ v h, in 32 running sums.
+    /// Σ v h.
     fn dot(v: &[f32], h: &[f32]) -> f32 {
-        let mut sums = [0.0f32; 32];
-        let ((v32, v1), (h32, h1)) = (v.as_chunks::<32>(), h.as_chunks::<32>());
+        let mut sums = [0.0f32; LANES];
+        let ((v32, v1), (h32, h1)) = (v.as_chunks::<LANES>(), h.as_chunks::<LANES>());
         for (v, h) in v32.iter().zip(h32) {
-            for i in 0..32 {
+            for i in 0..LANES {
                 sums[i] += v[i] * h[i];
             }
         }
-        let tail: f32 = v1.iter().zip(h1).map(|(v, h)| v * h).sum();
-        let mut half = 16;
-        while half > 0 {
-            for i in 0..half {
-                sums[i] += sums[i + half];
+        total(sums, v1.iter().zip(h1).map(|(v, h)| v * h).sum())
+    }
+}
+
+multiversion! {
+    /// a += x w, h = σ(a), and Σ v h with the bits of `dot`.
+    fn advance(a: &mut [f32], h: &mut [f32], x: f32, w: &[f32], v: &[f32]) -> f32 {
+        let mut sums = [0.0f32; LANES];
+        let ((a32, a1), (h32, h1)) = (a.as_chunks_mut::<LANES>(), h.as_chunks_mut::<LANES>());
+        let ((w32, w1), (v32, v1)) = (w.as_chunks::<LANES>(), v.as_chunks::<LANES>());
+        for (((a, h), w), v) in a32.iter_mut().zip(h32).zip(w32).zip(v32) {
+            for i in 0..LANES {
+                a[i] += x * w[i];
+                h[i] = scalar::sigmoid(a[i]);
+                sums[i] += v[i] * h[i];
             }
-            half /= 2;
         }
-        sums[0] + tail
+        let tail = a1.iter_mut().zip(h1).zip(w1).zip(v1).map(|(((a, h), w), v)| {
+            *a += x * w;
+            *h = scalar::sigmoid(*a);
+            v * *h
+        });
+        total(sums, tail.sum())
     }
 }
 
@@ -96,14 +126,16 @@ impl Nade<'_> {
         let mut a: Vec<Vec<f32>> = (0..rows).map(|_| self.c.to_vec()).collect();
         let mut h = vec![vec![0.0; n]; rows];
         a.iter().zip(&mut h).for_each(|(a, h)| squash(h, a));
+        // What came before that the hidden units have not seen yet.
+        let mut news = vec![0.0; rows];
         for d in 0..self.b.len() {
-            let (w, v) = (&self.w[d * n..][..n], &self.v[d * n..][..n]);
-            for (r, (a, h)) in a.iter_mut().zip(&mut h).enumerate() {
-                let x = at(r, d, self.b[d] + dot(v, h));
-                if x != 0.0 {
-                    accumulate(a, x, w);
-                    squash(h, a);
-                }
+            let v = &self.v[d * n..][..n];
+            for (r, ((a, h), x)) in a.iter_mut().zip(&mut h).zip(&mut news).enumerate() {
+                let sum = match *x {
+                    0.0 => dot(v, h),
+                    x => advance(a, h, x, &self.w[(d - 1) * n..][..n], v),
+                };
+                *x = at(r, d, self.b[d] + sum);
             }
         }
     }

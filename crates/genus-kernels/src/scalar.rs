@@ -3,19 +3,17 @@
 //! Error bounds against `f64`, tested over the whole range in `tests`: exp 1.2e-7 relative (results below 2^-126 flush to 0),
 //! ln_1p 2.5e-7 relative for arguments in \[0, ∞), sigmoid and tanh 3e-7 absolute, softplus 3e-7 relative above −80.
 
-/// e^x; 0 below −87.3, and e^88.7 above 88.7, so that it never overflows.
+/// e^x = y 2^n with y in \[0.7, 1.5\]: (y, n), for |x| < 2^21.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
+fn exp_parts(x: f32) -> (f32, i32) {
     const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
     // Added to a number below 2^22, 1.5 * 2^23 leaves its nearest integer in the low bits: rounding without a conversion, whose
     // saturation would keep loops from vectorising.
     const ROUND: f32 = 12_582_912.0;
-    let flush = x < -87.3;
-    let x = x.clamp(-87.3, 88.7);
-    // x = n ln 2 + r with |r| ≤ ln 2 / 2; ln 2 in two parts keeps r exact to the last bit.
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
+    // x = n ln 2 + r with |r| ≤ ln 2 / 2; ln 2 in two parts keeps r exact to the last bit.
     let r = (x - n * LN2_HI) - n * LN2_LO;
     // Remez polynomial of e^r of degree 6 with constant and linear coefficient 1.
     let mut p = 1.386_374_6e-3;
@@ -23,13 +21,23 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 4.166_956_6e-2;
     p = p * r + 1.666_647_2e-1;
     p = p * r + 4.999_998_8e-1;
-    let y = (p * r * r + r) + 1.0;
-    // 2^n by the exponent bits, in two halves because n reaches 128.
-    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    ((p * r * r + r) + 1.0, shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32)
+}
+
+/// 2^n by the exponent bits, for n from −126 to 127.
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) as u32) << 23)
+}
+
+/// e^x; 0 below −87.3, and e^88.7 above 88.7, so that it never overflows.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    let (y, n) = exp_parts(x.clamp(-87.3, 88.7));
+    // In two halves because n reaches 128.
     let half = n >> 1;
-    let pow = |k: i32| f32::from_bits(((k + 127) as u32) << 23);
-    let y = y * pow(half) * pow(n - half);
-    if flush { 0.0 } else { y }
+    let y = y * power_of_two(half) * power_of_two(n - half);
+    if x < -87.3 { 0.0 } else { y }
 }
 
 /// ln(1 + x) for x ≥ 0.
@@ -57,7 +65,8 @@ pub fn ln_1p(x: f32) -> f32 {
 /// 1 / (1 + e^−x).
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    let (y, n) = exp_parts((-x).clamp(-87.3, 87.3));
+    1.0 / (1.0 + y * power_of_two(n))
 }
 
 /// The hyperbolic tangent.
@@ -131,7 +140,7 @@ mod tests {
         assert_eq!(ln_1p(0.0), 0.0);
         assert_eq!(softplus(1e30), 1e30);
         assert_eq!(tanh(f32::INFINITY), 1.0);
-        assert_eq!(sigmoid(f32::NEG_INFINITY), 1.0 / (1.0 + exp(88.7)));
+        assert_eq!(sigmoid(f32::NEG_INFINITY), 1.0 / (1.0 + exp(87.3)));
         // A NaN must stay one: swallowed, it would become a finite likelihood.
         for f in [exp, sigmoid, tanh, softplus] {
             assert!(f(f32::NAN).is_nan());
