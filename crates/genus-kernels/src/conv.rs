@@ -10,7 +10,7 @@
 
 use crate::gemm::{Init, heights};
 use crate::isa::{Isa, isa};
-use crate::linear::{Activation, activate, slope};
+use crate::linear::{Activation, activate, before_activation, slope};
 use crate::{TapRow, Taps, crew, unwritten};
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -59,10 +59,10 @@ pub struct Conv {
 pub struct ConvGrads {
     /// With respect to the input, if it was asked for.
     pub x: Option<Vec<f32>>,
-    /// With respect to the weights `[taps, inputs, outputs]`; zero where channel groups drop them.
-    pub w: Vec<f32>,
-    /// With respect to the bias.
-    pub b: Vec<f32>,
+    /// With respect to the weights `[taps, inputs, outputs]`, likewise; zero where channel groups drop them.
+    pub w: Option<Vec<f32>>,
+    /// With respect to the bias, with the weights.
+    pub b: Option<Vec<f32>>,
 }
 
 /// Which side of a convolution is the output.
@@ -97,7 +97,8 @@ impl Conv {
         self.gather(x, of, w, Some(b), act)
     }
 
-    /// Gradients from `dy`, which is overwritten; `y` is the result of [`forward`](Self::forward).
+    /// Gradients from `dy`, which is overwritten; `y` is the result of [`forward`](Self::forward). `want` asks for those of x,
+    /// and of weights and bias.
     #[allow(clippy::too_many_arguments)] // the operands of the operation, one each
     pub fn backward(
         &self,
@@ -107,12 +108,12 @@ impl Conv {
         y: &[f32],
         mut dy: Vec<f32>,
         act: Activation,
-        want_x: bool,
+        want: [bool; 2],
     ) -> ConvGrads {
         let small = self.small(of);
-        let (w_grad, b) = self.weight_gradient(x, of, &mut dy, small, y, act, Way::Down);
-        let x = want_x.then(|| self.scatter(&dy, small, of, w, None, Activation::Identity));
-        ConvGrads { x, w: w_grad, b }
+        let (dw, b) = self.weight_gradient(x, of, &mut dy, small, y, act, Way::Down, want[1]).unzip();
+        let x = want[0].then(|| self.scatter(&dy, small, of, w, None, Activation::Identity));
+        ConvGrads { x, w: dw, b }
     }
 
     /// f(convᵀ(x, w) + b), the adjoint of the convolution: from `outputs` channels to `inputs`.
@@ -141,12 +142,12 @@ impl Conv {
         y: &[f32],
         mut dy: Vec<f32>,
         act: Activation,
-        want_x: bool,
+        want: [bool; 2],
     ) -> ConvGrads {
         let large = self.large(of);
-        let (w_grad, b) = self.weight_gradient(x, of, &mut dy, large, y, act, Way::Up);
-        let x = want_x.then(|| self.gather(&dy, large, w, None, Activation::Identity));
-        ConvGrads { x, w: w_grad, b }
+        let (dw, b) = self.weight_gradient(x, of, &mut dy, large, y, act, Way::Up, want[1]).unzip();
+        let x = want[0].then(|| self.gather(&dy, large, w, None, Activation::Identity));
+        ConvGrads { x, w: dw, b }
     }
 
     fn check(&self, x: &[f32], of: Images, channels: usize, w: &[f32]) {
@@ -225,7 +226,7 @@ impl Conv {
 
     /// Takes `dy` from behind the activation to before it, and sums over images and pixels: for the weights
     /// `[taps, inputs, outputs]` what a tap sees times the output gradient, for the bias the gradient itself. All of that image
-    /// by image, while it is in the cache.
+    /// by image, while it is in the cache; the sums only if they are wanted.
     #[allow(clippy::too_many_arguments)]
     fn weight_gradient(
         &self,
@@ -236,7 +237,12 @@ impl Conv {
         y: &[f32],
         act: Activation,
         way: Way,
-    ) -> (Vec<f32>, Vec<f32>) {
+        wanted: bool,
+    ) -> Option<(Vec<f32>, Vec<f32>)> {
+        if !wanted {
+            before_activation(dy, y, act);
+            return None;
+        }
         let isa = isa();
         let (large, small) = if way == Way::Down { (of, out) } else { (out, of) };
         let frame = Frame::around(self.taps.list(), self.taps.stride(), large, small.extents);
@@ -270,7 +276,7 @@ impl Conv {
             db.iter_mut().zip(b).for_each(|(s, v)| *s += v);
         }
         self.taps.apply(&mut dw, self.inputs, self.outputs);
-        (dw, db)
+        Some((dw, db))
     }
 
     /// Adds the weight gradient of one image: the framed input `x`, the output gradient `dy` by panels.
@@ -590,12 +596,14 @@ mod tests {
             let zero = vec![0.0; outputs];
             let linear = conv.forward(&x, of, &w, &zero, Activation::Identity);
             let dy = values(y.len(), seed ^ 3);
-            let g = conv.backward(&x, of, &w, &y, dy.clone(), Activation::Identity, true);
+            let g = conv.backward(&x, of, &w, &y, dy.clone(), Activation::Identity, [true; 2]);
+            let (dw, db) = (g.w.as_deref().unwrap_or(&[]), g.b.as_deref().unwrap_or(&[]));
             let size = (y.len() as f64).sqrt() * tolerance * 4.0;
             let inner = dot(&linear, &dy);
             prop_assert!((inner - dot(&x, g.x.as_deref().unwrap_or(&[]))).abs() < size);
-            prop_assert!((inner - dot(&w, &g.w)).abs() < size);
-            for (o, db) in g.b.iter().enumerate() {
+            prop_assert!((inner - dot(&w, dw)).abs() < size);
+            prop_assert_eq!(db.len(), outputs);
+            for (o, db) in db.iter().enumerate() {
                 let want: f64 = dy.iter().skip(o).step_by(outputs).map(|v| f64::from(*v)).sum();
                 prop_assert!((f64::from(*db) - want).abs() < 1e-4 * (1.0 + want.abs()));
             }
@@ -608,9 +616,9 @@ mod tests {
             let down = conv.forward(&x2, large, &w, &zero, Activation::Identity);
             let inner = dot(&down, &dy);
             prop_assert!((inner - dot(&x2, &up)).abs() < size);
-            let t = conv.transposed_backward(&dy, small, &w, &up, x2.clone(), Activation::Identity, true);
+            let t = conv.transposed_backward(&dy, small, &w, &up, x2.clone(), Activation::Identity, [true; 2]);
             prop_assert!((inner - dot(&dy, t.x.as_deref().unwrap_or(&[]))).abs() < size);
-            prop_assert!((inner - dot(&w, &t.w)).abs() < size);
+            prop_assert!((inner - dot(&w, t.w.as_deref().unwrap_or(&[]))).abs() < size);
         }
     }
 
@@ -646,7 +654,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let y = conv.forward(&x, of, &w, &b, Activation::Relu);
-                let g = conv.backward(&x, of, &w, &y, values(y.len(), 4), Activation::Relu, true);
+                let g = conv.backward(&x, of, &w, &y, values(y.len(), 4), Activation::Relu, [true; 2]);
                 (y, g.x, g.w, g.b)
             })
         };

@@ -28,10 +28,10 @@ pub(crate) const LEAK: f32 = 0.2;
 pub struct LinearGrads {
     /// With respect to x `[rows, inputs]`, if it was asked for.
     pub x: Option<Vec<f32>>,
-    /// With respect to W `[inputs, outputs]`; zero where the mask drops the weight.
-    pub w: Vec<f32>,
-    /// With respect to b `[outputs]`.
-    pub b: Vec<f32>,
+    /// With respect to W `[inputs, outputs]`, likewise; zero where the mask drops the weight.
+    pub w: Option<Vec<f32>>,
+    /// With respect to b `[outputs]`, with W.
+    pub b: Option<Vec<f32>>,
 }
 
 /// y `[rows, outputs]` of x `[rows, inputs]`, W `[inputs, outputs]`, b `[outputs]`. With a mask the weights that it drops
@@ -109,14 +109,15 @@ multiversion! {
 }
 
 /// Takes a gradient from behind the activation to before it; `y` is what came out of it.
-fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
+pub(crate) fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
     const BLOCK: usize = 1 << 13;
     if act != Activation::Identity {
         crew::chunks([dy], BLOCK, |i, [dy]| slope(dy, &y[i * BLOCK..][..dy.len()], act));
     }
 }
 
-/// Gradients from `dy` `[rows, outputs]`, which is overwritten; `y` is the result of [`linear_forward`].
+/// Gradients from `dy` `[rows, outputs]`, which is overwritten; `y` is the result of [`linear_forward`]. `want` asks for those of
+/// x, and of W and b.
 #[allow(clippy::too_many_arguments)] // they are the operands of the operation, one each
 pub fn linear_backward(
     x: &[f32],
@@ -126,24 +127,30 @@ pub fn linear_backward(
     outputs: usize,
     act: Activation,
     mask: Option<&Staircase>,
-    want_x: bool,
+    want: [bool; 2],
 ) -> LinearGrads {
     let inputs = w.len() / outputs.max(1);
     let rows = x.len() / inputs.max(1);
     before_activation(&mut dy, y, act);
-    let mut b = vec![0.0; outputs];
-    for row in dy.chunks_exact(outputs.max(1)) {
-        b.iter_mut().zip(row).for_each(|(s, v)| *s += v);
-    }
     let grads = Mat::rows(&dy, outputs);
-    // SAFETY: a product that does not add writes every value.
-    let mut dw = unsafe { unwritten(inputs * outputs) };
-    let limits = mask.map_or(Limits::Dense, Limits::Weight);
-    gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, false, limits);
-    if let Some(mask) = mask {
-        mask.apply(&mut dw);
-    }
-    let x = want_x.then(|| {
+    let dw = want[1].then(|| {
+        // SAFETY: a product that does not add writes every value.
+        let mut dw = unsafe { unwritten(inputs * outputs) };
+        let limits = mask.map_or(Limits::Dense, Limits::Weight);
+        gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, false, limits);
+        if let Some(mask) = mask {
+            mask.apply(&mut dw);
+        }
+        dw
+    });
+    let b = want[1].then(|| {
+        let mut b = vec![0.0; outputs];
+        for row in dy.chunks_exact(outputs.max(1)) {
+            b.iter_mut().zip(row).for_each(|(s, v)| *s += v);
+        }
+        b
+    });
+    let x = want[0].then(|| {
         // SAFETY: as above.
         let mut dx = unsafe { unwritten(rows * inputs) };
         let limits = mask.map_or(Limits::Dense, Limits::Input);
@@ -194,7 +201,7 @@ mod tests {
                 let y = linear_forward(&x, &w, &b, act, masked);
                 let value: f64 = y.iter().zip(&c).map(|(y, c)| f64::from(*y) * f64::from(*c)).sum();
                 assert!((value - objective(&x, &w, &b)).abs() < 1e-5);
-                let g = linear_backward(&x, &w, &y, c.clone(), outputs, act, masked, true);
+                let g = linear_backward(&x, &w, &y, c.clone(), outputs, act, masked, [true; 2]);
                 let check = |which: usize, grad: &[f32]| {
                     for i in 0..grad.len() {
                         if which == 1 && masked.is_some_and(|m| !m.allows(i / outputs, i % outputs)) {
@@ -216,8 +223,8 @@ mod tests {
                     }
                 };
                 check(0, &g.x.unwrap());
-                check(1, &g.w);
-                check(2, &g.b);
+                check(1, &g.w.unwrap());
+                check(2, &g.b.unwrap());
             }
         }
     }

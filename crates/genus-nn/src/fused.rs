@@ -13,25 +13,32 @@ use std::marker::PhantomData;
 
 /// An operation of `N` tensors with one result, on plain slices.
 pub(crate) trait FusedOp<const N: usize>: Clone + Debug + Send + 'static {
-    /// The result and its shape.
-    fn forward(&self, inputs: [&[f32]; N], shapes: [&[usize]; N]) -> (Vec<f32>, Vec<usize>);
+    /// What the forward pass leaves for the backward pass besides inputs and result.
+    type Kept: Clone + Debug + Send;
+
+    /// The result, its shape, and what to keep.
+    fn forward(&self, inputs: [&[f32]; N], shapes: [&[usize]; N]) -> (Vec<f32>, Vec<usize>, Self::Kept);
 
     /// The gradient of each input that is wanted, from the gradient of the result.
-    fn backward(
-        &self,
-        inputs: [&[f32]; N],
-        output: &[f32],
-        grad: Vec<f32>,
-        wanted: [bool; N],
-    ) -> [Option<Vec<f32>>; N];
+    fn backward(&self, pass: Pass<'_, Self::Kept, N>, grad: Vec<f32>) -> [Option<Vec<f32>>; N];
+}
+
+/// A forward pass as its backward pass sees it.
+pub(crate) struct Pass<'a, K, const N: usize> {
+    pub inputs: [&'a [f32]; N],
+    pub output: &'a [f32],
+    pub kept: &'a K,
+    /// Which inputs want a gradient.
+    pub wanted: [bool; N],
 }
 
 /// What the backward pass needs; tensors share their memory with the forward pass.
 #[derive(Debug, Clone)]
-struct Saved<O, const N: usize> {
+struct Saved<O: FusedOp<N>, const N: usize> {
     op: O,
     inputs: [FlexTensor; N],
     output: FlexTensor,
+    kept: O::Kept,
 }
 
 #[derive(Debug)]
@@ -42,9 +49,10 @@ impl<O: FusedOp<N>, const N: usize> Backward<Flex, N> for Step<O, N> {
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = owned(grads.consume::<Flex>(&ops.node));
-        let Saved { op, inputs, output } = &ops.state;
+        let Saved { op, inputs, output, kept } = &ops.state;
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let found = op.backward(inputs.each_ref().map(slice), slice(output), grad, wanted);
+        let pass = Pass { inputs: inputs.each_ref().map(slice), output: slice(output), kept, wanted };
+        let found = op.backward(pass, grad);
         for ((parent, input), g) in ops.parents.into_iter().zip(inputs).zip(found) {
             if let (Some(node), Some(g)) = (parent, g) {
                 grads.register::<Flex>(node.id, flex(g, input.shape()));
@@ -76,11 +84,11 @@ fn contiguous(t: FlexTensor) -> FlexTensor {
     if t.as_slice::<f32>().is_some() { t } else { t.to_contiguous() }
 }
 
-fn run<O: FusedOp<N>, const N: usize>(op: &O, inputs: &[FlexTensor; N]) -> FlexTensor {
+fn run<O: FusedOp<N>, const N: usize>(op: &O, inputs: &[FlexTensor; N]) -> (FlexTensor, O::Kept) {
     let shapes = inputs.each_ref().map(TensorMetadata::shape);
     let dims = shapes.each_ref().map(|s| s.as_slice());
-    let (values, shape) = op.forward(inputs.each_ref().map(slice), dims);
-    flex(values, Shape::from(shape))
+    let (values, shape, kept) = op.forward(inputs.each_ref().map(slice), dims);
+    (flex(values, Shape::from(shape)), kept)
 }
 
 /// Takes a tensor of any rank for [`apply`]; the rank in the type is dropped.
@@ -107,16 +115,16 @@ pub(crate) fn apply<O: FusedOp<N>, const N: usize, const D: usize>(
 ) -> Tensor<D> {
     if !inputs.iter().any(Tensor::is_autodiff) {
         let plain = inputs.map(|t| contiguous(primitive::<Flex>(t)));
-        return Tensor::from_primitive::<Flex>(run(&op, &plain));
+        return Tensor::from_primitive::<Flex>(run(&op, &plain).0);
     }
     let tracked = inputs.map(|t| primitive::<Autodiff<Flex>>(t.autodiff()));
     let nodes = tracked.each_ref().map(|t| t.node());
     let inputs = tracked.map(|t| contiguous(t.into_primitive()));
-    let output = run(&op, &inputs);
+    let (output, kept) = run(&op, &inputs);
     let prep = Step::<O, N>(PhantomData).prepare::<NoCheckpointing>(nodes).compute_bound();
     let result = match prep.stateful() {
         OpsKind::Tracked(prep) => {
-            let saved = Saved { op, inputs, output: output.clone() };
+            let saved = Saved { op, inputs, output: output.clone(), kept };
             prep.finish(saved, output)
         }
         OpsKind::UnTracked(prep) => prep.finish(output),

@@ -1,6 +1,7 @@
 //! Convolutions of images stored height × width × channels.
 
-use crate::fused::{FusedOp, apply, input};
+use super::wanted;
+use crate::fused::{FusedOp, Pass, apply, input};
 use burn::Tensor;
 use genus_kernels::{Activation, Conv, Images};
 use std::sync::Arc;
@@ -23,7 +24,9 @@ struct ConvOp {
 }
 
 impl FusedOp<3> for ConvOp {
-    fn forward(&self, [x, w, b]: [&[f32]; 3], _: [&[usize]; 3]) -> (Vec<f32>, Vec<usize>) {
+    type Kept = ();
+
+    fn forward(&self, [x, w, b]: [&[f32]; 3], _: [&[usize]; 3]) -> (Vec<f32>, Vec<usize>, ()) {
         let Self { conv, of, act, .. } = self;
         let (y, [height, width], channels) = match self.way {
             Way::Down => (conv.forward(x, *of, w, b, *act), conv.taps.output(of.extents), conv.outputs),
@@ -31,22 +34,17 @@ impl FusedOp<3> for ConvOp {
                 (conv.transposed_forward(x, *of, w, b, *act), conv.taps.input(of.extents), conv.inputs)
             }
         };
-        (y, vec![of.count, height, width, channels])
+        (y, vec![of.count, height, width, channels], ())
     }
 
-    fn backward(
-        &self,
-        [x, w, _]: [&[f32]; 3],
-        y: &[f32],
-        grad: Vec<f32>,
-        wanted: [bool; 3],
-    ) -> [Option<Vec<f32>>; 3] {
+    fn backward(&self, pass: Pass<'_, (), 3>, grad: Vec<f32>) -> [Option<Vec<f32>>; 3] {
         let Self { conv, of, act, .. } = self;
+        let ([x, w, _], y, want) = (pass.inputs, pass.output, wanted(&pass));
         let g = match self.way {
-            Way::Down => conv.backward(x, *of, w, y, grad, *act, wanted[0]),
-            Way::Up => conv.transposed_backward(x, *of, w, y, grad, *act, wanted[0]),
+            Way::Down => conv.backward(x, *of, w, y, grad, *act, want),
+            Way::Up => conv.transposed_backward(x, *of, w, y, grad, *act, want),
         };
-        [g.x, wanted[1].then_some(g.w), wanted[2].then_some(g.b)]
+        [g.x, g.w, g.b]
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gaussian codes.
 
-use crate::fused::{FusedOp, apply, input};
+use crate::fused::{FusedOp, Pass, apply, input};
 use burn::Tensor;
 use genus_kernels::{reparametrise as kernel, reparametrise_backward};
 
@@ -9,7 +9,9 @@ use genus_kernels::{reparametrise as kernel, reparametrise_backward};
 struct Reparametrise;
 
 impl FusedOp<2> for Reparametrise {
-    fn forward(&self, [encoded, noise]: [&[f32]; 2], shapes: [&[usize]; 2]) -> (Vec<f32>, Vec<usize>) {
+    type Kept = ();
+
+    fn forward(&self, [encoded, noise]: [&[f32]; 2], shapes: [&[usize]; 2]) -> (Vec<f32>, Vec<usize>, ()) {
         let (rows, latent) = (shapes[1][0], shapes[1][1]);
         let (z, kl) = kernel(encoded, noise, latent);
         let mut both = Vec::with_capacity(rows * (latent + 1));
@@ -17,23 +19,18 @@ impl FusedOp<2> for Reparametrise {
             both.extend_from_slice(z);
             both.push(kl);
         }
-        (both, vec![rows, latent + 1])
+        (both, vec![rows, latent + 1], ())
     }
 
-    fn backward(
-        &self,
-        [encoded, noise]: [&[f32]; 2],
-        output: &[f32],
-        grad: Vec<f32>,
-        wanted: [bool; 2],
-    ) -> [Option<Vec<f32>>; 2] {
-        let latent = noise.len() / (output.len() - noise.len());
+    fn backward(&self, pass: Pass<'_, (), 2>, grad: Vec<f32>) -> [Option<Vec<f32>>; 2] {
+        let [encoded, noise] = pass.inputs;
+        let latent = noise.len() / (pass.output.len() - noise.len());
         let (mut dz, mut dkl) = (Vec::with_capacity(noise.len()), Vec::new());
         for row in grad.chunks_exact(latent + 1) {
             dz.extend_from_slice(&row[..latent]);
             dkl.push(row[latent]);
         }
-        [wanted[0].then(|| reparametrise_backward(encoded, noise, latent, &dz, &dkl)), None]
+        [pass.wanted[0].then(|| reparametrise_backward(encoded, noise, latent, &dz, &dkl)), None]
     }
 }
 

@@ -8,7 +8,7 @@ pub use conv::{conv, conv_transposed};
 pub use latent::reparametrise;
 pub use nade::nade;
 
-use crate::fused::{FusedOp, apply, input};
+use crate::fused::{FusedOp, Pass, apply, input};
 use burn::Tensor;
 use genus_kernels::{
     Activation, Staircase, bernoulli_backward, bernoulli_nll as nll_kernel, gather_masked as gather_kernel,
@@ -85,21 +85,23 @@ struct LinearOp {
 }
 
 impl FusedOp<3> for LinearOp {
-    fn forward(&self, [x, w, b]: [&[f32]; 3], shapes: [&[usize]; 3]) -> (Vec<f32>, Vec<usize>) {
+    type Kept = ();
+
+    fn forward(&self, [x, w, b]: [&[f32]; 3], shapes: [&[usize]; 3]) -> (Vec<f32>, Vec<usize>, ()) {
         let y = linear_forward(x, w, b, self.act, self.mask.as_deref());
-        (y, vec![shapes[0][0], shapes[1][1]])
+        (y, vec![shapes[0][0], shapes[1][1]], ())
     }
 
-    fn backward(
-        &self,
-        [x, w, b]: [&[f32]; 3],
-        y: &[f32],
-        grad: Vec<f32>,
-        wanted: [bool; 3],
-    ) -> [Option<Vec<f32>>; 3] {
-        let g = linear_backward(x, w, y, grad, b.len(), self.act, self.mask.as_deref(), wanted[0]);
-        [g.x, wanted[1].then_some(g.w), wanted[2].then_some(g.b)]
+    fn backward(&self, pass: Pass<'_, (), 3>, grad: Vec<f32>) -> [Option<Vec<f32>>; 3] {
+        let ([x, w, b], y) = (pass.inputs, pass.output);
+        let g = linear_backward(x, w, y, grad, b.len(), self.act, self.mask.as_deref(), wanted(&pass));
+        [g.x, g.w, g.b]
     }
+}
+
+/// Whether input and parameters of a layer want gradients.
+fn wanted(pass: &Pass<'_, (), 3>) -> [bool; 2] {
+    [pass.wanted[0], pass.wanted[1] || pass.wanted[2]]
 }
 
 /// f(x W + b).
@@ -127,11 +129,13 @@ struct GatherMasked {
 }
 
 impl FusedOp<1> for GatherMasked {
-    fn forward(&self, [w]: [&[f32]; 1], shapes: [&[usize]; 1]) -> (Vec<f32>, Vec<usize>) {
-        (gather_kernel(w, &self.rows, &self.cols, &self.mask), shapes[0].to_vec())
+    type Kept = ();
+
+    fn forward(&self, [w]: [&[f32]; 1], shapes: [&[usize]; 1]) -> (Vec<f32>, Vec<usize>, ()) {
+        (gather_kernel(w, &self.rows, &self.cols, &self.mask), shapes[0].to_vec(), ())
     }
 
-    fn backward(&self, _: [&[f32]; 1], _: &[f32], grad: Vec<f32>, _: [bool; 1]) -> [Option<Vec<f32>>; 1] {
+    fn backward(&self, _: Pass<'_, (), 1>, grad: Vec<f32>) -> [Option<Vec<f32>>; 1] {
         [Some(scatter_masked(&grad, &self.rows, &self.cols, &self.mask))]
     }
 }
@@ -163,19 +167,16 @@ pub fn reorder(b: Tensor<1>, order: &[usize]) -> Tensor<1> {
 struct BernoulliNll;
 
 impl FusedOp<2> for BernoulliNll {
-    fn forward(&self, [logits, targets]: [&[f32]; 2], shapes: [&[usize]; 2]) -> (Vec<f32>, Vec<usize>) {
-        (nll_kernel(logits, targets, shapes[0][1]), vec![shapes[0][0]])
+    type Kept = ();
+
+    fn forward(&self, [logits, targets]: [&[f32]; 2], shapes: [&[usize]; 2]) -> (Vec<f32>, Vec<usize>, ()) {
+        (nll_kernel(logits, targets, shapes[0][1]), vec![shapes[0][0]], ())
     }
 
-    fn backward(
-        &self,
-        [logits, targets]: [&[f32]; 2],
-        output: &[f32],
-        grad: Vec<f32>,
-        wanted: [bool; 2],
-    ) -> [Option<Vec<f32>>; 2] {
-        let width = logits.len() / output.len().max(1);
-        [wanted[0].then(|| bernoulli_backward(logits, targets, &grad, width)), None]
+    fn backward(&self, pass: Pass<'_, (), 2>, grad: Vec<f32>) -> [Option<Vec<f32>>; 2] {
+        let [logits, targets] = pass.inputs;
+        let width = logits.len() / pass.output.len().max(1);
+        [pass.wanted[0].then(|| bernoulli_backward(logits, targets, &grad, width)), None]
     }
 }
 

@@ -1,6 +1,6 @@
 //! The neural autoregressive density estimator as one operation.
 
-use crate::fused::{FusedOp, apply, input};
+use crate::fused::{FusedOp, Pass, apply, input};
 use burn::Tensor;
 use genus_kernels::Nade;
 
@@ -8,17 +8,14 @@ use genus_kernels::Nade;
 struct NadeOp;
 
 impl FusedOp<5> for NadeOp {
-    fn forward(&self, [w, v, b, c, x]: [&[f32]; 5], shapes: [&[usize]; 5]) -> (Vec<f32>, Vec<usize>) {
-        (Nade { w, v, b, c }.logits(x), shapes[4].to_vec())
+    type Kept = ();
+
+    fn forward(&self, [w, v, b, c, x]: [&[f32]; 5], shapes: [&[usize]; 5]) -> (Vec<f32>, Vec<usize>, ()) {
+        (Nade { w, v, b, c }.logits(x), shapes[4].to_vec(), ())
     }
 
-    fn backward(
-        &self,
-        [w, v, b, c, x]: [&[f32]; 5],
-        _: &[f32],
-        grad: Vec<f32>,
-        _: [bool; 5],
-    ) -> [Option<Vec<f32>>; 5] {
+    fn backward(&self, pass: Pass<'_, (), 5>, grad: Vec<f32>) -> [Option<Vec<f32>>; 5] {
+        let [w, v, b, c, x] = pass.inputs;
         let g = Nade { w, v, b, c }.backward(x, &grad);
         [Some(g.w), Some(g.v), Some(g.b), Some(g.c), None]
     }
