@@ -15,6 +15,9 @@ pub struct Cli {
     /// Folder in which named data sets are looked for first.
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where networks are computed: cpu, or wgpu if the program was built with that feature.
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
     #[command(subcommand)]
     pub command: Command,
 }

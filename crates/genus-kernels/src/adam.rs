@@ -27,16 +27,29 @@ pub struct Adam {
     pub step: u64,
 }
 
-/// Updates parameter `p`, first moment `m` and second moment `v` by gradient `g`.
-pub fn adam(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], how: &Adam) {
+/// Updates parameter `p`, first moment `m` and second moment `v` by gradient `g`. With `averaged`, the moving average of the
+/// parameter follows in the same pass: average ← decay · average + (1 − decay) · p.
+pub fn adam(
+    p: &mut [f32],
+    g: &[f32],
+    m: &mut [f32],
+    v: &mut [f32],
+    averaged: Option<(&mut [f32], f32)>,
+    how: &Adam,
+) {
     assert!(p.len() == g.len() && p.len() == m.len() && p.len() == v.len());
     // The corrections in f64: 1 − β2^t of f32 loses half of its digits in the first steps.
     let correct = |beta: f32| 1.0 - f64::from(beta).powf(how.step as f64);
     let rate = (f64::from(how.rate) / correct(how.beta1)) as f32;
     let root = (1.0 / correct(how.beta2).sqrt()) as f32;
-    crew::chunks([p, m, v], BLOCK, |i, [p, m, v]| {
-        pass(p, &g[i * BLOCK..][..p.len()], m, v, how, rate, root);
-    });
+    let g = |i: usize, n: usize| &g[i * BLOCK..][..n];
+    match averaged {
+        None => crew::chunks([p, m, v], BLOCK, |i, [p, m, v]| pass(p, g(i, p.len()), m, v, how, rate, root)),
+        Some((average, decay)) => crew::chunks([p, m, v, average], BLOCK, |i, [p, m, v, average]| {
+            pass(p, g(i, p.len()), m, v, how, rate, root);
+            follow(average, p, decay);
+        }),
+    }
 }
 
 multiversion! {
@@ -52,14 +65,10 @@ multiversion! {
     }
 }
 
-/// Moving average: `average` ← decay · average + (1 − decay) · p.
-pub fn average(average: &mut [f32], p: &[f32], decay: f32) {
-    assert_eq!(average.len(), p.len());
-    crew::chunks([average], BLOCK, |i, [a]| {
-        for (a, p) in a.iter_mut().zip(&p[i * BLOCK..]) {
-            *a += (1.0 - decay) * (p - *a);
-        }
-    });
+multiversion! {
+    fn follow(average: &mut [f32], p: &[f32], decay: f32) {
+        average.iter_mut().zip(p).for_each(|(a, p)| *a += (1.0 - decay) * (p - *a));
+    }
 }
 
 /// p ← p + rate · g: a plain gradient step.
@@ -105,8 +114,9 @@ mod tests {
         let n = 20_000;
         let mut p: Vec<f32> = (0..n).map(|i| (i as f32 * 0.01).cos()).collect();
         let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
-        let (mut p64, mut m64, mut v64): (Vec<f64>, _, _) =
-            (p.iter().map(|x| f64::from(*x)).collect(), vec![0.0f64; n], vec![0.0f64; n]);
+        let wide: Vec<f64> = p.iter().map(|x| f64::from(*x)).collect();
+        let (mut p64, mut m64, mut v64) = (wide.clone(), vec![0.0f64; n], vec![0.0f64; n]);
+        let (mut average, mut average64) = (p.clone(), wide);
         for step in 1..=3u64 {
             let g: Vec<f32> = (0..n).map(|i| ((i as f32) * 0.37 + step as f32).sin() * 0.1).collect();
             let how = Adam {
@@ -119,7 +129,7 @@ mod tests {
                 scale: 0.5,
                 step,
             };
-            adam(&mut p, &g, &mut m, &mut v, &how);
+            adam(&mut p, &g, &mut m, &mut v, Some((&mut average, 0.75)), &how);
             for i in 0..n {
                 let g = f64::from(g[i]) * 0.5 + 0.01 * p64[i];
                 m64[i] = 0.9 * m64[i] + 0.1 * g;
@@ -127,10 +137,12 @@ mod tests {
                 let mh = m64[i] / (1.0 - 0.9f64.powi(step as i32));
                 let vh = v64[i] / (1.0 - 0.999f64.powi(step as i32));
                 p64[i] = p64[i] * (1.0 - 1e-3) - 1e-2 * mh / (vh.sqrt() + 1e-8);
+                average64[i] = 0.75 * average64[i] + 0.25 * p64[i];
             }
         }
         for i in 0..n {
             assert!((f64::from(p[i]) - p64[i]).abs() < 2e-6, "{i}: {} {}", p[i], p64[i]);
+            assert!((f64::from(average[i]) - average64[i]).abs() < 2e-6, "{i}: {}", average[i]);
         }
     }
 }

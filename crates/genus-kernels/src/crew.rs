@@ -169,25 +169,38 @@ pub(crate) fn chunks<const N: usize>(
     size: usize,
     run: impl Fn(usize, [&mut [f32]; N]) + Sync,
 ) {
-    let Some(len) = slices.first().map(|s| s.len()) else { return };
-    assert!(slices.iter().all(|s| s.len() == len), "slices of one length");
-    if len <= size {
-        if len > 0 {
-            run(0, slices);
+    rows(slices.map(|s| (s, 1)), size, run);
+}
+
+/// Cuts slices into blocks of `block` rows, where a row is so many values of each slice, and does `run(index, blocks)` for each
+/// index, on all threads.
+pub(crate) fn rows<const N: usize>(
+    slices: [(&mut [f32], usize); N],
+    block: usize,
+    run: impl Fn(usize, [&mut [f32]; N]) + Sync,
+) {
+    let Some(count) = slices.first().map(|(s, width)| s.len() / (*width).max(1)) else { return };
+    assert!(slices.iter().all(|(s, width)| s.len() == count * width), "slices of as many rows");
+    if count <= block {
+        if count > 0 {
+            run(0, slices.map(|(s, _)| s));
         }
         return;
     }
-    let starts = slices.map(|s| Start(s.as_mut_ptr()));
-    each(len.div_ceil(size), &|job| {
-        let (at, n) = (job * size, size.min(len - job * size));
-        // SAFETY: chunks do not overlap, and each is handed to one job only.
-        run(job, starts.each_ref().map(|s| unsafe { std::slice::from_raw_parts_mut(s.0.add(at), n) }));
+    let starts = slices.map(|(s, width)| (Start(s.as_mut_ptr()), width));
+    each(count.div_ceil(block), &|job| {
+        let (at, n) = (job * block, block.min(count - job * block));
+        // SAFETY: blocks do not overlap, and each is handed to one job only.
+        let piece = |(s, width): &(Start, usize)| unsafe {
+            std::slice::from_raw_parts_mut(s.0.add(at * width), n * width)
+        };
+        run(job, starts.each_ref().map(piece));
     });
 }
 
 /// Start of a slice that jobs share without overlapping.
 struct Start(*mut f32);
-// SAFETY: see `chunks`.
+// SAFETY: see `rows`.
 unsafe impl Sync for Start {}
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex, TensorMetadata};
-use burn::tensor::{BackendPrimitive, Float, Shape, TensorData};
+use burn::tensor::{BackendPrimitive, Device, Float, Shape, TensorData};
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
@@ -91,8 +91,16 @@ fn run<O: FusedOp<N>, const N: usize>(op: &O, inputs: &[FlexTensor; N]) -> (Flex
     (flex(values, Shape::from(shape)), kept)
 }
 
-/// Takes a tensor of any rank for [`apply`]; the rank in the type is dropped.
-pub(crate) fn input<const D: usize>(t: Tensor<D>) -> Tensor<1> {
+/// Whether a tensor is where the kernels work; elsewhere operations fall back to their definitions.
+pub(crate) fn here<const D: usize>(t: &Tensor<D>) -> bool {
+    cfg!(not(feature = "wgpu")) || t.device().inner() == Device::flex()
+}
+
+/// A tensor whose rank in the type is dropped.
+pub(crate) type Input = Tensor<1>;
+
+/// Takes a tensor of any rank for [`apply`].
+pub(crate) fn input<const D: usize>(t: Tensor<D>) -> Input {
     Tensor::from_dispatch(t.into_dispatch())
 }
 
@@ -109,10 +117,7 @@ where
 }
 
 /// Runs the operation, and records it if any input takes part in a graph.
-pub(crate) fn apply<O: FusedOp<N>, const N: usize, const D: usize>(
-    op: O,
-    inputs: [Tensor<1>; N],
-) -> Tensor<D> {
+pub(crate) fn apply<O: FusedOp<N>, const N: usize, const D: usize>(op: O, inputs: [Input; N]) -> Tensor<D> {
     if !inputs.iter().any(Tensor::is_autodiff) {
         let plain = inputs.map(|t| contiguous(primitive::<Flex>(t)));
         return Tensor::from_primitive::<Flex>(run(&op, &plain).0);

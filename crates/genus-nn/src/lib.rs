@@ -16,18 +16,45 @@ mod params;
 mod train;
 
 pub use burn::Tensor;
-pub use genus_kernels::{Activation, Causal, Conv, Images, Staircase, TapRow, Taps};
+pub use genus_kernels::{Activation, Causal, Conv, Coupling, Images, Staircase, TapRow, Taps};
 pub use layers::{Linear, Mlp, Nonlinearity};
-pub use optimizer::{OptimizerConfig, Schedule};
+pub use optimizer::{Optimizer, OptimizerConfig, Schedule};
 pub use params::{Id, Params, View, afford};
 pub use train::{Loss, Objective, StepContext, TrainConfig, train};
 
 use burn::tensor::{Device, TensorData};
-use genus_core::Batch;
+use genus_core::{Batch, Error, Result};
+use std::sync::OnceLock;
+
+/// The device that networks live on, once it has been asked for.
+static DEVICE: OnceLock<Device> = OnceLock::new();
 
 /// The device that networks live on.
 pub(crate) fn device() -> Device {
-    Device::flex()
+    DEVICE.get_or_init(Device::flex).clone()
+}
+
+/// Chooses the device for this process, before the first network is made: `cpu`, where the fused kernels are, or `wgpu`, a
+/// graphics processor by Vulkan, Metal or DirectX, if the program was built with the feature of that name.
+///
+/// # Errors
+/// [`Error::Config`] if there is no such device or networks live on another one already.
+pub fn use_device(name: &str) -> Result<()> {
+    let device = match name {
+        "cpu" => Device::flex(),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        #[cfg(not(feature = "wgpu"))]
+        "wgpu" => {
+            let remedy = "this program was built without it; build with --features wgpu";
+            return Err(Error::config("device", remedy));
+        }
+        _ => return Err(Error::config("device", format!("there is no `{name}`; there are cpu and wgpu"))),
+    };
+    match DEVICE.get_or_init(|| device.clone()) == &device {
+        true => Ok(()),
+        false => Err(Error::config("device", "networks live on another device already")),
+    }
 }
 
 /// A batch as a tensor `[rows, width]`, outside any graph.

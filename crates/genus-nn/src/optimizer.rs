@@ -1,9 +1,9 @@
 //! Adam over a set of parameters, step sizes over time.
 
-use crate::{Id, Params};
+use crate::{Id, Params, Tensor};
 use burn::tensor::Gradients;
 use genus_core::config::{Fraction, NonNegative, Positive};
-use genus_core::{Error, Result, State, Tensor};
+use genus_core::{Error, Result, State};
 use genus_kernels::{Adam, adam};
 use serde::{Deserialize, Serialize};
 
@@ -87,14 +87,16 @@ impl OptimizerConfig {
     }
 }
 
-/// Moments of every parameter, in the order of [`Params`].
-pub(crate) struct Optimizer {
+/// Adam at work: the moments of every parameter, in the order of [`Params`].
+#[derive(Debug, Clone)]
+pub struct Optimizer {
     config: OptimizerConfig,
     moments: Vec<[Vec<f32>; 2]>,
 }
 
 impl Optimizer {
-    pub(crate) fn new(config: OptimizerConfig, params: &Params) -> Self {
+    /// With moments of zero.
+    pub fn new(config: OptimizerConfig, params: &Params) -> Self {
         let moments = params
             .ids()
             .map(|id| {
@@ -105,16 +107,23 @@ impl Optimizer {
         Self { config, moments }
     }
 
-    /// One step. The result is the norm of the gradient before clipping.
+    /// Step number `step`, from 1, of `steps`, down the gradient of `loss`; parameters that it does not depend on have gradient
+    /// zero. The result is the norm of the gradient before clipping.
     ///
     /// # Errors
     /// [`Error::Numerical`] naming the first parameter whose gradient is not finite; nothing has then been changed.
-    pub(crate) fn step(
+    pub fn step(&mut self, params: &mut Params, loss: &Tensor<1>, step: u64, steps: u64) -> Result<f64> {
+        self.follow(params, loss.backward(), step, steps, None)
+    }
+
+    /// As [`step`](Self::step), from gradients; moving averages of the parameters follow with the given decay.
+    pub(crate) fn follow(
         &mut self,
         params: &mut Params,
         mut grads: Gradients,
         step: u64,
         steps: u64,
+        mut averages: Option<(&mut [Vec<f32>], f32)>,
     ) -> Result<f64> {
         let ids: Vec<Id> = params.ids().collect();
         let taken: Vec<Vec<f32>> = ids.iter().map(|id| params.take_grad(*id, &mut grads)).collect();
@@ -134,7 +143,7 @@ impl Optimizer {
         let norm = square.sqrt();
         let clip = self.config.clip.get();
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
-        for ((id, g), [m, v]) in ids.into_iter().zip(&taken).zip(&mut self.moments) {
+        for (i, ((id, g), [m, v])) in ids.into_iter().zip(&taken).zip(&mut self.moments).enumerate() {
             let matrix = params.shape(id).len() > 1;
             let on_matrix = |v: NonNegative| if matrix { v.get() as f32 } else { 0.0 };
             let how = Adam {
@@ -147,7 +156,8 @@ impl Optimizer {
                 scale: scale as f32,
                 step,
             };
-            params.update(id, |p| adam(p, g, m, v, &how));
+            let average = averages.as_mut().map(|(all, decay)| (&mut all[i][..], *decay));
+            params.update(id, |p| adam(p, g, m, v, average, &how));
         }
         Ok(norm)
     }
@@ -156,7 +166,7 @@ impl Optimizer {
         let mut state = State::default();
         for (id, [m, v]) in params.ids().zip(&self.moments) {
             for (which, values) in [("m", m), ("v", v)] {
-                let tensor = Tensor::f32(params.shape(id), values.clone());
+                let tensor = genus_core::Tensor::f32(params.shape(id), values.clone());
                 state.tensors.insert(format!("{which}.{}", params.name(id)), tensor);
             }
         }

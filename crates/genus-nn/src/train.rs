@@ -223,19 +223,15 @@ impl<'a, 'c> Run<'a, 'c> {
         let Loss { total, parts } = objective.loss(&self.params.tracked(), batch, &at)?;
         let grads = total.backward();
         let value = f64::from(crate::values(total)[0]);
-        let norm = self.optimizer.step(self.params, grads, at.step, at.steps)?;
+        // The first averages are short, so that the initial weights do not linger in them.
+        let t = at.step as f64;
+        let decay = self.config.ema.get().min((1.0 + t) / (10.0 + t)) as f32;
+        let averages = self.ema.as_deref_mut().map(|ema| (ema, decay));
+        let norm = self.optimizer.follow(self.params, grads, at.step, at.steps, averages)?;
         // After the gradients, because their error names the parameter where the trouble shows first.
         if !value.is_finite() {
             let remedy = remedy(&self.config.optimizer);
             return Err(Error::Numerical { what: "the training loss".into(), step: at.step, remedy });
-        }
-        if let Some(ema) = &mut self.ema {
-            // The first averages are short, so that the initial weights do not linger in them.
-            let t = at.step as f64;
-            let decay = self.config.ema.get().min((1.0 + t) / (10.0 + t)) as f32;
-            for (id, average) in self.params.ids().zip(ema) {
-                self.params.update(id, |p| genus_kernels::average(average, p, decay));
-            }
         }
         self.step = at.step;
         let mut logged: BTreeMap<String, f64> =

@@ -26,7 +26,7 @@ pub use explicit::tractable::autoregressive::made::{Made, MadeConfig, Ordering};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::*;
-pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig};
+pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 
 use serde::de::DeserializeOwned;
 use transform::Transform;

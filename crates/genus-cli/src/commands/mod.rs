@@ -21,6 +21,7 @@ pub struct Context {
 
 /// Runs a command.
 pub fn run(cli: Cli) -> Result<ExitCode> {
+    genus::use_device(&cli.device)?;
     let cx = Context { json: cli.json, data_dir: cli.data_dir };
     match cli.command {
         Command::Models { model } => catalogue::models(&cx, model.as_deref())?,

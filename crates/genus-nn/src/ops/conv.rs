@@ -1,7 +1,7 @@
 //! Convolutions of images stored height × width × channels.
 
 use super::wanted;
-use crate::fused::{FusedOp, Pass, apply, input};
+use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
 use genus_kernels::{Activation, Conv, Images};
 use std::sync::Arc;
@@ -60,6 +60,9 @@ fn run(x: Tensor<4>, w: Tensor<3>, b: Tensor<1>, conv: &Arc<Conv>, way: Way, act
 /// # Shapes
 /// x `[n, height, width, inputs]`, w `[taps, inputs, outputs]`, b `[outputs]` → `[n, height', width', outputs]`
 pub fn conv(x: Tensor<4>, w: Tensor<3>, b: Tensor<1>, conv: &Arc<Conv>, act: Activation) -> Tensor<4> {
+    if !here(&x) {
+        return portable::conv(x, w, b, conv, act);
+    }
     run(x, w, b, conv, Way::Down, act)
 }
 
@@ -74,6 +77,9 @@ pub fn conv_transposed(
     conv: &Arc<Conv>,
     act: Activation,
 ) -> Tensor<4> {
+    if !here(&x) {
+        return portable::conv_transposed(x, w, b, conv, act);
+    }
     run(x, w, b, conv, Way::Up, act)
 }
 
@@ -159,7 +165,7 @@ pub(super) mod portable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{close, draw, grad};
+    use super::super::tests::{close, draw, grad, on, side};
     use super::*;
     use crate::values;
     use genus_kernels::{Causal, Taps};
@@ -182,12 +188,13 @@ mod tests {
             let c = Arc::new(Conv { taps, inputs, outputs });
             let (from, to) = if up { (outputs, inputs) } else { (inputs, outputs) };
             let run = |fused: bool| {
-                let x = draw(seed, [n, height, width, from]).autodiff().require_grad();
+                let at = side(fused);
+                let x = draw(&at, seed, [n, height, width, from]).autodiff().require_grad();
                 let scale = 1.0 / (c.taps.count() * from) as f32;
-                let mut w: Vec<f32> = values(draw(seed ^ 1, [c.weights()])).iter().map(|v| v * scale.sqrt()).collect();
+                let mut w: Vec<f32> = values(draw(&at, seed ^ 1, [c.weights()])).iter().map(|v| v * scale.sqrt()).collect();
                 c.taps.apply(&mut w, inputs, outputs);
-                let w = crate::tensor_from(w, [c.taps.count(), inputs, outputs]).autodiff().require_grad();
-                let b = draw(seed ^ 2, [to]).autodiff().require_grad();
+                let w = on(&at, w, [c.taps.count(), inputs, outputs]).autodiff().require_grad();
+                let b = draw(&at, seed ^ 2, [to]).autodiff().require_grad();
                 let (a, k, z) = (x.clone(), w.clone(), b.clone());
                 let y = match (fused, up) {
                     (true, false) => conv(a, k, z, &c, act),
@@ -196,7 +203,7 @@ mod tests {
                     (false, true) => portable::conv_transposed(a, k, z, &c, act),
                 };
                 let dims = y.dims();
-                let g = (y.clone() * draw(seed ^ 3, dims)).sum().backward();
+                let g = (y.clone() * draw(&at, seed ^ 3, dims)).sum().backward();
                 (dims, [values(y), grad(&x, &g), grad(&w, &g), grad(&b, &g)])
             };
             let ((fused_dims, fused), (dims, portable)) = (run(true), run(false));

@@ -1,6 +1,6 @@
 //! Gaussian codes.
 
-use crate::fused::{FusedOp, Pass, apply, input};
+use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
 use genus_kernels::{reparametrise as kernel, reparametrise_backward};
 
@@ -40,6 +40,9 @@ impl FusedOp<2> for Reparametrise {
 /// # Shapes
 /// encoded `[rows, 2 latent]`, noise `[rows, latent]` → z `[rows, latent]`, KL `[rows]`
 pub fn reparametrise(encoded: Tensor<2>, noise: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
+    if !here(&encoded) {
+        return portable::reparametrise(encoded, noise);
+    }
     let latent = noise.dims()[1];
     let both: Tensor<2> = apply(Reparametrise, [input(encoded), input(noise)]);
     (both.clone().narrow(1, 0, latent), both.narrow(1, latent, 1).squeeze_dim(1))
@@ -63,7 +66,7 @@ pub(super) mod portable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{close, draw, grad};
+    use super::super::tests::{close, draw, grad, side};
     use super::*;
     use crate::values;
     use proptest::prelude::*;
@@ -73,10 +76,11 @@ mod tests {
         #[test]
         fn reparametrisation_equals_its_definition(rows in 1usize..9, latent in 1usize..30, seed: u64) {
             let run = |fused: bool| {
-                let e = draw(seed, [rows, 2 * latent]).autodiff().require_grad();
-                let noise = draw(seed ^ 1, [rows, latent]);
+                let at = side(fused);
+                let e = draw(&at, seed, [rows, 2 * latent]).autodiff().require_grad();
+                let noise = draw(&at, seed ^ 1, [rows, latent]);
                 let (z, kl) = if fused { reparametrise(e.clone(), noise) } else { portable::reparametrise(e.clone(), noise) };
-                let total = (z.clone() * draw(seed ^ 2, [rows, latent])).sum() + (kl.clone() * draw(seed ^ 3, [rows])).sum();
+                let total = (z.clone() * draw(&at, seed ^ 2, [rows, latent])).sum() + (kl.clone() * draw(&at, seed ^ 3, [rows])).sum();
                 let g = total.backward();
                 [values(z), values(kl), grad(&e, &g)]
             };

@@ -1,6 +1,6 @@
 //! The neural autoregressive density estimator as one operation.
 
-use crate::fused::{FusedOp, Pass, apply, input};
+use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
 use genus_kernels::Nade;
 
@@ -27,6 +27,9 @@ impl FusedOp<5> for NadeOp {
 /// # Shapes
 /// w, v `[dimensions, hidden]`, b `[dimensions]`, c `[hidden]`, x `[rows, dimensions]` → `[rows, dimensions]`
 pub fn nade(w: Tensor<2>, v: Tensor<2>, b: Tensor<1>, c: Tensor<1>, x: Tensor<2>) -> Tensor<2> {
+    if !here(&x) {
+        return portable::nade(w, v, b, c, x);
+    }
     apply(NadeOp, [input(w), input(v), input(b), input(c), input(x)])
 }
 
@@ -52,7 +55,7 @@ pub(super) mod portable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{close, draw, grad};
+    use super::super::tests::{close, draw, grad, side};
     use super::*;
     use crate::values;
     use proptest::prelude::*;
@@ -62,15 +65,16 @@ mod tests {
         #[test]
         fn nade_equals_its_definition(rows in 1usize..14, dimensions in 1usize..12, hidden in 1usize..70, seed: u64) {
             let run = |fused: bool| {
+                let at = side(fused);
                 let shape = [dimensions, hidden];
-                let leaf = |salt: u64| (draw(seed ^ salt, shape) / (hidden as f32).sqrt()).autodiff().require_grad();
+                let leaf = |salt: u64| (draw(&at, seed ^ salt, shape) / (hidden as f32).sqrt()).autodiff().require_grad();
                 let (w, v) = (leaf(1), leaf(2));
-                let b = draw(seed ^ 3, [dimensions]).autodiff().require_grad();
-                let c = draw(seed ^ 4, [hidden]).autodiff().require_grad();
-                let x = draw(seed ^ 5, [rows, dimensions]).greater_elem(0.5).float();
+                let b = draw(&at, seed ^ 3, [dimensions]).autodiff().require_grad();
+                let c = draw(&at, seed ^ 4, [hidden]).autodiff().require_grad();
+                let x = draw(&at, seed ^ 5, [rows, dimensions]).greater_elem(0.5).float();
                 let f = if fused { nade } else { portable::nade };
                 let y = f(w.clone(), v.clone(), b.clone(), c.clone(), x);
-                let g = (y.clone() * draw(seed ^ 6, [rows, dimensions])).sum().backward();
+                let g = (y.clone() * draw(&at, seed ^ 6, [rows, dimensions])).sum().backward();
                 // A single dimension moves nothing: its W has no gradient in the definition.
                 let dw = if dimensions > 1 { grad(&w, &g) } else { Vec::new() };
                 [values(y), dw, grad(&v, &g), grad(&b, &g), grad(&c, &g)]

@@ -1,0 +1,190 @@
+//! Negative log-likelihoods of rows, from the parameters of their distribution.
+
+use crate::fused::{FusedOp, Pass, apply, here, input};
+use burn::Tensor;
+use genus_kernels::{
+    Gaussian, bernoulli_backward, bernoulli_nll as bernoulli_kernel, categorical_backward,
+    categorical_nll as categorical_kernel, gaussian_backward, gaussian_nll as gaussian_kernel,
+};
+
+#[derive(Debug, Clone)]
+struct BernoulliNll;
+
+impl FusedOp<2> for BernoulliNll {
+    type Kept = ();
+
+    fn forward(&self, [logits, targets]: [&[f32]; 2], shapes: [&[usize]; 2]) -> (Vec<f32>, Vec<usize>, ()) {
+        (bernoulli_kernel(logits, targets, shapes[0][1]), vec![shapes[0][0]], ())
+    }
+
+    fn backward(&self, pass: Pass<'_, (), 2>, grad: Vec<f32>) -> [Option<Vec<f32>>; 2] {
+        let [logits, targets] = pass.inputs;
+        let width = logits.len() / pass.output.len().max(1);
+        [pass.wanted[0].then(|| bernoulli_backward(logits, targets, &grad, width)), None]
+    }
+}
+
+/// Of bits with these logits, in nats: Σ softplus(a) − a t over each row. Targets lie in \[0, 1\] and get no gradient; outside of
+/// graphs they may be one row that all rows of logits are held against.
+///
+/// # Shapes
+/// logits, targets `[rows, width]` → `[rows]`
+pub fn bernoulli_nll(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    if !here(&logits) {
+        return portable::bernoulli_nll(logits, targets);
+    }
+    apply(BernoulliNll, [input(logits), input(targets)])
+}
+
+#[derive(Debug, Clone)]
+struct CategoricalNll;
+
+impl FusedOp<2> for CategoricalNll {
+    /// log Σ e^a of each place.
+    type Kept = Vec<f32>;
+
+    fn forward(
+        &self,
+        [logits, targets]: [&[f32]; 2],
+        shapes: [&[usize]; 2],
+    ) -> (Vec<f32>, Vec<usize>, Self::Kept) {
+        let (nll, totals) = categorical_kernel(logits, targets, shapes[0][1], shapes[0][2]);
+        (nll, vec![shapes[0][0]], totals)
+    }
+
+    fn backward(&self, pass: Pass<'_, Self::Kept, 2>, grad: Vec<f32>) -> [Option<Vec<f32>>; 2] {
+        let [logits, targets] = pass.inputs;
+        let levels = logits.len() / targets.len().max(1);
+        [pass.wanted[0].then(|| categorical_backward(logits, targets, pass.kept, &grad, levels)), None]
+    }
+}
+
+/// Of levels with these logits, in nats: Σ log Σ e^a − a_t over each row. Targets are whole numbers and get no gradient.
+///
+/// # Shapes
+/// logits `[rows, places, levels]`, targets `[rows, places]` → `[rows]`
+pub fn categorical_nll(logits: Tensor<3>, targets: Tensor<2>) -> Tensor<1> {
+    if !here(&logits) {
+        return portable::categorical_nll(logits, targets);
+    }
+    apply(CategoricalNll, [input(logits), input(targets)])
+}
+
+#[derive(Debug, Clone)]
+struct GaussianNll;
+
+impl FusedOp<3> for GaussianNll {
+    type Kept = ();
+
+    fn forward(
+        &self,
+        [mean, log_variance, target]: [&[f32]; 3],
+        shapes: [&[usize]; 3],
+    ) -> (Vec<f32>, Vec<usize>, ()) {
+        let nll = gaussian_kernel(Gaussian { mean, log_variance, target, width: shapes[0][1] });
+        (nll, vec![shapes[0][0]], ())
+    }
+
+    fn backward(&self, pass: Pass<'_, (), 3>, grad: Vec<f32>) -> [Option<Vec<f32>>; 3] {
+        let [mean, log_variance, target] = pass.inputs;
+        let width = mean.len() / pass.output.len().max(1);
+        let [dm, dv] = gaussian_backward(Gaussian { mean, log_variance, target, width }, &grad);
+        [Some(dm), Some(dv), None]
+    }
+}
+
+/// Of independent normals, in nats: ½ Σ (x − μ)² e^−v + v + ln 2π over each row, v being log-variances. Targets get no gradient.
+/// Log-variances and targets may be one row for all.
+///
+/// # Shapes
+/// mean `[rows, width]`, log_variance and targets `[rows or 1, width]` → `[rows]`
+pub fn gaussian_nll(mean: Tensor<2>, log_variance: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    if !here(&mean) {
+        return portable::gaussian_nll(mean, log_variance, targets);
+    }
+    apply(GaussianNll, [input(mean), input(log_variance), input(targets)])
+}
+
+/// The definitions.
+pub(super) mod portable {
+    use super::Tensor;
+    use burn::tensor::activation::log_softmax;
+
+    /// As [`bernoulli_nll`](super::bernoulli_nll).
+    pub fn bernoulli_nll(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+        let softplus = logits.clone().clamp_min(0.0) + logits.clone().abs().neg().exp().log1p();
+        (softplus - logits * targets).sum_dim(1).squeeze_dim(1)
+    }
+
+    /// As [`categorical_nll`](super::categorical_nll).
+    pub fn categorical_nll(logits: Tensor<3>, targets: Tensor<2>) -> Tensor<1> {
+        let at = targets.int().unsqueeze_dim::<3>(2);
+        log_softmax(logits, 2).gather(2, at).squeeze_dim::<2>(2).sum_dim(1).squeeze_dim::<1>(1).neg()
+    }
+
+    /// As [`gaussian_nll`](super::gaussian_nll).
+    pub fn gaussian_nll(mean: Tensor<2>, log_variance: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+        let square = (mean - targets).powi_scalar(2) * log_variance.clone().neg().exp();
+        let ln_2pi = 2.0 * std::f64::consts::PI;
+        ((square + log_variance + ln_2pi.ln()).sum_dim(1) * 0.5).squeeze_dim(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{close, draw, grad, on, side};
+    use super::*;
+    use crate::values;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn bernoulli_equals_its_definition(rows in 1usize..9, width in 1usize..50, seed: u64) {
+            let run = |fused: bool| {
+                let at = side(fused);
+                let a = (draw(&at, seed, [rows, width]) * 5.0).autodiff().require_grad();
+                let t = draw(&at, seed ^ 1, [rows, width]).greater_elem(0.0).float();
+                let nll = if fused { bernoulli_nll(a.clone(), t) } else { portable::bernoulli_nll(a.clone(), t) };
+                let g = (nll.clone() * draw(&at, seed ^ 2, [rows])).sum().backward();
+                [values(nll), grad(&a, &g)]
+            };
+            for (name, (f, p)) in ["nll", "da"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+
+        #[test]
+        fn categorical_equals_its_definition(rows in 1usize..6, places in 1usize..7, levels in 1usize..60, seed: u64) {
+            let run = |fused: bool| {
+                let at = side(fused);
+                let a = (draw(&at, seed, [rows, places, levels]) * 3.0).autodiff().require_grad();
+                let t = (0..rows * places).map(|i| ((seed >> (i % 32)) as usize % levels) as f32).collect();
+                let t = on(&at, t, [rows, places]);
+                let f = if fused { categorical_nll } else { portable::categorical_nll };
+                let nll = f(a.clone(), t);
+                let g = (nll.clone() * draw(&at, seed ^ 2, [rows])).sum().backward();
+                [values(nll), grad(&a, &g)]
+            };
+            for (name, (f, p)) in ["nll", "da"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+
+        #[test]
+        fn gaussian_equals_its_definition(rows in 1usize..9, width in 1usize..40, shared: bool, seed: u64) {
+            let run = |fused: bool| {
+                let at = side(fused);
+                let m = draw(&at, seed, [rows, width]).autodiff().require_grad();
+                let v = draw(&at, seed ^ 1, [if shared { 1 } else { rows }, width]).autodiff().require_grad();
+                let f = if fused { gaussian_nll } else { portable::gaussian_nll };
+                let nll = f(m.clone(), v.clone(), draw(&at, seed ^ 2, [rows, width]));
+                let g = (nll.clone() * draw(&at, seed ^ 3, [rows])).sum().backward();
+                [values(nll), grad(&m, &g), grad(&v, &g)]
+            };
+            for (name, (f, p)) in ["nll", "dm", "dv"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+    }
+}
