@@ -7,9 +7,11 @@
 //! | `{"work": "vae", "steps": 20}` | `{"seconds": 0.05, "peak_rss": 123456789}` |
 //! | `{"quit": true}` | none; it ends |
 
+mod dcgan;
 mod nade;
 mod products;
 mod rbm;
+mod realnvp;
 mod trainings;
 
 use anyhow::Context as _;
@@ -43,6 +45,8 @@ fn prepare(name: &str) -> anyhow::Result<Option<Box<dyn Work>>> {
         "made" => trainings::made()?,
         "pixelcnn" => trainings::pixelcnn(),
         "pixelcnn-sample" => Box::new(trainings::PixelCnnSampler::new()),
+        "realnvp" => trainings::realnvp(),
+        "dcgan" => Box::new(dcgan::Dcgan::new()),
         "nade-train" => trainings::nade(),
         "nade-sample" | "nade-sample-naive" => Box::new(nade::Sampler::new()),
         "rbm" => Box::new(rbm::Rbm::new(trainings::rows())),

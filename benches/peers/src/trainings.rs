@@ -57,7 +57,7 @@ fn start(fit: impl FnOnce(&mut FitContext<'_>) + Send + 'static) -> Box<dyn Work
 }
 
 /// Rows to train on: a multiple of every batch.
-const ROWS: usize = 12_800;
+pub const ROWS: usize = 12_800;
 
 /// Rows of 784 bits, 13 % of them ones.
 pub fn rows() -> Batch {
@@ -193,4 +193,9 @@ pub fn pixelcnn() -> Box<dyn Work> {
 /// Batch 100.
 pub fn nade() -> Box<dyn Work> {
     objective(100, crate::nade::Likelihood::new)
+}
+
+/// Batch 256.
+pub fn realnvp() -> Box<dyn Work> {
+    objective(256, crate::realnvp::Likelihood::new)
 }

@@ -1,7 +1,6 @@
 //! The networks of a VAE: an encoder to a normal over codes, a decoder to a distribution over rows.
 
 use genus_core::Rng;
-use genus_core::math::LN_2PI;
 use genus_nn::{Activation, Id, Mlp, Params, Tensor, View, ops, tensor_from};
 
 #[derive(Debug, Clone)]
@@ -50,8 +49,7 @@ impl Net {
             None => ops::bernoulli_nll(out, x),
             Some(id) => {
                 let log_variance = view.get::<1>(id).clamp(-12.0, 12.0).unsqueeze::<2>();
-                let square = (out - x).powi_scalar(2) * log_variance.clone().neg().exp();
-                ((square + log_variance + LN_2PI).sum_dim(1) * 0.5).squeeze_dim(1)
+                ops::gaussian_nll(out, log_variance, x)
             }
         }
     }
