@@ -4,10 +4,11 @@
 //! every layer once at every pixel — the work of one pass, where the textbook loop makes one pass per pixel. The sums run in the
 //! order of [`Conv::forward`], so that the values are the same bits as those of the textbook loop.
 
-use crate::conv::{Frame, pack};
+use crate::conv::{Frame, packed_blocks};
 use crate::gemm::{Init, heights};
-use crate::isa::{Isa, isa};
+use crate::isa::{Isa, Walk, isa};
 use crate::linear::{Activation, activate};
+use crate::taps::TapBlock;
 use crate::{Conv, Images, TapRow, crew};
 
 /// One layer of the stack: its taps must be causal, of stride 1 and as many outputs as inputs per side.
@@ -50,29 +51,23 @@ pub fn sample_causal(
     });
 }
 
-/// A layer with its weights as panels, one set per row of taps.
+/// A layer with its weights as panels, one set per block of taps.
 struct Packed<'a> {
     layer: CausalLayer<'a>,
-    rows: Vec<(TapRow, Vec<f32>)>,
+    blocks: Vec<(TapBlock, Vec<f32>)>,
     frame: Frame,
 }
 
 impl<'a> Packed<'a> {
     fn new(isa: &Isa, layer: CausalLayer<'a>, of: Images) -> Self {
         let CausalLayer { conv, w, b, .. } = layer;
-        let (k, n) = (conv.inputs, conv.outputs);
-        assert!(w.len() == conv.weights() && b.len() == n, "weights and bias of the layer");
+        assert!(w.len() == conv.weights() && b.len() == conv.outputs, "weights and bias of the layer");
         let taps = &conv.taps;
         assert!(taps.stride() == 1 && taps.output(of.extents) == of.extents, "layers keep the extents");
         let causal = |r: &TapRow| r.dy < 0 || (r.dy == 0 && r.dx + r.count as isize <= 1);
         assert!(taps.list().iter().all(causal), "a tap sees a later pixel");
-        let mut at = 0;
-        let rows = taps.list().iter().map(|row| {
-            let from = at;
-            at += row.count * k * n;
-            (*row, pack(isa, row.count * k, n, |l, j| w[from + l * n + j]))
-        });
-        Self { layer, rows: rows.collect(), frame: Frame::around(taps.list(), 1, of, of.extents) }
+        let frame = Frame::around(taps.list(), 1, of, of.extents);
+        Self { layer, blocks: packed_blocks(isa, conv, w), frame }
     }
 
     /// Values of the framed input of one image.
@@ -132,28 +127,34 @@ impl Job<'_> {
         let isa = self.isa;
         let CausalLayer { conv, b, .. } = layer.layer;
         let (k, n) = (conv.inputs, conv.outputs);
-        if layer.rows.is_empty() {
+        if layer.blocks.is_empty() {
             return out.chunks_exact_mut(n).for_each(|o| o.copy_from_slice(b));
         }
         for p in 0..n.div_ceil(isa.panel) {
             let width = isa.panel.min(n - p * isa.panel);
-            for (which, (row, weights)) in layer.rows.iter().enumerate() {
-                let steps = row.count * k;
-                let panel = &weights[p * steps * isa.panel..(p + 1) * steps * isa.panel];
-                let from = layer.frame.at(1, y, row, k) + x * k;
+            for (which, (block, weights)) in layer.blocks.iter().enumerate() {
+                let walk = Walk {
+                    lines: block.lines,
+                    steps: block.row.count * k,
+                    row: layer.map(),
+                    col: 1,
+                    line: layer.frame.width * k,
+                };
+                let length = walk.length() * isa.panel;
+                let panel = &weights[p * length..(p + 1) * length];
+                let from = layer.frame.at(1, y, &block.row, k) + x * k;
                 let init = if which == 0 { Init::Row(b) } else { Init::Keep };
                 for is in heights(0..count, isa.height) {
-                    let a = &map[is.start * layer.map() + from..];
+                    let a = &map[is.start * walk.row + from..];
                     let c = &mut out[is.start * n + p * isa.panel..];
-                    debug_assert!((is.len() - 1) * layer.map() + steps <= a.len());
+                    debug_assert!((is.len() - 1) * walk.row + (walk.lines - 1) * walk.line + walk.steps <= a.len());
                     debug_assert!((is.len() - 1) * n + width <= c.len());
                     // SAFETY: each image's map holds its frame, and with it all that a tap reaches; `out` holds the rows.
                     unsafe {
                         let c = c.as_mut_ptr();
                         isa.kernels[is.len() - 1](
-                            steps,
+                            walk,
                             a.as_ptr(),
-                            [layer.map(), 1],
                             panel.as_ptr(),
                             init.from(p * isa.panel, c, n),
                             (c, n),

@@ -9,8 +9,9 @@
 //! the weights. Images are spread over threads; sums over images are taken in a fixed order.
 
 use crate::gemm::{Init, heights};
-use crate::isa::{Isa, isa};
+use crate::isa::{Isa, Walk, isa};
 use crate::linear::{Activation, activate, before_activation, slope};
+use crate::taps::TapBlock;
 use crate::{TapRow, Taps, crew, unwritten};
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -159,15 +160,8 @@ impl Conv {
     fn gather(&self, x: &[f32], of: Images, w: &[f32], b: Option<&[f32]>, act: Activation) -> Vec<f32> {
         let isa = isa();
         let small = self.small(of);
-        let mut at = 0;
-        let rows = self.taps.list().iter().map(|row| {
-            let from = at;
-            at += row.count * self.inputs * self.outputs;
-            let weight = |k: usize, j: usize| w[from + k * self.outputs + j];
-            (*row, pack(isa, row.count * self.inputs, self.outputs, weight))
-        });
         let pass = Pass {
-            rows: rows.collect(),
+            blocks: packed_blocks(isa, self, w),
             stride: self.taps.stride(),
             step: 1,
             phase: [0, 0],
@@ -194,31 +188,40 @@ impl Conv {
                 let (py, px) = (phase / s, phase % s);
                 let mut at = 0;
                 let mut rows = Vec::new();
+                // For each row the taps that are seen, in the order of the input.
+                let mut taps: Vec<usize> = Vec::new();
                 for row in self.taps.list() {
                     let first = at;
                     at += row.count;
                     // Input offsets fall as taps rise: the last tap comes first.
-                    let taps: Vec<usize> = (0..row.count)
-                        .rev()
-                        .filter(|t| (px - row.dx - *t as isize).rem_euclid(s) == 0)
-                        .collect();
-                    if (py - row.dy).rem_euclid(s) != 0 || taps.is_empty() {
+                    let seen = (0..row.count).rev().filter(|t| (px - row.dx - *t as isize).rem_euclid(s) == 0);
+                    let seen: Vec<usize> = seen.collect();
+                    if (py - row.dy).rem_euclid(s) != 0 || seen.is_empty() {
                         continue;
                     }
+                    rows.push(TapRow {
+                        dy: (py - row.dy).div_euclid(s),
+                        dx: (px - row.dx - seen[0] as isize).div_euclid(s),
+                        count: seen.len(),
+                    });
+                    taps.splice(0..0, seen.into_iter().map(|t| first + t));
+                }
+                // Likewise from row to row: the last one comes first.
+                rows.reverse();
+                let mut at = 0;
+                let blocks = TapBlock::of(&rows, self.outputs).into_iter().map(|block| {
+                    let taps = &taps[at..at + block.count()];
+                    at += block.count();
                     let weight = |k: usize, j: usize| {
-                        let (tap, o) = (first + taps[k / self.outputs], k % self.outputs);
+                        let (tap, o) = (taps[k / self.outputs], k % self.outputs);
                         w[(tap * self.inputs + j) * self.outputs + o]
                     };
-                    let seen = TapRow {
-                        dy: (py - row.dy).div_euclid(s),
-                        dx: (px - row.dx - taps[0] as isize).div_euclid(s),
-                        count: taps.len(),
-                    };
-                    rows.push((seen, pack(isa, taps.len() * self.outputs, self.inputs, weight)));
-                }
+                    (block, pack(isa, taps.len() * self.outputs, self.inputs, weight))
+                });
+                let blocks = blocks.collect();
                 let here = |n: usize, p: isize| n.saturating_sub(p as usize).div_ceil(s as usize);
                 let extents = [here(large.extents[0], py), here(large.extents[1], px)];
-                Pass { rows, stride: 1, step: s as usize, phase: [py as usize, px as usize], extents }
+                Pass { blocks, stride: 1, step: s as usize, phase: [py as usize, px as usize], extents }
             })
             .collect();
         run(isa, x, of, &passes, large, b, act)
@@ -289,29 +292,29 @@ impl Conv {
         [rows, cols]: [usize; 2],
         dw: &mut [f32],
     ) {
+        if rows * cols == 0 {
+            return;
+        }
         let (k, n, stride) = (self.inputs, self.outputs, self.taps.stride());
+        let walk = Walk { lines: rows, steps: cols, row: 1, col: stride * k, line: stride * frame.width * k };
         let mut at = 0;
         for row in self.taps.list() {
-            for y in 0..rows {
-                let from = frame.at(stride, y, row, k);
-                for p in 0..n.div_ceil(isa.panel) {
+            let from = frame.at(stride, 0, row, k);
+            for is in heights(0..row.count * k, isa.height) {
+                for (p, panel) in dy.chunks_exact(walk.length() * isa.panel).enumerate() {
                     let width = isa.panel.min(n - p * isa.panel);
-                    let panel = &dy[(p * rows * cols + y * cols) * isa.panel..][..cols * isa.panel];
-                    for is in heights(0..row.count * k, isa.height) {
-                        let c = &mut dw[at + is.start * n + p * isa.panel..][..(is.len() - 1) * n + width];
-                        debug_assert!(from + is.end - 1 + (cols - 1) * stride * k < x.len());
-                        // SAFETY: `x` holds all that a tap reaches from this row of outputs; `c` and `panel` were cut to size.
-                        unsafe {
-                            isa.kernels[is.len() - 1](
-                                cols,
-                                x.as_ptr().add(from + is.start),
-                                [1, stride * k],
-                                panel.as_ptr(),
-                                (c.as_ptr(), n),
-                                (c.as_mut_ptr(), n),
-                                width,
-                            );
-                        }
+                    let c = &mut dw[at + is.start * n + p * isa.panel..][..(is.len() - 1) * n + width];
+                    debug_assert!(from + is.end - 1 + (rows - 1) * walk.line + (cols - 1) * walk.col < x.len());
+                    // SAFETY: `x` holds all that a tap reaches from these outputs; `c` and `panel` were cut to size.
+                    unsafe {
+                        isa.kernels[is.len() - 1](
+                            walk,
+                            x.as_ptr().add(from + is.start),
+                            panel.as_ptr(),
+                            (c.as_ptr(), n),
+                            (c.as_mut_ptr(), n),
+                            width,
+                        );
                     }
                 }
             }
@@ -327,7 +330,7 @@ thread_local! {
 
 /// One convolution of stride `stride` whose outputs go to every `step`-th pixel from `phase` on.
 struct Pass {
-    rows: Vec<(TapRow, Vec<f32>)>,
+    blocks: Vec<(TapBlock, Vec<f32>)>,
     stride: usize,
     step: usize,
     phase: [usize; 2],
@@ -335,7 +338,19 @@ struct Pass {
     extents: [usize; 2],
 }
 
-/// Weights of one row of taps as panels `[panel][k][width]`.
+/// The blocks of taps of a convolution with their weights as panels.
+pub(crate) fn packed_blocks(isa: &Isa, conv: &Conv, w: &[f32]) -> Vec<(TapBlock, Vec<f32>)> {
+    let (k, n) = (conv.inputs, conv.outputs);
+    let mut at = 0;
+    let blocks = TapBlock::of(conv.taps.list(), k).into_iter().map(|block| {
+        let from = at;
+        at += block.count() * k * n;
+        (block, pack(isa, block.count() * k, n, |l, j| w[from + l * n + j]))
+    });
+    blocks.collect()
+}
+
+/// Weights of one block of taps as panels `[panel][k][width]`.
 pub(crate) fn pack(isa: &Isa, k: usize, n: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut packed = vec![0.0; n.div_ceil(isa.panel) * k * isa.panel];
     for (i, slot) in packed.chunks_exact_mut(isa.panel).enumerate() {
@@ -388,6 +403,19 @@ impl Frame {
         Self { top, left, height: top + bottom, width: left + right }
     }
 
+    fn around_blocks(
+        blocks: &[(TapBlock, Vec<f32>)],
+        stride: usize,
+        of: Images,
+        outputs: [usize; 2],
+    ) -> Self {
+        let ends = |(block, _): &(TapBlock, Vec<f32>)| {
+            [block.row, TapRow { dy: block.row.dy + block.lines as isize - 1, ..block.row }]
+        };
+        let rows: Vec<TapRow> = blocks.iter().flat_map(ends).collect();
+        Self::around(&rows, stride, of, outputs)
+    }
+
     /// The image with its frame.
     fn fill<'a>(&self, image: &'a [f32], of: Images, padded: &'a mut Vec<f32>) -> &'a [f32] {
         let [h, w] = of.extents;
@@ -437,7 +465,7 @@ fn run(
     let init = b.map_or(Init::Zero, Init::Row);
     // SAFETY: the passes reach every pixel, or else zeros are written first.
     let mut y = unsafe { unwritten(out.len()) };
-    let bare = passes.iter().any(|p| p.rows.is_empty());
+    let bare = passes.iter().any(|p| p.blocks.is_empty());
     crew::chunks([&mut y], out.each().max(1), |i, [y]| {
         let x = &x[i * of.each()..][..of.each()];
         match b {
@@ -447,8 +475,7 @@ fn run(
         }
         SCRATCH.with_borrow_mut(|[padded, _]| {
             for pass in passes {
-                let taps: Vec<TapRow> = pass.rows.iter().map(|r| r.0).collect();
-                let frame = Frame::around(&taps, pass.stride, of, pass.extents);
+                let frame = Frame::around_blocks(&pass.blocks, pass.stride, of, pass.extents);
                 let x = frame.fill(x, of, padded);
                 image(isa, x, &frame, of.channels, pass, out, init, y);
             }
@@ -472,35 +499,49 @@ fn image(
 ) {
     let n = out.channels;
     let [rows, cols] = pass.extents;
-    for p in 0..n.div_ceil(isa.panel) {
+    let row_of = |p: usize, which: usize, r: usize, y: &mut [f32]| {
+        let (block, weights) = &pass.blocks[which];
+        let walk = Walk {
+            lines: block.lines,
+            steps: block.row.count * channels,
+            row: pass.stride * channels,
+            col: 1,
+            line: frame.width * channels,
+        };
+        let length = walk.length() * isa.panel;
+        let panel = &weights[p * length..(p + 1) * length];
         let width = isa.panel.min(n - p * isa.panel);
-        for r in 0..rows {
-            let line = (r * pass.step + pass.phase[0]) * out.extents[1] + pass.phase[1];
-            for (which, (row, weights)) in pass.rows.iter().enumerate() {
-                let steps = row.count * channels;
-                let panel = &weights[p * steps * isa.panel..(p + 1) * steps * isa.panel];
-                let from = frame.at(pass.stride, r, row, channels);
-                let init = if which == 0 { init } else { Init::Keep };
-                for xs in heights(0..cols, isa.height) {
-                    let to = (line + xs.start * pass.step) * n + p * isa.panel;
-                    // The last value that the tile reads and the last that it writes.
-                    debug_assert!(from + (xs.end - 1) * pass.stride * channels + steps <= x.len());
-                    debug_assert!(to + (xs.len() - 1) * pass.step * n + width <= y.len());
-                    // SAFETY: the frame holds every input that a tap reaches from these pixels; rows of C are pixels.
-                    unsafe {
-                        let c = y.as_mut_ptr().add(to);
-                        isa.kernels[xs.len() - 1](
-                            steps,
-                            x.as_ptr().add(from + xs.start * pass.stride * channels),
-                            [pass.stride * channels, 1],
-                            panel.as_ptr(),
-                            init.from(p * isa.panel, c, pass.step * n),
-                            (c, pass.step * n),
-                            width,
-                        );
-                    }
-                }
+        let line = (r * pass.step + pass.phase[0]) * out.extents[1] + pass.phase[1];
+        let from = frame.at(pass.stride, r, &block.row, channels);
+        let init = if which == 0 { init } else { Init::Keep };
+        for xs in heights(0..cols, isa.height) {
+            let to = (line + xs.start * pass.step) * n + p * isa.panel;
+            // The last value that the tile reads and the last that it writes.
+            let last = from + (xs.end - 1) * walk.row + (walk.lines - 1) * walk.line + walk.steps;
+            debug_assert!(last <= x.len());
+            debug_assert!(to + (xs.len() - 1) * pass.step * n + width <= y.len());
+            // SAFETY: the frame holds every input that a tap reaches from these pixels; rows of C are pixels.
+            unsafe {
+                let c = y.as_mut_ptr().add(to);
+                isa.kernels[xs.len() - 1](
+                    walk,
+                    x.as_ptr().add(from + xs.start * walk.row),
+                    panel.as_ptr(),
+                    init.from(p * isa.panel, c, pass.step * n),
+                    (c, pass.step * n),
+                    width,
+                );
             }
+        }
+    };
+    let blocks = pass.blocks.len();
+    // Weights that do not stay in the first-level cache together are taken block by block over the whole image.
+    let small = pass.blocks.iter().map(|(b, _)| b.count()).sum::<usize>() * channels <= 256;
+    for p in 0..n.div_ceil(isa.panel) {
+        if small {
+            (0..rows).for_each(|r| (0..blocks).for_each(|which| row_of(p, which, r, y)));
+        } else {
+            (0..blocks).for_each(|which| (0..rows).for_each(|r| row_of(p, which, r, y)));
         }
     }
 }

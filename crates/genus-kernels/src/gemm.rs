@@ -7,7 +7,7 @@
 //! Every element of C is the sum, in order, over stretches of at most `KC` products, each summed in order with fused
 //! multiply-adds: the bits depend on neither threads nor tiles nor the width of vectors.
 
-use crate::isa::{Isa, isa};
+use crate::isa::{Isa, Walk, isa};
 use crate::{Staircase, crew};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -211,9 +211,8 @@ impl Product<'_> {
                             let init = if ks.contains(&need.start) { init } else { Init::Keep };
                             let kernel = isa.kernels[is.len() - 1];
                             kernel(
-                                hi - lo,
+                                Walk::straight(hi - lo, a.row, a.col),
                                 from,
-                                [a.row, a.col],
                                 panel,
                                 init.from(js.start, to, c.1),
                                 (to, c.1),

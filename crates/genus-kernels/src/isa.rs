@@ -1,15 +1,42 @@
 //! Register tiles of the matrix product for each instruction set: C = D + A·B for a few rows of A and one packed panel of B.
 
-/// C\[height, width\] = D + A·panel over `steps` of the shared axis.
+/// How A lies in memory: its rows, and the shared axis as stretches of equal length, such as the lines of an image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Walk {
+    /// Number of stretches.
+    pub lines: usize,
+    /// Length of a stretch.
+    pub steps: usize,
+    /// From a row to the next.
+    pub row: usize,
+    /// From a step to the next.
+    pub col: usize,
+    /// From the start of a stretch to that of the next.
+    pub line: usize,
+}
+
+impl Walk {
+    /// A single stretch.
+    pub fn straight(steps: usize, row: usize, col: usize) -> Self {
+        Self { lines: 1, steps, row, col, line: 0 }
+    }
+
+    /// Length of the shared axis.
+    pub fn length(&self) -> usize {
+        self.lines * self.steps
+    }
+}
+
+/// C\[height, width\] = D + A·panel, the sum over the shared axis taken in order.
 ///
-/// Arguments: steps; A (element (i, l) at `i * row + l * col`) with its strides; the panel `[steps][panel width]`; D with its row
-/// stride, which is 0 where one row serves all; C with its row stride; the number of columns of C and D that there are.
+/// Arguments: how A lies; A; the panel `[shared axis][panel width]`; D with its row stride, which is 0 where one row serves all;
+/// C with its row stride; the number of columns of C and D that there are.
 ///
 /// # Safety
 /// A, the panel, C and D must hold all of that; rows of C must not overlap; C and D may be the same; the processor must have the
 /// instruction set.
 pub(crate) type Kernel =
-    unsafe fn(usize, *const f32, [usize; 2], *const f32, (*const f32, usize), (*mut f32, usize), usize);
+    unsafe fn(Walk, *const f32, *const f32, (*const f32, usize), (*mut f32, usize), usize);
 
 /// The tiles of one instruction set.
 pub(crate) struct Isa {
@@ -67,10 +94,9 @@ pub(crate) static PORTABLE: Isa =
     Isa { panel: 16, height: 4, kernels: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>] };
 
 unsafe fn portable<const H: usize>(
-    steps: usize,
+    walk: Walk,
     a: *const f32,
-    [row, col]: [usize; 2],
-    b: *const f32,
+    mut b: *const f32,
     (d, d_row): (*const f32, usize),
     (c, c_row): (*mut f32, usize),
     width: usize,
@@ -78,11 +104,14 @@ unsafe fn portable<const H: usize>(
     let mut acc = [[0.0f32; 16]; H];
     // SAFETY: as the caller promises.
     unsafe {
-        for l in 0..steps {
-            let b = &*b.add(16 * l).cast::<[f32; 16]>();
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let x = *a.add(r * row + l * col);
-                acc.iter_mut().zip(b).for_each(|(s, y)| *s += x * y);
+        for line in 0..walk.lines {
+            for l in 0..walk.steps {
+                let panel = &*b.cast::<[f32; 16]>();
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let x = *a.add(r * walk.row + line * walk.line + l * walk.col);
+                    acc.iter_mut().zip(panel).for_each(|(s, y)| *s += x * y);
+                }
+                b = b.add(16);
             }
         }
         for (r, acc) in acc.iter().enumerate() {
@@ -95,7 +124,7 @@ unsafe fn portable<const H: usize>(
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Isa, Kernel};
+    use super::{Isa, Kernel, Walk};
     use std::arch::x86_64::*;
 
     /// 28 sums, two vectors of B and one of A: 31 of 32 registers.
@@ -129,9 +158,8 @@ mod x86 {
 
     #[target_feature(enable = "avx512f")]
     unsafe fn avx512<const H: usize>(
-        steps: usize,
-        mut a: *const f32,
-        [row, col]: [usize; 2],
+        walk: Walk,
+        mut start: *const f32,
         mut b: *const f32,
         (d, d_row): (*const f32, usize),
         (c, c_row): (*mut f32, usize),
@@ -140,15 +168,19 @@ mod x86 {
         // SAFETY: as the caller promises; columns beyond `width` are masked away.
         unsafe {
             let mut acc = [[_mm512_setzero_ps(); 2]; H];
-            for _ in 0..steps {
-                let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
-                for (r, [lo, hi]) in acc.iter_mut().enumerate() {
-                    let x = _mm512_set1_ps(*a.add(r * row));
-                    *lo = _mm512_fmadd_ps(x, b0, *lo);
-                    *hi = _mm512_fmadd_ps(x, b1, *hi);
+            for _ in 0..walk.lines {
+                let mut a = start;
+                for _ in 0..walk.steps {
+                    let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
+                    for (r, [lo, hi]) in acc.iter_mut().enumerate() {
+                        let x = _mm512_set1_ps(*a.add(r * walk.row));
+                        *lo = _mm512_fmadd_ps(x, b0, *lo);
+                        *hi = _mm512_fmadd_ps(x, b1, *hi);
+                    }
+                    a = a.wrapping_add(walk.col);
+                    b = b.add(32);
                 }
-                a = a.add(col);
-                b = b.add(32);
+                start = start.wrapping_add(walk.line);
             }
             let mask = |from: usize| {
                 let n = width.saturating_sub(from).min(16);
@@ -168,9 +200,8 @@ mod x86 {
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn avx2<const H: usize>(
-        steps: usize,
-        mut a: *const f32,
-        [row, col]: [usize; 2],
+        walk: Walk,
+        mut start: *const f32,
         mut b: *const f32,
         (d, d_row): (*const f32, usize),
         (c, c_row): (*mut f32, usize),
@@ -179,15 +210,19 @@ mod x86 {
         // SAFETY: as the caller promises; columns beyond `width` take the way over a buffer.
         unsafe {
             let mut acc = [[_mm256_setzero_ps(); 2]; H];
-            for _ in 0..steps {
-                let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
-                for (r, [lo, hi]) in acc.iter_mut().enumerate() {
-                    let x = _mm256_broadcast_ss(&*a.add(r * row));
-                    *lo = _mm256_fmadd_ps(x, b0, *lo);
-                    *hi = _mm256_fmadd_ps(x, b1, *hi);
+            for _ in 0..walk.lines {
+                let mut a = start;
+                for _ in 0..walk.steps {
+                    let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+                    for (r, [lo, hi]) in acc.iter_mut().enumerate() {
+                        let x = _mm256_broadcast_ss(&*a.add(r * walk.row));
+                        *lo = _mm256_fmadd_ps(x, b0, *lo);
+                        *hi = _mm256_fmadd_ps(x, b1, *hi);
+                    }
+                    a = a.wrapping_add(walk.col);
+                    b = b.add(16);
                 }
-                a = a.add(col);
-                b = b.add(16);
+                start = start.wrapping_add(walk.line);
             }
             for (r, [lo, hi]) in acc.iter().enumerate() {
                 let (from, to) = (d.add(r * d_row), c.add(r * c_row));

@@ -11,6 +11,41 @@ pub struct TapRow {
     pub count: usize,
 }
 
+/// Rows of taps one below the other, which a product takes in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TapBlock {
+    /// The first row.
+    pub row: TapRow,
+    /// Number of rows.
+    pub lines: usize,
+}
+
+impl TapBlock {
+    /// Rows of taps as blocks: of the same columns, one below the other, and for images of `channels` values short enough for
+    /// their weights to stay in the first-level cache.
+    pub fn of(rows: &[TapRow], channels: usize) -> Vec<Self> {
+        const MOST: usize = 256;
+        let mut blocks: Vec<Self> = Vec::new();
+        for row in rows {
+            if let Some(last) = blocks.last_mut()
+                && (last.row.dx, last.row.count) == (row.dx, row.count)
+                && last.row.dy + last.lines as isize == row.dy
+                && (last.lines + 1) * row.count * channels <= MOST
+            {
+                last.lines += 1;
+            } else {
+                blocks.push(Self { row: *row, lines: 1 });
+            }
+        }
+        blocks
+    }
+
+    /// Number of taps.
+    pub fn count(&self) -> usize {
+        self.lines * self.row.count
+    }
+}
+
 /// Which of the earlier pixels, and of the pixel itself, a causal convolution sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Causal {
