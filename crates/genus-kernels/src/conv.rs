@@ -68,7 +68,7 @@ pub struct ConvGrads {
 
 /// Which side of a convolution is the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     /// The small one: a convolution.
     Down,
     /// The large one: a transposed convolution.
@@ -231,7 +231,7 @@ impl Conv {
     /// `[taps, inputs, outputs]` what a tap sees times the output gradient, for the bias the gradient itself. All of that image
     /// by image, while it is in the cache; the sums only if they are wanted.
     #[allow(clippy::too_many_arguments)]
-    fn weight_gradient(
+    pub(crate) fn weight_gradient(
         &self,
         x: &[f32],
         of: Images,

@@ -1,0 +1,641 @@
+//! The recurrences of PixelRNN (van den Oord, Kalchbrenner & Kavukcuoglu 2016): an LSTM that walks over an image.
+//!
+//! a(p) = input(p) + Σ_taps S_tap h(tap of p), cut into i, f, o = σ and g = tanh; c(p) = f ⊙ c(second tap of p) + i ⊙ g;
+//! h(p) = o ⊙ tanh c(p). States outside the image are zero.
+//!
+//! Pixels that do not wait for each other, a row or an anti-diagonal, are a *wavefront*, and each has a *slot* in it: its column,
+//! or for diagonals its row. In slots, both scans are the same: tap t of slot s sees slot s + t − 1 of the wavefront before, and
+//! the cell comes from slot s. For diagonals that is the convolution of the skewed image, without the places outside. A pixel
+//! writes its state to where its successors will read theirs side by side, so that a wavefront of several images is one matrix
+//! product; on the way back, it reads there what its successors ask of it.
+
+use crate::conv::{Way, pack};
+use crate::gemm::{ZEROS, heights};
+use crate::isa::isa;
+use crate::linear::Activation;
+use crate::{Conv, Images, TapRow, Taps, crew, multiversion, scalar, unwritten};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// The order in which an LSTM walks over an image, and the states that it sees, as (row, column) from the pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scan {
+    /// Row by row: states of (−1, −1), (−1, 0), (−1, 1), cell of (−1, 0). The Row LSTM.
+    Row,
+    /// Anti-diagonal by anti-diagonal: states of (−1, 0), (0, −1), cell of (0, −1). A direction of the Diagonal BiLSTM.
+    Diagonal,
+}
+
+/// The state-to-state part of a convolutional LSTM. Weights are `[taps, hidden, 4 hidden]`, taps in the order of [`Scan`], gates
+/// in the order input, forget, output, candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lstm {
+    /// The order.
+    pub scan: Scan,
+    /// True if it walks over columns from right to left: the columns of its taps change sign.
+    pub mirrored: bool,
+    /// Values of a state, and of a cell.
+    pub hidden: usize,
+}
+
+/// What [`Lstm::backward`] needs of the forward pass.
+#[derive(Debug, Clone)]
+pub struct LstmKept {
+    /// For each pixel, in the order of computation, its gates and the cell before: `[pixels, 4 hidden + hidden]`.
+    rows: Vec<f32>,
+    /// Images of a job, which that order depends on.
+    group: usize,
+}
+
+/// Gradients of [`Lstm::forward`].
+#[derive(Debug)]
+pub struct LstmGrads {
+    /// With respect to the input `[images, height, width, 4 hidden]`.
+    pub input: Vec<f32>,
+    /// With respect to the weights `[taps, hidden, 4 hidden]`.
+    pub w: Vec<f32>,
+}
+
+/// Most images of a job: enough that short diagonals fill the register tiles.
+const GROUP: usize = 4;
+/// Hidden units side by side.
+const LANES: usize = 16;
+
+impl Lstm {
+    /// Taps as (row, column), columns in walking order.
+    fn list(&self) -> &'static [(isize, isize)] {
+        match self.scan {
+            Scan::Row => &[(-1, -1), (-1, 0), (-1, 1)],
+            Scan::Diagonal => &[(-1, 0), (0, -1)],
+        }
+    }
+
+    /// The taps of the states, in the order of the weights.
+    pub fn taps(&self) -> Taps {
+        let sign = if self.mirrored { -1 } else { 1 };
+        Taps::rows(self.list().iter().map(|(dy, dx)| TapRow { dy: *dy, dx: sign * dx, count: 1 }).collect())
+    }
+
+    /// Number of weights.
+    pub fn weights(&self) -> usize {
+        self.list().len() * self.hidden * 4 * self.hidden
+    }
+
+    fn check(&self, of: Images, w: &[f32]) {
+        assert!(self.hidden > 0 && of.channels == 4 * self.hidden, "four gates of {} units", self.hidden);
+        assert_eq!(w.len(), self.weights(), "weights");
+    }
+
+    /// States of all pixels, and what the backward pass needs.
+    ///
+    /// # Shapes
+    /// input `[images, height, width, 4 hidden]` as `of` says: all that the gates receive but the states, bias included;
+    /// w `[taps, hidden, 4 hidden]` → `[images, height, width, hidden]`
+    pub fn forward(&self, input: &[f32], of: Images, w: &[f32]) -> (Vec<f32>, LstmKept) {
+        self.check(of, w);
+        assert_eq!(input.len(), of.len(), "values of the input");
+        let (h, states) = (self.hidden, of.each() / 4);
+        // Few images: smaller groups, so that every thread has one. No bits depend on it.
+        let group = of.count.div_ceil(rayon::current_num_threads().max(1)).clamp(1, GROUP);
+        let steps = self.steps(w);
+        // SAFETY: every pixel is in one wavefront, whose product and gates write all of it.
+        let (mut y, mut rows) = unsafe { (unwritten(of.count * states), unwritten(of.count * states * 5)) };
+        let parts = y.chunks_mut((group * states).max(1)).zip(rows.chunks_mut((group * states * 5).max(1)));
+        let parts: Vec<Mutex<(&mut [f32], &mut [f32])>> = parts.map(Mutex::new).collect();
+        crew::each(parts.len(), &|job| {
+            let mut part = parts[job].lock().unwrap_or_else(PoisonError::into_inner);
+            let (y, rows) = &mut *part;
+            let walk = Walk { lstm: *self, extents: of.extents, count: y.len() / states };
+            let (mut front, mut rest) = (Front::new(&walk), &mut **rows);
+            for wave in 0..walk.waves() {
+                let rows;
+                (rows, rest) = rest.split_at_mut(walk.rows(wave) * 5 * h);
+                steps.product(&walk, wave, &front, rows);
+                advance(&walk, wave, &input[job * group * of.each()..], rows, &mut front, y);
+            }
+        });
+        drop(parts);
+        (y, LstmKept { rows, group })
+    }
+
+    /// Gradients from `dy`; `y` and `kept` are the results of [`forward`](Self::forward).
+    ///
+    /// # Shapes
+    /// y, dy `[images, height, width, hidden]`; `of` says the input's
+    pub fn backward(&self, of: Images, w: &[f32], y: &[f32], kept: &LstmKept, dy: &[f32]) -> LstmGrads {
+        self.check(of, w);
+        let (h, states, group) = (self.hidden, of.each() / 4, kept.group);
+        assert!(y.len() == of.count * states && dy.len() == y.len(), "states and their gradients");
+        assert_eq!(kept.rows.len(), 5 * y.len(), "what the forward pass of these images kept");
+        let k = self.list().len() * h;
+        let panels = pack(isa(), 4 * h, k, |l, j| w[j * 4 * h + l]);
+        // SAFETY: every pixel is in one wavefront, which writes its gates.
+        let mut dx = unsafe { unwritten(of.len()) };
+        crew::chunks([&mut dx], (group * of.each()).max(1), |job, [dx]| {
+            let walk = Walk { lstm: *self, extents: of.extents, count: dx.len() / of.each() };
+            let (dy, mut rest) = (&dy[job * group * states..], &kept.rows[job * group * states * 5..]);
+            rest = &rest[..walk.count * states * 5];
+            let mut front = Front::new(&walk);
+            let mut da = vec![0.0; walk.width() * walk.count * 4 * h];
+            for wave in (0..walk.waves()).rev() {
+                let rows;
+                (rest, rows) = rest.split_at(rest.len() - walk.rows(wave) * 5 * h);
+                retreat(&walk, wave, dy, rows, &mut front, &mut da, dx);
+                let asked = &mut front.states[walk.first(wave) * k..];
+                product(walk.rows(wave), [4 * h, k], &da, &panels, asked, k);
+            }
+        });
+        // To the weights, the recurrence is a convolution of the states. Its result, for which anything as long stands here, is
+        // looked at only where an activation has a slope.
+        let conv = Conv { taps: self.taps(), inputs: h, outputs: 4 * h };
+        let (from, act) = (Images { channels: h, ..of }, Activation::Identity);
+        let sums = conv.weight_gradient(y, from, &mut dx, of, &kept.rows, act, Way::Down, true);
+        LstmGrads { input: dx, w: sums.map(|s| s.0).unwrap_or_default() }
+    }
+
+    /// The recurrence pixel by pixel, for samplers.
+    ///
+    /// # Shapes
+    /// w `[taps, hidden, 4 hidden]`
+    pub fn steps(&self, w: &[f32]) -> LstmSteps {
+        let n = 4 * self.hidden;
+        assert!(n > 0 && w.len() == self.weights(), "weights");
+        let panels = pack(isa(), w.len() / n, n, |l, j| w[l * n + j]);
+        LstmSteps { lstm: *self, panels }
+    }
+}
+
+/// Some images on their way through one job. Rows of its arrays are slots, and images within a slot.
+struct Walk {
+    lstm: Lstm,
+    extents: [usize; 2],
+    count: usize,
+}
+
+impl Walk {
+    /// Number of wavefronts.
+    fn waves(&self) -> usize {
+        self.extents[0] + if self.lstm.scan == Scan::Row { 0 } else { self.extents[1] - 1 }
+    }
+
+    /// Number of slots there are.
+    fn width(&self) -> usize {
+        self.extents[usize::from(self.lstm.scan == Scan::Row)]
+    }
+
+    /// The slots of a wavefront.
+    fn slots(&self, wave: usize) -> Range<usize> {
+        match self.lstm.scan {
+            Scan::Row => 0..self.extents[1],
+            Scan::Diagonal => (wave + 1).saturating_sub(self.extents[1])..self.extents[0].min(wave + 1),
+        }
+    }
+
+    /// Number of rows of a wavefront.
+    fn rows(&self, wave: usize) -> usize {
+        self.slots(wave).len() * self.count
+    }
+
+    /// Its first row in `Front::states`.
+    fn first(&self, wave: usize) -> usize {
+        (self.slots(wave).start + 1) * self.count
+    }
+
+    /// Rows of a wavefront, each with its pixel.
+    fn places(&self, wave: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+        let [height, width] = self.extents;
+        self.slots(wave).flat_map(move |slot| {
+            let (row, column) = if self.lstm.scan == Scan::Row { (wave, slot) } else { (slot, wave - slot) };
+            let pixel = row * width + if self.lstm.mirrored { width - 1 - column } else { column };
+            (0..self.count).map(move |i| (slot * self.count + i, i * height * width + pixel))
+        })
+    }
+
+    /// Where in `Front::states` tap `t` of a successor sees this row.
+    fn seen(&self, row: usize, t: usize) -> usize {
+        ((row + (2 - t) * self.count) * self.lstm.list().len() + t) * self.lstm.hidden
+    }
+}
+
+/// What wavefronts hand on to each other. What nobody writes stays zero: it lies outside the image.
+#[derive(Debug, Clone)]
+struct Front {
+    /// The states that slots see, `[1 + slots + 1, images, taps, hidden]`; on the way back, their gradients.
+    states: Vec<f32>,
+    /// Cells `[slots, images, hidden]`; on the way back, their gradients.
+    cells: Vec<f32>,
+}
+
+impl Front {
+    fn new(walk: &Walk) -> Self {
+        let slot = walk.count * walk.lstm.hidden;
+        let states = vec![0.0; (walk.width() + 2) * slot * walk.lstm.list().len()];
+        Self { states, cells: vec![0.0; walk.width() * slot] }
+    }
+}
+
+/// C = A·W for `rows` rows of A `[rows, k]`, the panels of W `[k, n]`, and C with a stride.
+fn product(rows: usize, [k, n]: [usize; 2], a: &[f32], panels: &[f32], c: &mut [f32], stride: usize) {
+    let isa = isa();
+    assert!(a.len() >= rows * k && c.len() + stride >= rows * stride + n && n <= stride);
+    assert_eq!(panels.len(), n.div_ceil(isa.panel) * k * isa.panel);
+    for (p, panel) in panels.chunks_exact(k * isa.panel).enumerate() {
+        let width = isa.panel.min(n - p * isa.panel);
+        for is in heights(0..rows, isa.height).filter(|is| !is.is_empty()) {
+            // SAFETY: A, C and the panel hold the rows, as was just checked.
+            unsafe {
+                let a = a.as_ptr().add(is.start * k);
+                let c = c.as_mut_ptr().add(is.start * stride + p * isa.panel);
+                let kernel = isa.kernels[is.len() - 1];
+                kernel(k, a, [k, 1], panel.as_ptr(), (ZEROS.as_ptr(), 0), (c, stride), width);
+            }
+        }
+    }
+}
+
+/// The values of a slice, with zeros where it is too short.
+#[inline(always)]
+fn load(x: &[f32]) -> [f32; LANES] {
+    x.first_chunk().copied().unwrap_or_else(|| std::array::from_fn(|k| x.get(k).copied().unwrap_or(0.0)))
+}
+
+/// The reverse.
+#[inline(always)]
+fn store(x: &mut [f32], values: [f32; LANES]) {
+    match x.first_chunk_mut() {
+        Some(x) => *x = values,
+        None => x.iter_mut().zip(values).for_each(|(x, v)| *x = v),
+    }
+}
+
+/// Asks for what will be needed soon: the pixels of a wavefront lie apart, which the processor does not foresee.
+#[inline(always)]
+fn soon(x: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in x.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
+multiversion! {
+    /// From the products of a wavefront, which stand in `rows` `[rows, 4 hidden + hidden]`, to gates, cells and states.
+    fn advance(walk: &Walk, wave: usize, input: &[f32], rows: &mut [f32], front: &mut Front, y: &mut [f32]) {
+        let (h, taps) = (walk.lstm.hidden, walk.lstm.list().len());
+        let mut ahead = walk.places(wave).skip(1);
+        for ((at, pixel), row) in walk.places(wave).zip(rows.chunks_exact_mut(5 * h)) {
+            if let Some((_, pixel)) = ahead.next() {
+                soon(&input[pixel * 4 * h..][..4 * h]);
+                soon(&y[pixel * h..][..h]);
+            }
+            let (input, y) = (&input[pixel * 4 * h..][..4 * h], &mut y[pixel * h..][..h]);
+            let cell = &mut front.cells[at * h..][..h];
+            for j in (0..h).step_by(LANES) {
+                let n = LANES.min(h - j);
+                let mut gates = [[0.0; LANES]; 4];
+                for (q, gate) in gates.iter_mut().enumerate() {
+                    let (a, b) = (load(&input[q * h + j..][..n]), load(&row[q * h + j..][..n]));
+                    for k in 0..LANES {
+                        let sum = a[k] + b[k];
+                        gate[k] = if q < 3 { scalar::sigmoid(sum) } else { scalar::tanh(sum) };
+                    }
+                    store(&mut row[q * h + j..][..n], *gate);
+                }
+                let ([i, f, o, g], mut c, mut state) = (gates, load(&cell[j..][..n]), [0.0; LANES]);
+                store(&mut row[4 * h + j..][..n], c);
+                for k in 0..LANES {
+                    c[k] = f[k] * c[k] + i[k] * g[k];
+                    state[k] = o[k] * scalar::tanh(c[k]);
+                }
+                store(&mut cell[j..][..n], c);
+                store(&mut y[j..][..n], state);
+                for t in 0..taps {
+                    store(&mut front.states[walk.seen(at, t) + j..][..n], state);
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Gradients of a wavefront's gates before their activation, in `da` `[rows, 4 hidden]` and in their place in `dx`.
+    fn retreat(walk: &Walk, wave: usize, dy: &[f32], rows: &[f32], front: &mut Front, da: &mut [f32], dx: &mut [f32]) {
+        let (h, taps) = (walk.lstm.hidden, walk.lstm.list().len());
+        let mut ahead = walk.places(wave).skip(1);
+        let rows = rows.chunks_exact(5 * h).zip(da.chunks_exact_mut(4 * h));
+        for ((at, pixel), (row, da)) in walk.places(wave).zip(rows) {
+            if let Some((_, pixel)) = ahead.next() {
+                soon(&dx[pixel * 4 * h..][..4 * h]);
+                soon(&dy[pixel * h..][..h]);
+            }
+            let (dy, dx) = (&dy[pixel * h..][..h], &mut dx[pixel * 4 * h..][..4 * h]);
+            let dcell = &mut front.cells[at * h..][..h];
+            for j in (0..h).step_by(LANES) {
+                let n = LANES.min(h - j);
+                let mut parts = [[0.0; LANES]; 5];
+                for (q, part) in parts.iter_mut().enumerate() {
+                    *part = load(&row[q * h + j..][..n]);
+                }
+                let ([i, f, o, g, before], mut d) = (parts, [[0.0; LANES]; 4]);
+                let (mut dh, mut dc) = (load(&dy[j..][..n]), load(&dcell[j..][..n]));
+                for t in 0..taps {
+                    let asked = load(&front.states[walk.seen(at, t) + j..][..n]);
+                    for k in 0..LANES {
+                        dh[k] += asked[k];
+                    }
+                }
+                for k in 0..LANES {
+                    let t = scalar::tanh(f[k] * before[k] + i[k] * g[k]);
+                    let c = dc[k] + dh[k] * o[k] * (1.0 - t * t);
+                    d[0][k] = c * g[k] * i[k] * (1.0 - i[k]);
+                    d[1][k] = c * before[k] * f[k] * (1.0 - f[k]);
+                    d[2][k] = dh[k] * t * o[k] * (1.0 - o[k]);
+                    d[3][k] = c * i[k] * (1.0 - g[k] * g[k]);
+                    dc[k] = c * f[k];
+                }
+                store(&mut dcell[j..][..n], dc);
+                for (q, d) in d.into_iter().enumerate() {
+                    store(&mut da[q * h + j..][..n], d);
+                    store(&mut dx[q * h + j..][..n], d);
+                }
+            }
+        }
+    }
+}
+
+/// An [`Lstm`] with its weights prepared.
+#[derive(Debug, Clone)]
+pub struct LstmSteps {
+    lstm: Lstm,
+    panels: Vec<f32>,
+}
+
+/// States and cells of some images side by side, in the row at work and the one above.
+#[derive(Debug, Clone)]
+pub struct LstmStates {
+    count: usize,
+    width: usize,
+    /// States, then cells: `[2 rows, width, images, hidden]`, columns in walking order.
+    lines: [Vec<f32>; 2],
+    /// Gates and cells of the pixel at work.
+    rows: Vec<f32>,
+    front: Front,
+}
+
+impl LstmSteps {
+    /// What the gates of a wavefront receive from the states.
+    fn product(&self, walk: &Walk, wave: usize, front: &Front, rows: &mut [f32]) {
+        let (k, n) = (self.lstm.list().len() * self.lstm.hidden, 4 * self.lstm.hidden);
+        let seen = &front.states[walk.first(wave) * k..];
+        product(walk.rows(wave), [k, n], seen, &self.panels, rows, n + self.lstm.hidden);
+    }
+
+    /// Room for the states of `count` images of this width; for any number of walks, one after the other.
+    pub fn states(&self, count: usize, width: usize) -> LstmStates {
+        let n = count * self.lstm.hidden;
+        let front = Front::new(&Walk { lstm: self.lstm, extents: [1, 1], count });
+        LstmStates {
+            count,
+            width,
+            lines: [(); 2].map(|()| vec![0.0; 2 * width * n]),
+            rows: vec![0.0; 5 * n],
+            front,
+        }
+    }
+
+    /// The states of the pixel at (row, column) of every image, with the bits of [`Lstm::forward`]. The row above must be done,
+    /// and for [`Scan::Diagonal`] its own row as far as this pixel: from the left, or if mirrored from the right.
+    ///
+    /// # Shapes
+    /// input `[images, 4 hidden]` → y `[images, hidden]`
+    pub fn step(&self, states: &mut LstmStates, [row, column]: [usize; 2], input: &[f32], y: &mut [f32]) {
+        let LstmStates { count, width, lines, rows, front } = states;
+        let (h, count, width) = (self.lstm.hidden, *count, *width);
+        assert!(column < width && rows.len() == 5 * count * h, "a pixel of these images");
+        assert!(input.len() == 4 * count * h && y.len() == count * h, "values of these images");
+        // A wavefront of one pixel, which is handed what it sees.
+        let walk = Walk { lstm: self.lstm, extents: [1, 1], count };
+        let column = if self.lstm.mirrored { width - 1 - column } else { column };
+        let place = |row: usize, column: usize| (row % 2 * width + column) * count * h;
+        for (t, (dy, dx)) in self.lstm.list().iter().enumerate() {
+            let at = row.checked_add_signed(*dy).zip(column.checked_add_signed(*dx).filter(|c| *c < width));
+            let copy = |to: &mut [f32], line: &[f32], i: usize| match at {
+                Some((row, column)) => to.copy_from_slice(&line[place(row, column) + i * h..][..h]),
+                None => to.fill(0.0),
+            };
+            for i in 0..count {
+                copy(&mut front.states[((count + i) * self.lstm.list().len() + t) * h..][..h], &lines[0], i);
+                if t == 1 {
+                    copy(&mut front.cells[i * h..][..h], &lines[1], i);
+                }
+            }
+        }
+        self.product(&walk, 0, front, rows);
+        advance(&walk, 0, input, rows, front, y);
+        lines[0][place(row, column)..][..y.len()].copy_from_slice(y);
+        lines[1][place(row, column)..][..y.len()].copy_from_slice(&front.cells);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn values(n: usize, salt: u32) -> Vec<f32> {
+        let mix = |i: u32| (i.wrapping_add(salt).wrapping_mul(2_654_435_761)) >> 8;
+        (0..n as u32).map(|i| mix(mix(i)) as f32 / 8_388_608.0 - 1.0).collect()
+    }
+
+    type Case = (Lstm, Images, Vec<f32>, Vec<f32>);
+
+    /// One of four LSTMs, with images, input and weights that neither saturate nor vanish.
+    fn case(which: usize, [h, count, height, width]: [usize; 4], salt: u32) -> Case {
+        let scan = if which < 2 { Scan::Row } else { Scan::Diagonal };
+        let lstm = Lstm { scan, mirrored: which % 2 == 1, hidden: h };
+        let of = Images { count, extents: [height, width], channels: 4 * h };
+        let w = values(lstm.weights(), salt + 1).iter().map(|v| 2.0 * v / (h as f32).sqrt()).collect();
+        (lstm, of, values(of.len(), salt).iter().map(|v| 2.0 * v).collect(), w)
+    }
+
+    /// Adds a state times a tap's weights.
+    fn see(a: &mut [f64], state: &[f64], w: &[f64]) {
+        let n = a.len();
+        for (l, s) in state.iter().enumerate() {
+            a.iter_mut().zip(&w[l * n..][..n]).for_each(|(a, w)| *a += s * w);
+        }
+    }
+
+    /// Cell and state from what the gates receive and the cell before.
+    fn unit(a: &[f64], before: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let (h, sigmoid) = (before.len(), |x: f64| 1.0 / (1.0 + (-x).exp()));
+        let cell = |j: usize| sigmoid(a[h + j]) * before[j] + sigmoid(a[j]) * a[3 * h + j].tanh();
+        let c: Vec<f64> = (0..h).map(cell).collect();
+        let state = (0..h).map(|j| sigmoid(a[2 * h + j]) * c[j].tanh()).collect();
+        (c, state)
+    }
+
+    /// The definition, pixel by pixel in f64; the taps as they stand in [`Scan`].
+    fn definition(lstm: &Lstm, input: &[f64], of: Images, w: &[f64]) -> Vec<f64> {
+        let (h, [height, width]) = (lstm.hidden, of.extents.map(|n| n as isize));
+        let taps =
+            if lstm.scan == Scan::Row { vec![(-1, -1), (-1, 0), (-1, 1)] } else { vec![(-1, 0), (0, -1)] };
+        let (pixels, mut all) = (of.extents[0] * of.extents[1], Vec::new());
+        for input in input.chunks_exact(of.each()) {
+            let (mut y, mut cells) = (vec![vec![0.0; h]; pixels], vec![vec![0.0; h]; pixels]);
+            for (row, walked) in (0..height).flat_map(|r| (0..width).map(move |c| (r, c))) {
+                let at =
+                    |r: isize, c: isize| (r * width + if lstm.mirrored { width - 1 - c } else { c }) as usize;
+                let p = at(row, walked);
+                let (mut a, mut before) = (input[p * 4 * h..][..4 * h].to_vec(), vec![0.0; h]);
+                for (t, (dy, dx)) in taps.iter().enumerate() {
+                    let (r, c) = (row + dy, walked + dx);
+                    if r >= 0 && (0..width).contains(&c) {
+                        see(&mut a, &y[at(r, c)], &w[t * 4 * h * h..]);
+                        if t == 1 {
+                            before.clone_from(&cells[at(r, c)]);
+                        }
+                    }
+                }
+                (cells[p], y[p]) = unit(&a, &before);
+            }
+            all.extend(y.concat());
+        }
+        all
+    }
+
+    /// One image as the paper has it: skew, a convolution of two rows and one column at each column in turn, unskew.
+    fn skewed(input: &[f64], [height, width]: [usize; 2], h: usize, w: &[f64]) -> Vec<f64> {
+        let long = width + height - 1;
+        let (mut skew, mut y) =
+            (vec![vec![vec![0.0; 4 * h]; long]; height], vec![vec![vec![]; long]; height]);
+        for (p, gates) in input.chunks_exact(4 * h).enumerate() {
+            skew[p / width][p / width + p % width].copy_from_slice(gates);
+        }
+        let (mut states, mut cells) = (vec![vec![0.0; h]; height], vec![vec![0.0; h]; height]);
+        for column in 0..long {
+            let old = states.clone();
+            for row in 0..height {
+                let mut a = skew[row][column].clone();
+                if row > 0 {
+                    see(&mut a, &old[row - 1], w);
+                }
+                see(&mut a, &old[row], &w[4 * h * h..]);
+                (cells[row], states[row]) = unit(&a, &cells[row]);
+                y[row][column].clone_from(&states[row]);
+            }
+        }
+        (0..height * width).flat_map(|p| y[p / width][p / width + p % width].clone()).collect()
+    }
+
+    fn wide(x: &[f32]) -> Vec<f64> {
+        x.iter().map(|v| f64::from(*v)).collect()
+    }
+
+    fn close(got: &[f32], want: &[f64]) {
+        assert_eq!(got.len(), want.len());
+        for (g, w) in got.iter().zip(want) {
+            assert!((f64::from(*g) - w).abs() < 2e-5 * (1.0 + w.abs()), "{g} {w}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(80))]
+        /// The value against the definition; single steps against the value, bit for bit, also in states used before.
+        #[test]
+        fn value_and_steps(which in 0usize..4, h in 1usize..40, count in 1usize..11, height in 1usize..8, width in 1usize..8, salt in 0u32..1000) {
+            let (lstm, of, input, w) = case(which, [h, count, height, width], salt);
+            let y = lstm.forward(&input, of, &w).0;
+            close(&y, &definition(&lstm, &wide(&input), of, &wide(&w)));
+            let steps = lstm.steps(&w);
+            let (mut states, mut out) = (steps.states(count, width), vec![0.0; count * h]);
+            for (row, walked) in (0..2 * height * width).map(|p| (p / width % height, p % width)) {
+                let column = if lstm.mirrored { width - 1 - walked } else { walked };
+                let pixel = |i: usize| (i * height + row) * width + column;
+                let gates = (0..count).flat_map(|i| &input[pixel(i) * 4 * h..][..4 * h]).copied();
+                steps.step(&mut states, [row, column], &gates.collect::<Vec<f32>>(), &mut out);
+                prop_assert!((0..count).all(|i| out[i * h..][..h] == y[pixel(i) * h..][..h]));
+            }
+        }
+
+        /// Every gradient against the central differences of the definition.
+        #[test]
+        fn gradients(which in 0usize..4, h in 1usize..20, count in 1usize..6, height in 1usize..4, width in 1usize..4, salt in 0u32..1000) {
+            let (lstm, of, input, w) = case(which, [h, count, height, width], salt);
+            let (y, kept) = lstm.forward(&input, of, &w);
+            let dy = values(y.len(), salt + 2);
+            let grads = lstm.backward(of, &w, &y, &kept, &dy);
+            let mut all = [wide(&input), wide(&w)];
+            for (part, got) in [grads.input, grads.w].into_iter().enumerate() {
+                prop_assert_eq!(got.len(), all[part].len());
+                // About 40 of them, others in every case.
+                let every = 1 + got.len() / 40;
+                for i in (salt as usize % every..got.len()).step_by(every) {
+                    let mut side = |step: f64| -> f64 {
+                        all[part][i] += step;
+                        let y = definition(&lstm, &all[0], of, &all[1]);
+                        all[part][i] -= step;
+                        y.iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum()
+                    };
+                    close(&got[i..=i], &[(side(1e-5) - side(-1e-5)) / 2e-5]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn diagonals_are_columns_of_the_skewed_image() {
+        for (extents, h) in [([5, 7], 6), ([7, 3], 9), ([1, 4], 2), ([4, 1], 2)] {
+            let (plain, of, input, w) = case(2, [h, 1, extents[0], extents[1]], 3);
+            let want = skewed(&wide(&input), extents, h, &wide(&w));
+            close(&plain.forward(&input, of, &w).0, &want);
+            let flip = |x: &[f32], c: usize| -> Vec<f32> {
+                x.chunks_exact(extents[1] * c).flat_map(|l| l.rchunks_exact(c).flatten().copied()).collect()
+            };
+            let mirrored = Lstm { mirrored: true, ..plain };
+            close(&flip(&mirrored.forward(&flip(&input, 4 * h), of, &w).0, h), &want);
+        }
+    }
+
+    /// What a pixel receives reaches exactly the states that it should.
+    #[test]
+    fn receptive_fields() {
+        let (h, [height, width]) = (3, [6, 7]);
+        for which in 0..4 {
+            let (lstm, of, input, w) = case(which, [h, 1, height, width], 7);
+            let y = lstm.forward(&input, of, &w).0;
+            for p in 0..height * width {
+                let mut other = input.clone();
+                other[p * 4 * h..][..4 * h].iter_mut().for_each(|v| *v += 3.0);
+                let z = lstm.forward(&other, of, &w).0;
+                for (q, (y, z)) in y.chunks_exact(h).zip(z.chunks_exact(h)).enumerate() {
+                    let ([row, r], [column, c]) = ([p, q].map(|p| p / width), [p, q].map(|p| p % width));
+                    let reached = match which {
+                        0 | 1 => q == p || (r > row && c.abs_diff(column) <= r - row),
+                        2 => r >= row && c >= column,
+                        _ => r >= row && c <= column,
+                    };
+                    assert_eq!(y != z, reached, "{which} {p} {q}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn same_bits_at_any_thread_count() {
+        for which in 0..4 {
+            let (lstm, of, input, w) = case(which, [20, 9, 6, 5], 1);
+            let run = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    let (y, kept) = lstm.forward(&input, of, &w);
+                    let grads = lstm.backward(of, &w, &y, &kept, &values(y.len(), 4));
+                    (y, grads.input, grads.w)
+                })
+            };
+            let one = run(1);
+            assert!(one == run(2) && one == run(3));
+        }
+    }
+}
