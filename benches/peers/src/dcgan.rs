@@ -15,7 +15,13 @@ const NOISE: usize = 100;
 /// Weights, bias and form of a convolution.
 type Layer = (Id, Id, Arc<Conv>);
 
-fn layer(params: &mut Params, name: &str, [inputs, outputs]: [usize; 2], up: bool, rng: &mut genus_core::Rng) -> Layer {
+fn layer(
+    params: &mut Params,
+    name: &str,
+    [inputs, outputs]: [usize; 2],
+    up: bool,
+    rng: &mut genus_core::Rng,
+) -> Layer {
     let conv = Conv { taps: Taps::full(4, 2, 1), inputs, outputs };
     let w = params.uniform(format!("{name}.w"), &[16, inputs, outputs], 0.08, rng);
     let to = if up { inputs } else { outputs };
@@ -71,10 +77,16 @@ impl Dcgan {
         let generator = Generator {
             first: Linear::new(&mut g, "first", NOISE, 7 * 7 * 128, Activation::Relu, &mut rng),
             // The adjoint of a convolution from what it makes to what it is made of.
-            up: [layer(&mut g, "up.0", [64, 128], true, &mut rng), layer(&mut g, "up.1", [1, 64], true, &mut rng)],
+            up: [
+                layer(&mut g, "up.0", [64, 128], true, &mut rng),
+                layer(&mut g, "up.1", [1, 64], true, &mut rng),
+            ],
         };
         let discriminator = Discriminator {
-            down: [layer(&mut d, "down.0", [1, 64], false, &mut rng), layer(&mut d, "down.1", [64, 128], false, &mut rng)],
+            down: [
+                layer(&mut d, "down.0", [1, 64], false, &mut rng),
+                layer(&mut d, "down.1", [64, 128], false, &mut rng),
+            ],
             last: Linear::new(&mut d, "last", 7 * 7 * 128, 1, Activation::Identity, &mut rng),
         };
         let how = || -> OptimizerConfig {

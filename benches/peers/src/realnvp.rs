@@ -30,7 +30,8 @@ impl Likelihood {
             .map(|l| {
                 let of = Coupling { kept: vec![l % 2], moved: vec![1 - l % 2], act: Activation::Relu };
                 let scale = params.add(format!("{l}.scale"), &[1], vec![1.0]);
-                let net = [(1, 64, Activation::Relu), (64, 64, Activation::Relu), (64, 2, Activation::Identity)];
+                let net =
+                    [(1, 64, Activation::Relu), (64, 64, Activation::Relu), (64, 2, Activation::Identity)];
                 let net = net.into_iter().enumerate().map(|(i, (from, to, act))| {
                     Linear::new(params, &format!("{l}.{i}"), from, to, act, &mut rng)
                 });

@@ -195,8 +195,7 @@ fn passes(bench: &mut Bench) {
         scale: 1.0,
         step: 10,
     };
-    bench
-        .time("Adam", Work::Bytes(28.0 * n as f64), || adam(&mut p, &g, &mut m, &mut v, None, &how));
+    bench.time("Adam", Work::Bytes(28.0 * n as f64), || adam(&mut p, &g, &mut m, &mut v, None, &how));
     bench.time("Adam with average", Work::Bytes(36.0 * n as f64), || {
         adam(&mut p, &g, &mut m, &mut v, Some((&mut average, 0.999)), &how);
     });

@@ -4,9 +4,9 @@
 //! every layer once at every pixel — the work of one pass, where the textbook loop makes one pass per pixel. The sums run in the
 //! order of [`Conv::forward`], so that the values are the same bits as those of the textbook loop.
 
-use crate::conv::{Frame, packed_blocks};
+use crate::conv::{Frame, packed_blocks, tiles};
 use crate::gemm::{Init, heights};
-use crate::isa::{Isa, Walk, isa};
+use crate::isa::{Isa, Walk};
 use crate::linear::{Activation, activate};
 use crate::taps::TapBlock;
 use crate::{Conv, Images, TapRow, crew};
@@ -42,24 +42,24 @@ pub fn sample_causal(
     draw: DrawPixel<'_>,
 ) {
     assert_eq!(x.len(), of.len(), "values of the images");
-    let isa = isa();
-    let packed: Vec<Packed<'_>> = layers.iter().map(|l| Packed::new(isa, *l, of)).collect();
+    let packed: Vec<Packed<'_>> = layers.iter().map(|l| Packed::new(*l, of)).collect();
     // Few images: smaller groups, so that every thread has one.
     let group = of.count.div_ceil(rayon::current_num_threads().max(1)).clamp(1, GROUP);
     crew::chunks([x], (group * of.each()).max(1), |i, [x]| {
-        Job { isa, layers: &packed, of, first: i * group, known, draw }.run(x);
+        Job { layers: &packed, of, first: i * group, known, draw }.run(x);
     });
 }
 
 /// A layer with its weights as panels, one set per block of taps.
 struct Packed<'a> {
     layer: CausalLayer<'a>,
+    isa: &'static Isa,
     blocks: Vec<(TapBlock, Vec<f32>)>,
     frame: Frame,
 }
 
 impl<'a> Packed<'a> {
-    fn new(isa: &Isa, layer: CausalLayer<'a>, of: Images) -> Self {
+    fn new(layer: CausalLayer<'a>, of: Images) -> Self {
         let CausalLayer { conv, w, b, .. } = layer;
         assert!(w.len() == conv.weights() && b.len() == conv.outputs, "weights and bias of the layer");
         let taps = &conv.taps;
@@ -67,7 +67,8 @@ impl<'a> Packed<'a> {
         let causal = |r: &TapRow| r.dy < 0 || (r.dy == 0 && r.dx + r.count as isize <= 1);
         assert!(taps.list().iter().all(causal), "a tap sees a later pixel");
         let frame = Frame::around(taps.list(), 1, of, of.extents);
-        Self { layer, blocks: packed_blocks(isa, conv, w), frame }
+        let isa = tiles(conv.outputs);
+        Self { layer, isa, blocks: packed_blocks(isa, conv, w), frame }
     }
 
     /// Values of the framed input of one image.
@@ -77,7 +78,6 @@ impl<'a> Packed<'a> {
 }
 
 struct Job<'a> {
-    isa: &'a Isa,
     layers: &'a [Packed<'a>],
     of: Images,
     /// Number of the first image.
@@ -99,7 +99,7 @@ impl Job<'_> {
             let (row, col) = (place / width, place % width);
             for (l, layer) in self.layers.iter().enumerate() {
                 let n = layer.layer.conv.outputs;
-                self.evaluate(layer, &maps[l], count, [row, col], &mut out[..count * n]);
+                Self::evaluate(layer, &maps[l], count, [row, col], &mut out[..count * n]);
                 activate(&mut out[..count * n], layer.layer.act);
                 if let Some(next) = self.layers.get(l + 1) {
                     let (map, at) = (next.map(), next.frame.pixel(row, col, n));
@@ -123,8 +123,8 @@ impl Job<'_> {
     }
 
     /// One layer at one pixel of every image: images are the rows of a product.
-    fn evaluate(&self, layer: &Packed<'_>, map: &[f32], count: usize, [y, x]: [usize; 2], out: &mut [f32]) {
-        let isa = self.isa;
+    fn evaluate(layer: &Packed<'_>, map: &[f32], count: usize, [y, x]: [usize; 2], out: &mut [f32]) {
+        let isa = layer.isa;
         let CausalLayer { conv, b, .. } = layer.layer;
         let (k, n) = (conv.inputs, conv.outputs);
         if layer.blocks.is_empty() {
@@ -147,7 +147,9 @@ impl Job<'_> {
                 for is in heights(0..count, isa.height) {
                     let a = &map[is.start * walk.row + from..];
                     let c = &mut out[is.start * n + p * isa.panel..];
-                    debug_assert!((is.len() - 1) * walk.row + (walk.lines - 1) * walk.line + walk.steps <= a.len());
+                    debug_assert!(
+                        (is.len() - 1) * walk.row + (walk.lines - 1) * walk.line + walk.steps <= a.len()
+                    );
                     debug_assert!((is.len() - 1) * n + width <= c.len());
                     // SAFETY: each image's map holds its frame, and with it all that a tap reaches; `out` holds the rows.
                     unsafe {

@@ -9,7 +9,7 @@
 //! the weights. Images are spread over threads; sums over images are taken in a fixed order.
 
 use crate::gemm::{Init, heights};
-use crate::isa::{Isa, Walk, isa};
+use crate::isa::{Isa, Walk, isa, narrow};
 use crate::linear::{Activation, activate, before_activation, slope};
 use crate::taps::TapBlock;
 use crate::{TapRow, Taps, crew, unwritten};
@@ -158,7 +158,7 @@ impl Conv {
     }
 
     fn gather(&self, x: &[f32], of: Images, w: &[f32], b: Option<&[f32]>, act: Activation) -> Vec<f32> {
-        let isa = isa();
+        let isa = tiles(self.outputs);
         let small = self.small(of);
         let pass = Pass {
             blocks: packed_blocks(isa, self, w),
@@ -180,7 +180,7 @@ impl Conv {
         b: Option<&[f32]>,
         act: Activation,
     ) -> Vec<f32> {
-        let isa = isa();
+        let isa = tiles(self.inputs);
         let s = self.taps.stride() as isize;
         // Output pixels with the same remainder by the stride see the same taps, each by a convolution of stride 1.
         let passes: Vec<Pass> = (0..s * s)
@@ -194,7 +194,8 @@ impl Conv {
                     let first = at;
                     at += row.count;
                     // Input offsets fall as taps rise: the last tap comes first.
-                    let seen = (0..row.count).rev().filter(|t| (px - row.dx - *t as isize).rem_euclid(s) == 0);
+                    let seen =
+                        (0..row.count).rev().filter(|t| (px - row.dx - *t as isize).rem_euclid(s) == 0);
                     let seen: Vec<usize> = seen.collect();
                     if (py - row.dy).rem_euclid(s) != 0 || seen.is_empty() {
                         continue;
@@ -304,7 +305,9 @@ impl Conv {
                 for (p, panel) in dy.chunks_exact(walk.length() * isa.panel).enumerate() {
                     let width = isa.panel.min(n - p * isa.panel);
                     let c = &mut dw[at + is.start * n + p * isa.panel..][..(is.len() - 1) * n + width];
-                    debug_assert!(from + is.end - 1 + (rows - 1) * walk.line + (cols - 1) * walk.col < x.len());
+                    debug_assert!(
+                        from + is.end - 1 + (rows - 1) * walk.line + (cols - 1) * walk.col < x.len()
+                    );
                     // SAFETY: `x` holds all that a tap reaches from these outputs; `c` and `panel` were cut to size.
                     unsafe {
                         isa.kernels[is.len() - 1](
@@ -336,6 +339,11 @@ struct Pass {
     phase: [usize; 2],
     /// Number of output rows and columns.
     extents: [usize; 2],
+}
+
+/// The tiles for results of so many channels.
+pub(crate) fn tiles(channels: usize) -> &'static Isa {
+    if channels == 1 { narrow() } else { isa() }
 }
 
 /// The blocks of taps of a convolution with their weights as panels.
@@ -535,8 +543,9 @@ fn image(
         }
     };
     let blocks = pass.blocks.len();
-    // Weights that do not stay in the first-level cache together are taken block by block over the whole image.
-    let small = pass.blocks.iter().map(|(b, _)| b.count()).sum::<usize>() * channels <= 256;
+    // Weights that do not stay in the first-level cache together, and serve few pixels of a row, are taken block by block over
+    // the whole image.
+    let small = cols >= 24 || pass.blocks.iter().map(|(b, _)| b.count()).sum::<usize>() * channels <= 256;
     for p in 0..n.div_ceil(isa.panel) {
         if small {
             (0..rows).for_each(|r| (0..blocks).for_each(|which| row_of(p, which, r, y)));

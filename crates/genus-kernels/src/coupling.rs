@@ -8,7 +8,7 @@
 use crate::gemm::{Init, Product};
 use crate::isa::isa;
 use crate::linear::{Activation, activate, slope};
-use crate::{Limits, Mat, crew, gemm, multiversion, scalar, unwritten};
+use crate::{Limits, Mat, crew, multiversion, scalar, unwritten};
 use std::sync::OnceLock;
 
 /// Which dimensions a coupling keeps and which it moves.
@@ -85,8 +85,9 @@ impl Coupling {
     }
 
     fn seen(&self, x: &[f32]) -> Vec<f32> {
-        let row = |x: &[f32]| self.kept.iter().map(|d| x[*d]).collect::<Vec<f32>>();
-        x.chunks_exact(self.dimensions() + 1).flat_map(row).collect()
+        let mut seen = Vec::with_capacity(x.len());
+        x.chunks_exact(self.dimensions() + 1).for_each(|x| seen.extend(self.kept.iter().map(|d| x[*d])));
+        seen
     }
 
     /// The network on a block of rows. `kept` is filled with the hidden units, layer after layer, and ends with room for the
@@ -99,8 +100,8 @@ impl Coupling {
             let act = if l + 1 == net.layers.len() { Activation::Identity } else { self.act };
             let (a, w) = (Mat::rows(below, below.len() / rows), Mat::rows(w, b.len()));
             let shape = [rows, b.len(), below.len() / rows];
-            Product { isa: isa(), shape, a, b: w, limits: Limits::Dense }
-                .run(here, Init::Row(b), &|row| activate(row, act));
+            Product { isa: isa(), shape, a, b: w, limits: Limits::Dense }.run_here(here, Init::Row(b));
+            activate(here, act);
             if later.is_empty() {
                 return here;
             }
@@ -224,12 +225,14 @@ impl Coupling {
             let (below, n) = (values[l], b.len());
             let k = w.len() / n;
             let mut dw = vec![0.0; k * n];
-            gemm(k, n, rows, Mat::rows(below, k).t(), Mat::rows(&grad, n), &mut dw, false, Limits::Dense);
+            let product = |shape, a, b, c: &mut [f32]| {
+                Product { isa: isa(), shape, a, b, limits: Limits::Dense }.run_here(c, Init::Zero);
+            };
+            product([k, n, rows], Mat::rows(below, k).t(), Mat::rows(&grad, n), &mut dw);
             let mut db = vec![0.0; n];
             grad.chunks_exact(n).for_each(|row| db.iter_mut().zip(row).for_each(|(s, g)| *s += g));
             let mut dbelow = vec![0.0; rows * k];
-            let (g, back) = (Mat::rows(&grad, n), Mat::rows(w, n).t());
-            gemm(rows, k, n, g, back, &mut dbelow, false, Limits::Dense);
+            product([rows, k, n], Mat::rows(&grad, n), Mat::rows(w, n).t(), &mut dbelow);
             if l > 0 {
                 slope(&mut dbelow, below, self.act);
             }

@@ -122,6 +122,17 @@ impl Product<'_> {
     /// C = end(init + A·B), by jobs on all threads of the pool.
     pub fn run(&self, c: &mut [f32], init: Init<'_>, end: End<'_>) {
         let [m, n, k] = self.shape;
+        let threads = if m * n * k < 1 << 16 { 1 } else { rayon::current_num_threads() };
+        self.run_on(threads, c, init, end);
+    }
+
+    /// As [`run`](Self::run), as one of the jobs of a loop that has all threads already.
+    pub fn run_here(&self, c: &mut [f32], init: Init<'_>) {
+        self.run_on(1, c, init, &|_| {});
+    }
+
+    fn run_on(&self, threads: usize, c: &mut [f32], init: Init<'_>, end: End<'_>) {
+        let [m, n, k] = self.shape;
         assert!(if let Init::Row(row) = init { row.len() == n } else { true }, "a row of {n} values");
         assert_eq!(c.len(), m * n, "C must hold {m}×{n} values");
         for (name, mat, rows, cols) in [("A", self.a, m, k), ("B", self.b, k, n)] {
@@ -132,7 +143,6 @@ impl Product<'_> {
         if m == 0 || n == 0 {
             return;
         }
-        let threads = if m * n * k < 1 << 16 { 1 } else { rayon::current_num_threads() };
         let (rows, cols) = self.grid(threads);
         let (down, across) = (m.div_ceil(rows), n.div_ceil(cols));
         let out = Output(c.as_mut_ptr(), n);

@@ -73,6 +73,15 @@ pub(crate) fn isa() -> &'static Isa {
     &PORTABLE
 }
 
+/// For a single column of B: dot products along the shared axis, whose steps must be adjacent in A.
+pub(crate) fn narrow() -> &'static Isa {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        return &x86::NARROW;
+    }
+    &NARROW
+}
+
 /// Those with fused multiply-adds that this processor has.
 #[cfg(test)]
 pub(crate) fn fused() -> Vec<&'static Isa> {
@@ -122,9 +131,63 @@ unsafe fn portable<const H: usize>(
     }
 }
 
+static NARROW: Isa = Isa {
+    panel: 1,
+    height: 6,
+    kernels: &[
+        dots::<1, false>,
+        dots::<2, false>,
+        dots::<3, false>,
+        dots::<4, false>,
+        dots::<5, false>,
+        dots::<6, false>,
+    ],
+};
+
+/// C\[i\] = D\[i\] + Σ A\[i, l\] b\[l\] in eight running sums.
+#[inline(always)]
+unsafe fn dots<const H: usize, const FMA: bool>(
+    walk: Walk,
+    mut a: *const f32,
+    mut b: *const f32,
+    (d, d_row): (*const f32, usize),
+    (c, c_row): (*mut f32, usize),
+    _: usize,
+) {
+    debug_assert!(walk.col == 1 || walk.steps == 1, "steps are adjacent");
+    let product = |s: f32, x: f32, y: f32| if FMA { x.mul_add(y, s) } else { s + x * y };
+    let (mut acc, mut tail) = ([[0.0f32; 8]; H], [0.0f32; H]);
+    let whole = walk.steps / 8 * 8;
+    // SAFETY: as the caller promises.
+    unsafe {
+        for _ in 0..walk.lines {
+            for l in (0..whole).step_by(8) {
+                let b = &*b.add(l).cast::<[f32; 8]>();
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let a = &*a.add(r * walk.row + l).cast::<[f32; 8]>();
+                    for i in 0..8 {
+                        acc[i] = product(acc[i], a[i], b[i]);
+                    }
+                }
+            }
+            for l in whole..walk.steps {
+                for (r, tail) in tail.iter_mut().enumerate() {
+                    *tail = product(*tail, *a.add(r * walk.row + l), *b.add(l));
+                }
+            }
+            a = a.wrapping_add(walk.line);
+            b = b.add(walk.steps);
+        }
+        for (r, (acc, tail)) in acc.iter().zip(tail).enumerate() {
+            let half: [f32; 4] = std::array::from_fn(|i| acc[i] + acc[i + 4]);
+            *c.add(r * c_row) = *d.add(r * d_row) + ((half[0] + half[2]) + (half[1] + half[3]) + tail);
+        }
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Isa, Kernel, Walk};
+    use super::{Isa, Kernel, Walk, dots};
     use std::arch::x86_64::*;
 
     /// 28 sums, two vectors of B and one of A: 31 of 32 registers.
@@ -155,6 +218,25 @@ mod x86 {
         height: 6,
         kernels: &[avx2::<1> as Kernel, avx2::<2>, avx2::<3>, avx2::<4>, avx2::<5>, avx2::<6>],
     };
+
+    pub static NARROW: Isa = Isa {
+        panel: 1,
+        height: 6,
+        kernels: &[narrow::<1> as Kernel, narrow::<2>, narrow::<3>, narrow::<4>, narrow::<5>, narrow::<6>],
+    };
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn narrow<const H: usize>(
+        walk: Walk,
+        a: *const f32,
+        b: *const f32,
+        d: (*const f32, usize),
+        c: (*mut f32, usize),
+        width: usize,
+    ) {
+        // SAFETY: as the caller promises.
+        unsafe { dots::<H, true>(walk, a, b, d, c, width) }
+    }
 
     #[target_feature(enable = "avx512f")]
     unsafe fn avx512<const H: usize>(

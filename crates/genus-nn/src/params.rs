@@ -12,8 +12,18 @@ pub struct Id(usize);
 struct Entry {
     name: String,
     shape: Vec<usize>,
-    /// Leaf of the graph; its rank is `shape.len()`.
-    leaf: DispatchTensor,
+    /// Leaf of the graph; its rank is `shape.len()`. None while it is being changed.
+    leaf: Option<DispatchTensor>,
+}
+
+impl Entry {
+    /// The leaf, `D` being its rank, or 1 where the rank does not matter.
+    fn leaf<const D: usize>(&self) -> Tensor<D> {
+        match &self.leaf {
+            Some(leaf) => Tensor::from_dispatch(leaf.clone()),
+            None => unreachable!("nothing else happens while a parameter is being changed"),
+        }
+    }
 }
 
 /// Named arrays that training changes. The names are the names in the model file.
@@ -59,7 +69,7 @@ impl View<'_> {
     pub fn get<const D: usize>(&self, id: Id) -> Tensor<D> {
         let entry = &self.params.entries[id.0];
         debug_assert_eq!(entry.shape.len(), D, "rank of {}", entry.name);
-        let leaf = Tensor::from_dispatch(entry.leaf.clone());
+        let leaf = entry.leaf();
         if self.tracked { leaf } else { leaf.inner() }
     }
 }
@@ -83,7 +93,7 @@ impl Params {
         let name = name.into();
         assert!(self.entries.iter().all(|e| e.name != name), "parameter {name} twice");
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
-        self.entries.push(Entry { name, shape: shape.to_vec(), leaf: leaf(values, shape) });
+        self.entries.push(Entry { name, shape: shape.to_vec(), leaf: Some(leaf(values, shape)) });
         Id(self.entries.len() - 1)
     }
 
@@ -136,14 +146,14 @@ impl Params {
 
     /// A copy of a parameter's values, row-major.
     pub fn values(&self, id: Id) -> Vec<f32> {
-        crate::values(Tensor::<1>::from_dispatch(self.entries[id.0].leaf.clone()))
+        crate::values(self.entries[id.0].leaf::<1>())
     }
 
     /// Replaces a parameter's values. Panics if their number changes.
     pub fn set(&mut self, id: Id, values: Vec<f32>) {
         let entry = &mut self.entries[id.0];
         assert_eq!(values.len(), entry.shape.iter().product::<usize>(), "values of {}", entry.name);
-        entry.leaf = leaf(values, &entry.shape);
+        entry.leaf = Some(leaf(values, &entry.shape));
     }
 
     /// Copies of all values, in the order of addition.
@@ -161,7 +171,7 @@ impl Params {
     /// Takes the gradient of a parameter out of `grads`, zeros if the loss does not depend on it.
     pub(crate) fn take_grad(&self, id: Id, grads: &mut burn::tensor::Gradients) -> Vec<f32> {
         let entry = &self.entries[id.0];
-        match Tensor::<1>::from_dispatch(entry.leaf.clone()).grad_remove(grads) {
+        match entry.leaf::<1>().grad_remove(grads) {
             Some(g) => crate::values(g),
             None => vec![0.0; entry.shape.iter().product()],
         }
@@ -171,11 +181,10 @@ impl Params {
     pub(crate) fn update(&mut self, id: Id, f: impl FnOnce(&mut [f32])) {
         let entry = &mut self.entries[id.0];
         // The leaf is moved out, so that its memory has one owner and is handed over, not copied.
-        let empty = leaf(vec![0.0], &[1]);
-        let old = std::mem::replace(&mut entry.leaf, empty);
+        let Some(old) = entry.leaf.take() else { unreachable!("a change within a change") };
         let mut values = crate::values(Tensor::<1>::from_dispatch(old));
         f(&mut values);
-        entry.leaf = leaf(values, &entry.shape);
+        entry.leaf = Some(leaf(values, &entry.shape));
     }
 
     /// Named tensors.

@@ -4,12 +4,14 @@ mod conv;
 mod coupling;
 mod latent;
 mod likelihood;
+mod lstm;
 mod nade;
 
 pub use conv::{conv, conv_transposed};
 pub use coupling::{Layer, coupling};
 pub use latent::reparametrise;
 pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll};
+pub use lstm::lstm;
 pub use nade::nade;
 
 use crate::fused::{FusedOp, Pass, apply, here, input};
@@ -25,6 +27,7 @@ pub mod portable {
     pub use super::coupling::portable::coupling;
     pub use super::latent::portable::reparametrise;
     pub use super::likelihood::portable::{bernoulli_nll, categorical_nll, gaussian_nll};
+    pub use super::lstm::portable::lstm;
     pub use super::nade::portable::nade;
 
     use super::{Activation, Staircase, Tensor};
