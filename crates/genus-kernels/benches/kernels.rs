@@ -221,7 +221,7 @@ fn images(bench: &mut Bench) {
         });
         for (of_what, want, share) in [("dX", [true, false], 1.0), ("dX and dW", [true, true], 2.0)] {
             bench.time(&format!("{name} {of_what}"), Work::Flops(share * flops), || {
-                conv.backward(&x, of, &w, &y, y.clone(), Activation::Relu, want)
+                conv.backward(&x, of, &w, &y, &y, Activation::Relu, want)
             });
         }
         if conv.taps.stride() > 1 {
@@ -272,14 +272,28 @@ fn scans(bench: &mut Bench) {
         nade.sample(&u, 0, &mut x);
         x
     });
+    for (name, scan) in [("row", Scan::Row), ("diagonal", Scan::Diagonal)] {
+        let lstm = Lstm { scan, mirrored: false, hidden: 32 };
+        let of = Images { count: 16, extents: [28; 2], channels: 128 };
+        let (x, w) = (values(of.len(), 6), values(lstm.weights(), 7));
+        let (y, kept) = lstm.forward(&x, of, &w);
+        let flops = (2 * 16 * 784 * lstm.weights()) as f64;
+        bench.time(&format!("LSTM by {name}s, 32 units, forward"), Work::Flops(flops), || {
+            lstm.forward(&x, of, &w)
+        });
+        bench.time(&format!("LSTM by {name}s, 32 units, backward"), Work::Flops(2.0 * flops), || {
+            lstm.backward(of, &w, &y, &kept, &y)
+        });
+    }
     let (v0, w, c) = (bits(100 * 784), small(5), vec![0.0; 500]);
     bench.time("Gibbs half-step 784→500", Work::Flops((2 * 100 * 784 * 500) as f64), || {
         let p = layer_probabilities(&v0, 784, Mat::rows(&w, 500), &c);
         bernoulli_sample(&p, Stream { key: 1, stream: 2 })
     });
     let h = layer_probabilities(&v0, 784, Mat::rows(&w, 500), &c);
+    let mut pair = Pair::zeros(784, 500);
     bench.time("contrastive gradient 784×500", Work::Flops((4 * 100 * 784 * 500) as f64), || {
-        pair_gradient([&v0, &h], [&v0, &h], 784, 500)
+        pair.add_contrast([&v0, &h], [&v0, &h], 1e-3);
     });
 }
 

@@ -71,16 +71,6 @@ multiversion! {
     }
 }
 
-/// p ← p + rate · g: a plain gradient step.
-pub fn add_scaled(p: &mut [f32], g: &[f32], rate: f32) {
-    assert_eq!(p.len(), g.len());
-    crew::chunks([p], BLOCK, |i, [p]| {
-        for (p, g) in p.iter_mut().zip(&g[i * BLOCK..]) {
-            *p += rate * g;
-        }
-    });
-}
-
 /// Σ gᵢ², in `f64` over blocks of a fixed length, so that the bits do not depend on the number of threads.
 pub fn sum_of_squares(g: &[f32]) -> f64 {
     let blocks: Vec<AtomicU64> = (0..g.len().div_ceil(BLOCK)).map(|_| AtomicU64::new(0)).collect();

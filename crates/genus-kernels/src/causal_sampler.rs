@@ -139,6 +139,7 @@ impl Job<'_> {
                     row: layer.map(),
                     col: 1,
                     line: layer.frame.width * k,
+                    b: block.panel(k, isa.panel),
                 };
                 let length = walk.length() * isa.panel;
                 let panel = &weights[p * length..(p + 1) * length];

@@ -10,11 +10,11 @@
 
 use crate::gemm::{Init, heights};
 use crate::isa::{Isa, Walk, isa, narrow};
-use crate::linear::{Activation, activate, before_activation, slope};
+use crate::linear::{Activation, activate, slope};
 use crate::taps::TapBlock;
 use crate::{TapRow, Taps, crew, unwritten};
 use std::cell::RefCell;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Extents of a batch of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct ConvGrads {
 
 /// Which side of a convolution is the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+enum Way {
     /// The small one: a convolution.
     Down,
     /// The large one: a transposed convolution.
@@ -98,8 +98,8 @@ impl Conv {
         self.gather(x, of, w, Some(b), act)
     }
 
-    /// Gradients from `dy`, which is overwritten; `y` is the result of [`forward`](Self::forward). `want` asks for those of x,
-    /// and of weights and bias.
+    /// Gradients from `dy`; `y` is the result of [`forward`](Self::forward), which is looked at unless the activation is the
+    /// identity. `want` asks for those of x, and of weights and bias.
     #[allow(clippy::too_many_arguments)] // the operands of the operation, one each
     pub fn backward(
         &self,
@@ -107,14 +107,12 @@ impl Conv {
         of: Images,
         w: &[f32],
         y: &[f32],
-        mut dy: Vec<f32>,
+        dy: &[f32],
         act: Activation,
         want: [bool; 2],
     ) -> ConvGrads {
-        let small = self.small(of);
-        let (dw, b) = self.weight_gradient(x, of, &mut dy, small, y, act, Way::Down, want[1]).unzip();
-        let x = want[0].then(|| self.scatter(&dy, small, of, w, None, Activation::Identity));
-        ConvGrads { x, w: dw, b }
+        self.check(x, of, self.inputs, w);
+        Backward { conv: self, way: Way::Down, large: of, small: self.small(of), act }.run(x, w, y, dy, want)
     }
 
     /// f(convᵀ(x, w) + b), the adjoint of the convolution: from `outputs` channels to `inputs`.
@@ -133,7 +131,7 @@ impl Conv {
         self.scatter(x, of, self.large(of), w, Some(b), act)
     }
 
-    /// Gradients of [`transposed_forward`](Self::transposed_forward).
+    /// Gradients of [`transposed_forward`](Self::transposed_forward), as [`backward`](Self::backward).
     #[allow(clippy::too_many_arguments)]
     pub fn transposed_backward(
         &self,
@@ -141,14 +139,12 @@ impl Conv {
         of: Images,
         w: &[f32],
         y: &[f32],
-        mut dy: Vec<f32>,
+        dy: &[f32],
         act: Activation,
         want: [bool; 2],
     ) -> ConvGrads {
-        let large = self.large(of);
-        let (dw, b) = self.weight_gradient(x, of, &mut dy, large, y, act, Way::Up, want[1]).unzip();
-        let x = want[0].then(|| self.gather(&dy, large, w, None, Activation::Identity));
-        ConvGrads { x, w: dw, b }
+        self.check(x, of, self.outputs, w);
+        Backward { conv: self, way: Way::Up, large: self.large(of), small: of, act }.run(x, w, y, dy, want)
     }
 
     fn check(&self, x: &[f32], of: Images, channels: usize, w: &[f32]) {
@@ -158,8 +154,12 @@ impl Conv {
     }
 
     fn gather(&self, x: &[f32], of: Images, w: &[f32], b: Option<&[f32]>, act: Activation) -> Vec<f32> {
+        run(x, of, &self.gathering(w, self.small(of)), self.small(of), b, act)
+    }
+
+    /// From a large image to a small one.
+    fn gathering(&self, w: &[f32], small: Images) -> Passes {
         let isa = tiles(self.outputs);
-        let small = self.small(of);
         let pass = Pass {
             blocks: packed_blocks(isa, self, w),
             stride: self.taps.stride(),
@@ -167,7 +167,7 @@ impl Conv {
             phase: [0, 0],
             extents: small.extents,
         };
-        run(isa, x, of, &[pass], small, b, act)
+        Passes { isa, list: vec![pass] }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -180,10 +180,15 @@ impl Conv {
         b: Option<&[f32]>,
         act: Activation,
     ) -> Vec<f32> {
+        run(x, of, &self.scattering(w, large), large, b, act)
+    }
+
+    /// From a small image to a large one.
+    fn scattering(&self, w: &[f32], large: Images) -> Passes {
         let isa = tiles(self.inputs);
         let s = self.taps.stride() as isize;
         // Output pixels with the same remainder by the stride see the same taps, each by a convolution of stride 1.
-        let passes: Vec<Pass> = (0..s * s)
+        let list = (0..s * s)
             .map(|phase| {
                 let (py, px) = (phase / s, phase % s);
                 let mut at = 0;
@@ -225,95 +230,144 @@ impl Conv {
                 Pass { blocks, stride: 1, step: s as usize, phase: [py as usize, px as usize], extents }
             })
             .collect();
-        run(isa, x, of, &passes, large, b, act)
+        Passes { isa, list }
     }
+}
 
-    /// Takes `dy` from behind the activation to before it, and sums over images and pixels: for the weights
-    /// `[taps, inputs, outputs]` what a tap sees times the output gradient, for the bias the gradient itself. All of that image
-    /// by image, while it is in the cache; the sums only if they are wanted.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn weight_gradient(
-        &self,
-        x: &[f32],
-        of: Images,
-        dy: &mut [f32],
-        out: Images,
-        y: &[f32],
-        act: Activation,
-        way: Way,
-        wanted: bool,
-    ) -> Option<(Vec<f32>, Vec<f32>)> {
-        if !wanted {
-            before_activation(dy, y, act);
-            return None;
-        }
-        let isa = isa();
-        let (large, small) = if way == Way::Down { (of, out) } else { (out, of) };
-        let frame = Frame::around(self.taps.list(), self.taps.stride(), large, small.extents);
+/// The backward pass of a convolution.
+struct Backward<'a> {
+    conv: &'a Conv,
+    way: Way,
+    large: Images,
+    small: Images,
+    act: Activation,
+}
+
+/// Sums of a job: for weights and for bias.
+type Sums = (Vec<f32>, Vec<f32>);
+
+impl Backward<'_> {
+    /// All of it image by image, while it is in the cache: `dy` is taken from behind the activation to before it and framed; from
+    /// there it goes to the sums over pixels of what a tap sees times the output gradient, to that of the bias, and through the
+    /// adjoint to the input.
+    fn run(&self, x: &[f32], w: &[f32], y: &[f32], dy: &[f32], want: [bool; 2]) -> ConvGrads {
+        let Self { conv, way, large, small, .. } = *self;
+        let (of, out) = if way == Way::Down { (large, small) } else { (small, large) };
+        assert_eq!(dy.len(), out.len(), "a gradient for every value of the result");
+        let passes = if way == Way::Down { conv.scattering(w, large) } else { conv.gathering(w, small) };
+        let frame = passes.frame(out);
         // The number of partial sums depends on the batch alone, so that threads do not show in the bits.
         let group = of.count.div_ceil(8).max(1);
-        let partial: Vec<OnceLock<(Vec<f32>, Vec<f32>)>> =
-            (0..of.count.div_ceil(group)).map(|_| OnceLock::new()).collect();
-        crew::chunks([dy], (group * out.each()).max(1), |i, [dy]| {
-            let (mut dw, mut db) = (vec![0.0; self.weights()], vec![0.0; out.channels]);
-            let first = i * group;
-            SCRATCH.with_borrow_mut(|[padded, packed]| {
-                for (image, dy) in dy.chunks_exact_mut(out.each()).enumerate() {
-                    let image = first + image;
-                    slope(dy, &y[image * out.each()..][..out.each()], act);
-                    for px in dy.chunks_exact(out.channels) {
-                        db.iter_mut().zip(px).for_each(|(s, v)| *s += v);
+        // SAFETY: every image is written.
+        let mut dx = if want[0] { unsafe { unwritten(of.len()) } } else { Vec::new() };
+        let mut pieces = dx.chunks_mut((group * of.each()).max(1));
+        let jobs: Vec<(Mutex<&mut [f32]>, OnceLock<Sums>)> = (0..of.count.div_ceil(group))
+            .map(|_| (Mutex::new(pieces.next().unwrap_or_default()), OnceLock::new()))
+            .collect();
+        crew::each(jobs.len(), &|job| {
+            let (piece, sums) = &jobs[job];
+            let mut piece = piece.lock().unwrap_or_else(PoisonError::into_inner);
+            let (mut dw, mut db) =
+                (vec![0.0; if want[1] { conv.weights() } else { 0 }], vec![0.0; out.channels]);
+            SCRATCH.with_borrow_mut(|[framed, other, packed]| {
+                for (i, image) in (job * group..of.count.min((job + 1) * group)).enumerate() {
+                    let (x, at) = (&x[image * of.each()..][..of.each()], image * out.each());
+                    frame.copy(&dy[at..at + out.each()], out, framed, |line, from| {
+                        if self.act != Activation::Identity {
+                            slope(line, &y[at + from..][..line.len()], self.act);
+                        }
+                    });
+                    if want[1] {
+                        self.add_sums(x, &frame, framed, [other, packed], (&mut dw, &mut db));
                     }
-                    let x = &x[image * of.each()..][..of.each()];
-                    let (from, to) = if way == Way::Down { (x, &*dy) } else { (&*dy, x) };
-                    let from = frame.fill(from, large, padded);
-                    let to = by_panels(isa, to, self.outputs, packed);
-                    self.add_gradient(isa, &frame, from, to, small.extents, &mut dw);
+                    if want[0] {
+                        let dx = &mut piece[i * of.each()..][..of.each()];
+                        passes.image(framed, &frame, out.channels, of, Init::Zero, dx);
+                    }
                 }
             });
-            let fresh = partial[i].set((dw, db));
+            let fresh = sums.set((dw, db));
             debug_assert!(fresh.is_ok(), "each job is done once");
         });
-        let (mut dw, mut db) = (vec![0.0; self.weights()], vec![0.0; out.channels]);
-        for (w, b) in partial.into_iter().filter_map(OnceLock::into_inner) {
-            dw.iter_mut().zip(w).for_each(|(s, v)| *s += v);
-            db.iter_mut().zip(b).for_each(|(s, v)| *s += v);
-        }
-        self.taps.apply(&mut dw, self.inputs, self.outputs);
-        Some((dw, db))
+        let all: Vec<Sums> = jobs.into_iter().filter_map(|(_, sums)| sums.into_inner()).collect();
+        let sums = want[1].then(|| {
+            let (mut dw, mut db) = (vec![0.0; conv.weights()], vec![0.0; out.channels]);
+            for (w, b) in all {
+                dw.iter_mut().zip(w).for_each(|(s, v)| *s += v);
+                db.iter_mut().zip(b).for_each(|(s, v)| *s += v);
+            }
+            conv.taps.apply(&mut dw, conv.inputs, conv.outputs);
+            (dw, db)
+        });
+        let (w, b) = sums.unzip();
+        ConvGrads { x: want[0].then_some(dx), w, b }
     }
 
-    /// Adds the weight gradient of one image: the framed input `x`, the output gradient `dy` by panels.
-    fn add_gradient(
+    /// Adds what one image gives to the sums; `framed` holds the gradient of its result.
+    fn add_sums(
         &self,
-        isa: &Isa,
-        frame: &Frame,
         x: &[f32],
-        dy: &[f32],
-        [rows, cols]: [usize; 2],
-        dw: &mut [f32],
+        frame: &Frame,
+        framed: &[f32],
+        [other, packed]: [&mut Vec<f32>; 2],
+        (dw, db): (&mut [f32], &mut [f32]),
     ) {
+        let Self { conv, way, large, small, .. } = *self;
+        let out = if way == Way::Down { small } else { large };
+        for y in 0..out.extents[0] {
+            let line = &framed[frame.pixel(y, 0, out.channels)..][..out.extents[1] * out.channels];
+            for pixel in line.chunks_exact(out.channels) {
+                db.iter_mut().zip(pixel).for_each(|(s, v)| *s += v);
+            }
+        }
+        let [rows, cols] = small.extents;
         if rows * cols == 0 {
             return;
         }
-        let (k, n, stride) = (self.inputs, self.outputs, self.taps.stride());
-        let walk = Walk { lines: rows, steps: cols, row: 1, col: stride * k, line: stride * frame.width * k };
+        let isa = isa();
+        let (k, n, stride) = (conv.inputs, conv.outputs, conv.taps.stride());
+        let seen = Frame::around(conv.taps.list(), stride, large, small.extents);
+        // The large side as taps see it, and the small side as panels: where it lies, if whole panels lie side by side.
+        let a = if way == Way::Down { seen.fill(x, large, other) } else { framed };
+        let (b, line) = match way {
+            Way::Down => (&framed[frame.pixel(0, 0, n)..], frame.width * n),
+            Way::Up => (x, cols * n),
+        };
+        let whole = n.is_multiple_of(isa.panel);
+        let (b, [b_step, b_line], b_panel) = if whole {
+            (b, [n, line], isa.panel)
+        } else {
+            by_panels(isa, b, [rows, cols], line, n, packed);
+            (&packed[..], [isa.panel, cols * isa.panel], rows * cols * isa.panel)
+        };
+        let width = if way == Way::Down { seen.width } else { frame.width };
+        let walk = Walk {
+            lines: rows,
+            steps: cols,
+            row: 1,
+            col: stride * k,
+            line: stride * width * k,
+            b: [b_step, b_line],
+        };
+        let frame = if way == Way::Down { &seen } else { frame };
         let mut at = 0;
-        for row in self.taps.list() {
+        for row in conv.taps.list() {
             let from = frame.at(stride, 0, row, k);
             for is in heights(0..row.count * k, isa.height) {
-                for (p, panel) in dy.chunks_exact(walk.length() * isa.panel).enumerate() {
+                for p in 0..n.div_ceil(isa.panel) {
                     let width = isa.panel.min(n - p * isa.panel);
                     let c = &mut dw[at + is.start * n + p * isa.panel..][..(is.len() - 1) * n + width];
+                    let b = &b[p * b_panel..];
                     debug_assert!(
-                        from + is.end - 1 + (rows - 1) * walk.line + (cols - 1) * walk.col < x.len()
+                        from + is.end - 1 + (rows - 1) * walk.line + (cols - 1) * walk.col < a.len()
                     );
-                    // SAFETY: `x` holds all that a tap reaches from these outputs; `c` and `panel` were cut to size.
+                    debug_assert!((rows - 1) * b_line + (cols - 1) * b_step + isa.panel <= b.len());
+                    // SAFETY: `a` holds all that a tap reaches from these outputs, `b` whole panels of them; `c` was cut to size.
                     unsafe {
                         isa.kernels[is.len() - 1](
                             walk,
-                            x.as_ptr().add(from + is.start),
-                            panel.as_ptr(),
+                            a.as_ptr().add(from + is.start),
+                            b.as_ptr(),
                             (c.as_ptr(), n),
                             (c.as_mut_ptr(), n),
                             width,
@@ -327,8 +381,14 @@ impl Conv {
 }
 
 thread_local! {
-    /// A padded image, and a repacked one; kept, because allocating them anew for each image costs page faults.
-    static SCRATCH: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    /// Two framed images, and a repacked one; kept, because allocating them anew for each image costs page faults.
+    static SCRATCH: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
+}
+
+/// Convolutions that give an image together.
+struct Passes {
+    isa: &'static Isa,
+    list: Vec<Pass>,
 }
 
 /// One convolution of stride `stride` whose outputs go to every `step`-th pixel from `phase` on.
@@ -370,21 +430,27 @@ pub(crate) fn pack(isa: &Isa, k: usize, n: usize, weight: impl Fn(usize, usize) 
     packed
 }
 
-/// An image's pixels as panels `[panel][pixel][width]`; as it is, where that is the same.
-fn by_panels<'a>(isa: &Isa, image: &'a [f32], n: usize, packed: &'a mut Vec<f32>) -> &'a [f32] {
-    if n == isa.panel {
-        return image;
-    }
-    let pixels = image.len() / n;
+/// An image's pixels as panels `[panel][pixel][width]`, from lines of pixels that lie `line` apart.
+fn by_panels(
+    isa: &Isa,
+    image: &[f32],
+    [rows, cols]: [usize; 2],
+    line: usize,
+    n: usize,
+    packed: &mut Vec<f32>,
+) {
+    let pixels = rows * cols;
     packed.clear();
     packed.resize(n.div_ceil(isa.panel) * pixels * isa.panel, 0.0);
     for (p, panel) in packed.chunks_exact_mut(pixels * isa.panel).enumerate() {
         let width = isa.panel.min(n - p * isa.panel);
-        for (slot, pixel) in panel.chunks_exact_mut(isa.panel).zip(image.chunks_exact(n)) {
-            slot[..width].copy_from_slice(&pixel[p * isa.panel..][..width]);
+        for (y, slots) in panel.chunks_exact_mut(cols * isa.panel).enumerate() {
+            let pixels = image[y * line..][..cols * n].chunks_exact(n);
+            for (slot, pixel) in slots.chunks_exact_mut(isa.panel).zip(pixels) {
+                slot[..width].copy_from_slice(&pixel[p * isa.panel..][..width]);
+            }
         }
     }
-    packed
 }
 
 /// The zeros around an image that some taps reach into.
@@ -411,39 +477,32 @@ impl Frame {
         Self { top, left, height: top + bottom, width: left + right }
     }
 
-    fn around_blocks(
-        blocks: &[(TapBlock, Vec<f32>)],
-        stride: usize,
-        of: Images,
-        outputs: [usize; 2],
-    ) -> Self {
-        let ends = |(block, _): &(TapBlock, Vec<f32>)| {
-            [block.row, TapRow { dy: block.row.dy + block.lines as isize - 1, ..block.row }]
-        };
-        let rows: Vec<TapRow> = blocks.iter().flat_map(ends).collect();
-        Self::around(&rows, stride, of, outputs)
-    }
-
     /// The image with its frame.
     fn fill<'a>(&self, image: &'a [f32], of: Images, padded: &'a mut Vec<f32>) -> &'a [f32] {
-        let [h, w] = of.extents;
-        if [self.height, self.width] == [h, w] {
+        if [self.height, self.width] == of.extents {
             return image;
         }
-        let c = of.channels;
+        self.copy(image, of, padded, |_, _| {});
+        padded
+    }
+
+    /// The image with its frame; `change` is given each line and where it begins in the image.
+    fn copy(&self, image: &[f32], of: Images, padded: &mut Vec<f32>, change: impl Fn(&mut [f32], usize)) {
+        let ([h, w], c) = (of.extents, of.channels);
         padded.resize(self.height * self.width * c, 0.0);
         let (left, right) = (self.left * c, (self.left + w) * c);
         for (y, line) in padded.chunks_exact_mut(self.width * c).enumerate() {
             match y.checked_sub(self.top).filter(|y| *y < h) {
                 Some(y) => {
+                    let at = y * w * c;
                     line[..left].fill(0.0);
-                    line[left..right].copy_from_slice(&image[y * w * c..][..w * c]);
+                    line[left..right].copy_from_slice(&image[at..at + w * c]);
+                    change(&mut line[left..right], at);
                     line[right..].fill(0.0);
                 }
                 None => line.fill(0.0),
             }
         }
-        padded
     }
 
     /// Position of the values of pixel (y, x).
@@ -459,41 +518,43 @@ impl Frame {
 }
 
 /// y = f(Σ passes + b), image by image.
-#[allow(clippy::too_many_arguments)]
-fn run(
-    isa: &Isa,
-    x: &[f32],
-    of: Images,
-    passes: &[Pass],
-    out: Images,
-    b: Option<&[f32]>,
-    act: Activation,
-) -> Vec<f32> {
-    let n = out.channels;
-    let init = b.map_or(Init::Zero, Init::Row);
-    // SAFETY: the passes reach every pixel, or else zeros are written first.
+fn run(x: &[f32], of: Images, passes: &Passes, out: Images, b: Option<&[f32]>, act: Activation) -> Vec<f32> {
+    // SAFETY: every image is written.
     let mut y = unsafe { unwritten(out.len()) };
-    let bare = passes.iter().any(|p| p.blocks.is_empty());
+    let frame = passes.frame(of);
     crew::chunks([&mut y], out.each().max(1), |i, [y]| {
         let x = &x[i * of.each()..][..of.each()];
-        match b {
-            _ if !bare => {}
-            Some(b) => y.chunks_exact_mut(n).for_each(|pixel| pixel.copy_from_slice(b)),
-            None => y.fill(0.0),
-        }
-        SCRATCH.with_borrow_mut(|[padded, _]| {
-            for pass in passes {
-                let frame = Frame::around_blocks(&pass.blocks, pass.stride, of, pass.extents);
-                let x = frame.fill(x, of, padded);
-                image(isa, x, &frame, of.channels, pass, out, init, y);
-            }
+        SCRATCH.with_borrow_mut(|[padded, ..]| {
+            let x = frame.fill(x, of, padded);
+            passes.image(x, &frame, of.channels, out, b.map_or(Init::Zero, Init::Row), y);
         });
         activate(y, act);
     });
     y
 }
 
-/// Adds one pass to one image.
+impl Passes {
+    /// The frame of images `of` that all of them need.
+    fn frame(&self, of: Images) -> Frame {
+        let rows: Vec<TapRow> =
+            self.list.iter().flat_map(|p| p.blocks.iter()).flat_map(|(b, _)| b.rows()).collect();
+        let most = |i: usize| self.list.iter().map(|p| p.extents[i]).max().unwrap_or(0);
+        Frame::around(&rows, self.list.first().map_or(1, |p| p.stride), of, [most(0), most(1)])
+    }
+
+    /// One image, from the framed one of `channels`; what is there in `y` is not read.
+    fn image(&self, x: &[f32], frame: &Frame, channels: usize, out: Images, init: Init<'_>, y: &mut [f32]) {
+        if self.list.iter().any(|p| p.blocks.is_empty()) {
+            match init {
+                Init::Row(b) => y.chunks_exact_mut(out.channels).for_each(|pixel| pixel.copy_from_slice(b)),
+                _ => y.fill(0.0),
+            }
+        }
+        self.list.iter().for_each(|pass| image(self.isa, x, frame, channels, pass, out, init, y));
+    }
+}
+
+/// One pass to one image.
 #[allow(clippy::too_many_arguments)]
 fn image(
     isa: &Isa,
@@ -515,6 +576,7 @@ fn image(
             row: pass.stride * channels,
             col: 1,
             line: frame.width * channels,
+            b: block.panel(channels, isa.panel),
         };
         let length = walk.length() * isa.panel;
         let panel = &weights[p * length..(p + 1) * length];
@@ -646,7 +708,7 @@ mod tests {
             let zero = vec![0.0; outputs];
             let linear = conv.forward(&x, of, &w, &zero, Activation::Identity);
             let dy = values(y.len(), seed ^ 3);
-            let g = conv.backward(&x, of, &w, &y, dy.clone(), Activation::Identity, [true; 2]);
+            let g = conv.backward(&x, of, &w, &y, &dy, Activation::Identity, [true; 2]);
             let (dw, db) = (g.w.as_deref().unwrap_or(&[]), g.b.as_deref().unwrap_or(&[]));
             let size = (y.len() as f64).sqrt() * tolerance * 4.0;
             let inner = dot(&linear, &dy);
@@ -666,7 +728,7 @@ mod tests {
             let down = conv.forward(&x2, large, &w, &zero, Activation::Identity);
             let inner = dot(&down, &dy);
             prop_assert!((inner - dot(&x2, &up)).abs() < size);
-            let t = conv.transposed_backward(&dy, small, &w, &up, x2.clone(), Activation::Identity, [true; 2]);
+            let t = conv.transposed_backward(&dy, small, &w, &up, &x2, Activation::Identity, [true; 2]);
             prop_assert!((inner - dot(&dy, t.x.as_deref().unwrap_or(&[]))).abs() < size);
             prop_assert!((inner - dot(&w, t.w.as_deref().unwrap_or(&[]))).abs() < size);
         }
@@ -704,7 +766,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let y = conv.forward(&x, of, &w, &b, Activation::Relu);
-                let g = conv.backward(&x, of, &w, &y, values(y.len(), 4), Activation::Relu, [true; 2]);
+                let g = conv.backward(&x, of, &w, &y, &values(y.len(), 4), Activation::Relu, [true; 2]);
                 (y, g.x, g.w, g.b)
             })
         };

@@ -221,7 +221,7 @@ impl Product<'_> {
                             let init = if ks.contains(&need.start) { init } else { Init::Keep };
                             let kernel = isa.kernels[is.len() - 1];
                             kernel(
-                                Walk::straight(hi - lo, a.row, a.col),
+                                Walk::straight(hi - lo, a.row, a.col, isa.panel),
                                 from,
                                 panel,
                                 init.from(js.start, to, c.1),

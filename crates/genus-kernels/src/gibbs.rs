@@ -38,10 +38,9 @@ pub fn bernoulli_sample(p: &[f32], stream: Stream) -> Vec<f32> {
     out
 }
 
-/// Gradient of the mean log-likelihood as contrastive divergence estimates it: ⟨v h⟩ of the data minus ⟨v h⟩ of the chain, for
-/// weights and both biases (Hinton 2002).
+/// Parameters between two layers, or a change of them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PairGradient {
+pub struct Pair {
     /// `[visible, hidden]`
     pub w: Vec<f32>,
     /// `[visible]`
@@ -50,29 +49,58 @@ pub struct PairGradient {
     pub hidden: Vec<f32>,
 }
 
-/// See [`PairGradient`]. Data and chain may have different numbers of rows; each is averaged over its own.
-///
-/// # Shapes
-/// v `[rows, visible]`, h `[rows, hidden]`
-pub fn pair_gradient(data: [&[f32]; 2], chain: [&[f32]; 2], visible: usize, hidden: usize) -> PairGradient {
-    // SAFETY: the first product does not keep what is there.
-    let mut w = unsafe { unwritten(visible * hidden) };
-    let mut biases = [vec![0.0; visible], vec![0.0; hidden]];
-    for ([v, h], sign, add) in [(data, 1.0, false), (chain, -1.0, true)] {
-        let rows = v.len() / visible.max(1);
-        assert_eq!(h.len(), rows * hidden, "as many hidden rows as visible ones");
-        let scale = sign / rows.max(1) as f32;
-        let scaled: Vec<f32> = h.iter().map(|h| scale * h).collect();
-        let (a, b) = (Mat::rows(v, visible).t(), Mat::rows(&scaled, hidden));
-        gemm(visible, hidden, rows, a, b, &mut w, add, Limits::Dense);
-        for (sum, values, width, scale) in [(0, v, visible, scale), (1, &scaled[..], hidden, 1.0)] {
-            for row in values.chunks_exact(width.max(1)) {
-                biases[sum].iter_mut().zip(row).for_each(|(s, x)| *s += scale * x);
-            }
-        }
+impl Pair {
+    /// All zero.
+    pub fn zeros(visible: usize, hidden: usize) -> Self {
+        Self { w: vec![0.0; visible * hidden], visible: vec![0.0; visible], hidden: vec![0.0; hidden] }
     }
-    let [of_visible, of_hidden] = biases;
-    PairGradient { w, visible: of_visible, hidden: of_hidden }
+
+    /// Adds `rate` times the gradient of the mean log-likelihood as contrastive divergence estimates it: ⟨v h⟩ of the data minus
+    /// ⟨v h⟩ of the chain, for weights and both biases (Hinton 2002). Data and chain may have different numbers of rows; each is
+    /// averaged over its own.
+    ///
+    /// # Shapes
+    /// v `[rows, visible]`, h `[rows, hidden]`
+    pub fn add_contrast(&mut self, data: [&[f32]; 2], chain: [&[f32]; 2], rate: f32) {
+        let (visible, hidden) = (self.visible.len(), self.hidden.len());
+        let rows = [data[0], chain[0]].map(|v| v.len() / visible.max(1));
+        let factor = |part: usize| [rate, -rate][part] / rows[part].max(1) as f32;
+        for (part, [v, h]) in [data, chain].into_iter().enumerate() {
+            assert!(v.len() == rows[part] * visible && h.len() == rows[part] * hidden, "rows of both layers");
+        }
+        // Both parts are one product: the visible rows one below the other, and the hidden ones with their factors.
+        let count = rows[0] + rows[1];
+        // SAFETY: every row is written.
+        let (mut v, mut h) = unsafe { (unwritten(count * visible), unwritten(count * hidden)) };
+        crew::rows([(&mut v, visible), (&mut h, hidden)], 16, |i, [to_v, to_h]| {
+            let rows_v = to_v.chunks_exact_mut(visible.max(1));
+            for (r, (to_v, to_h)) in rows_v.zip(to_h.chunks_exact_mut(hidden.max(1))).enumerate() {
+                let at = i * 16 + r;
+                let (part, r) = if at < rows[0] { (0, at) } else { (1, at - rows[0]) };
+                let [v, h] = [data, chain][part];
+                to_v.copy_from_slice(&v[r * visible..][..visible]);
+                let factor = factor(part);
+                to_h.iter_mut().zip(&h[r * hidden..][..hidden]).for_each(|(t, h)| *t = factor * h);
+            }
+        });
+        let (a, b) = (Mat::rows(&v, visible).t(), Mat::rows(&h, hidden));
+        gemm(visible, hidden, count, a, b, &mut self.w, true, Limits::Dense);
+        let factors = |r: usize| factor(usize::from(r >= rows[0]));
+        add_columns(&mut self.visible, &v, factors);
+        add_columns(&mut self.hidden, &h, |_| 1.0);
+    }
+}
+
+/// Adds to each value the sum of its column, rows times their factors.
+fn add_columns(to: &mut [f32], rows: &[f32], factor: impl Fn(usize) -> f32 + Sync) {
+    const COLUMNS: usize = 128;
+    let width = to.len();
+    crew::chunks([to], COLUMNS, |i, [to]| {
+        for (r, row) in rows.chunks_exact(width).enumerate() {
+            let factor = factor(r);
+            to.iter_mut().zip(&row[i * COLUMNS..]).for_each(|(t, v)| *t += factor * v);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -140,15 +168,19 @@ mod tests {
         let v0 = [1.0, 0.0, 1.0, 0.0, 1.0, 1.0];
         let h0 = [0.25, 0.5, 1.0, 0.75];
         let (v1, h1) = ([1.0, 1.0, 0.0], [0.5, 0.125]);
-        let g = pair_gradient([&v0, &h0], [&v1, &h1], V, H);
+        let mut g = Pair::zeros(V, H);
+        g.add_contrast([&v0, &h0], [&v1, &h1], 2.0);
         for i in 0..V {
             for j in 0..H {
                 let data = (v0[i] * h0[j] + v0[V + i] * h0[H + j]) / 2.0;
-                assert_eq!(g.w[i * H + j], data - v1[i] * h1[j]);
+                assert_eq!(g.w[i * H + j], 2.0 * (data - v1[i] * h1[j]));
             }
-            assert_eq!(g.visible[i], (v0[i] + v0[V + i]) / 2.0 - v1[i]);
+            assert_eq!(g.visible[i], v0[i] + v0[V + i] - 2.0 * v1[i]);
         }
-        assert_eq!(g.hidden, [0.125, 0.5]);
+        assert_eq!(g.hidden, [0.25, 1.0]);
+        let once = g.clone();
+        g.add_contrast([&v0, &h0], [&v1, &h1], 2.0);
+        assert!(g.w.iter().zip(&once.w).all(|(twice, once)| *twice == 2.0 * once));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Register tiles of the matrix product for each instruction set: C = D + A·B for a few rows of A and one packed panel of B.
 
-/// How A lies in memory: its rows, and the shared axis as stretches of equal length, such as the lines of an image.
+/// How A and the columns of B lie in memory: the rows of A, and the shared axis as stretches of equal length, such as the lines of
+/// an image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Walk {
     /// Number of stretches.
@@ -13,12 +14,14 @@ pub(crate) struct Walk {
     pub col: usize,
     /// From the start of a stretch to that of the next.
     pub line: usize,
+    /// From a step to the next, and from the start of a stretch to that of the next, in B.
+    pub b: [usize; 2],
 }
 
 impl Walk {
-    /// A single stretch.
-    pub fn straight(steps: usize, row: usize, col: usize) -> Self {
-        Self { lines: 1, steps, row, col, line: 0 }
+    /// A single stretch; B is a panel of this width.
+    pub fn straight(steps: usize, row: usize, col: usize, panel: usize) -> Self {
+        Self { lines: 1, steps, row, col, line: 0, b: [panel, 0] }
     }
 
     /// Length of the shared axis.
@@ -27,13 +30,13 @@ impl Walk {
     }
 }
 
-/// C\[height, width\] = D + A·panel, the sum over the shared axis taken in order.
+/// C\[height, width\] = D + A·B, the sum over the shared axis taken in order.
 ///
-/// Arguments: how A lies; A; the panel `[shared axis][panel width]`; D with its row stride, which is 0 where one row serves all;
-/// C with its row stride; the number of columns of C and D that there are.
+/// Arguments: how A and B lie; A; B, of which every step must hold the full width of a panel; D with its row stride, which is 0
+/// where one row serves all; C with its row stride; the number of columns of C and D that there are.
 ///
 /// # Safety
-/// A, the panel, C and D must hold all of that; rows of C must not overlap; C and D may be the same; the processor must have the
+/// A, B, C and D must hold all of that; rows of C must not overlap; C and D may be the same; the processor must have the
 /// instruction set.
 pub(crate) type Kernel =
     unsafe fn(Walk, *const f32, *const f32, (*const f32, usize), (*mut f32, usize), usize);
@@ -105,7 +108,7 @@ pub(crate) static PORTABLE: Isa =
 unsafe fn portable<const H: usize>(
     walk: Walk,
     a: *const f32,
-    mut b: *const f32,
+    b: *const f32,
     (d, d_row): (*const f32, usize),
     (c, c_row): (*mut f32, usize),
     width: usize,
@@ -115,12 +118,11 @@ unsafe fn portable<const H: usize>(
     unsafe {
         for line in 0..walk.lines {
             for l in 0..walk.steps {
-                let panel = &*b.cast::<[f32; 16]>();
+                let panel = &*b.add(line * walk.b[1] + l * walk.b[0]).cast::<[f32; 16]>();
                 for (r, acc) in acc.iter_mut().enumerate() {
                     let x = *a.add(r * walk.row + line * walk.line + l * walk.col);
                     acc.iter_mut().zip(panel).for_each(|(s, y)| *s += x * y);
                 }
-                b = b.add(16);
             }
         }
         for (r, acc) in acc.iter().enumerate() {
@@ -154,7 +156,7 @@ unsafe fn dots<const H: usize, const FMA: bool>(
     (c, c_row): (*mut f32, usize),
     _: usize,
 ) {
-    debug_assert!(walk.col == 1 || walk.steps == 1, "steps are adjacent");
+    debug_assert!((walk.col == 1 && walk.b[0] == 1) || walk.steps == 1, "steps are adjacent");
     let product = |s: f32, x: f32, y: f32| if FMA { x.mul_add(y, s) } else { s + x * y };
     let (mut acc, mut tail) = ([[0.0f32; 8]; H], [0.0f32; H]);
     let whole = walk.steps / 8 * 8;
@@ -176,7 +178,7 @@ unsafe fn dots<const H: usize, const FMA: bool>(
                 }
             }
             a = a.wrapping_add(walk.line);
-            b = b.add(walk.steps);
+            b = b.wrapping_add(walk.b[1]);
         }
         for (r, (acc, tail)) in acc.iter().zip(tail).enumerate() {
             let half: [f32; 4] = std::array::from_fn(|i| acc[i] + acc[i + 4]);
@@ -241,8 +243,8 @@ mod x86 {
     #[target_feature(enable = "avx512f")]
     unsafe fn avx512<const H: usize>(
         walk: Walk,
-        mut start: *const f32,
-        mut b: *const f32,
+        mut a_line: *const f32,
+        mut b_line: *const f32,
         (d, d_row): (*const f32, usize),
         (c, c_row): (*mut f32, usize),
         width: usize,
@@ -251,7 +253,7 @@ mod x86 {
         unsafe {
             let mut acc = [[_mm512_setzero_ps(); 2]; H];
             for _ in 0..walk.lines {
-                let mut a = start;
+                let (mut a, mut b) = (a_line, b_line);
                 for _ in 0..walk.steps {
                     let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
                     for (r, [lo, hi]) in acc.iter_mut().enumerate() {
@@ -260,9 +262,10 @@ mod x86 {
                         *hi = _mm512_fmadd_ps(x, b1, *hi);
                     }
                     a = a.wrapping_add(walk.col);
-                    b = b.add(32);
+                    b = b.wrapping_add(walk.b[0]);
                 }
-                start = start.wrapping_add(walk.line);
+                a_line = a_line.wrapping_add(walk.line);
+                b_line = b_line.wrapping_add(walk.b[1]);
             }
             let mask = |from: usize| {
                 let n = width.saturating_sub(from).min(16);
@@ -283,8 +286,8 @@ mod x86 {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn avx2<const H: usize>(
         walk: Walk,
-        mut start: *const f32,
-        mut b: *const f32,
+        mut a_line: *const f32,
+        mut b_line: *const f32,
         (d, d_row): (*const f32, usize),
         (c, c_row): (*mut f32, usize),
         width: usize,
@@ -293,7 +296,7 @@ mod x86 {
         unsafe {
             let mut acc = [[_mm256_setzero_ps(); 2]; H];
             for _ in 0..walk.lines {
-                let mut a = start;
+                let (mut a, mut b) = (a_line, b_line);
                 for _ in 0..walk.steps {
                     let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
                     for (r, [lo, hi]) in acc.iter_mut().enumerate() {
@@ -302,9 +305,10 @@ mod x86 {
                         *hi = _mm256_fmadd_ps(x, b1, *hi);
                     }
                     a = a.wrapping_add(walk.col);
-                    b = b.add(16);
+                    b = b.wrapping_add(walk.b[0]);
                 }
-                start = start.wrapping_add(walk.line);
+                a_line = a_line.wrapping_add(walk.line);
+                b_line = b_line.wrapping_add(walk.b[1]);
             }
             for (r, [lo, hi]) in acc.iter().enumerate() {
                 let (from, to) = (d.add(r * d_row), c.add(r * c_row));

@@ -27,7 +27,7 @@ mod scalar;
 mod staircase;
 mod taps;
 
-pub use adam::{Adam, adam, add_scaled, sum_of_squares};
+pub use adam::{Adam, adam, sum_of_squares};
 pub use ancestral::{MaskedLayer, sample_masked};
 pub use bernoulli::{bernoulli_backward, bernoulli_nll};
 pub use categorical::{categorical_backward, categorical_nll};
@@ -38,7 +38,7 @@ pub use coupling::{Coupling, CouplingGrads, CouplingNet};
 pub use gather::{gather_masked, scatter_masked};
 pub use gaussian::{Gaussian, gaussian_backward, gaussian_nll};
 pub use gemm::{Limits, Mat, gemm};
-pub use gibbs::{PairGradient, bernoulli_sample, layer_probabilities, pair_gradient};
+pub use gibbs::{Pair, bernoulli_sample, layer_probabilities};
 pub use latent::{LOG_VARIANCE, reparametrise, reparametrise_backward};
 pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};
 pub use lstm::{Lstm, LstmGrads, LstmKept, LstmStates, LstmSteps, Scan};

@@ -109,7 +109,7 @@ multiversion! {
 }
 
 /// Takes a gradient from behind the activation to before it; `y` is what came out of it.
-pub(crate) fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
+fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
     const BLOCK: usize = 1 << 13;
     if act != Activation::Identity {
         crew::chunks([dy], BLOCK, |i, [dy]| slope(dy, &y[i * BLOCK..][..dy.len()], act));

@@ -44,6 +44,17 @@ impl TapBlock {
     pub fn count(&self) -> usize {
         self.lines * self.row.count
     }
+
+    /// Its rows.
+    pub fn rows(&self) -> impl Iterator<Item = TapRow> + use<> {
+        let row = self.row;
+        (0..self.lines as isize).map(move |l| TapRow { dy: row.dy + l, ..row })
+    }
+
+    /// Distances of steps and of lines in panels of this width.
+    pub fn panel(&self, channels: usize, width: usize) -> [usize; 2] {
+        [width, self.row.count * channels * width]
+    }
 }
 
 /// Which of the earlier pixels, and of the pixel itself, a causal convolution sees.

@@ -9,7 +9,7 @@
 //! writes its state to where its successors will read theirs side by side, so that a wavefront of several images is one matrix
 //! product; on the way back, it reads there what its successors ask of it.
 
-use crate::conv::{Way, pack};
+use crate::conv::pack;
 use crate::gemm::{ZEROS, heights};
 use crate::isa::{self, isa};
 use crate::linear::Activation;
@@ -145,12 +145,11 @@ impl Lstm {
                 product(walk.rows(wave), [4 * h, k], &da, &panels, asked, k);
             }
         });
-        // To the weights, the recurrence is a convolution of the states. Its result, for which anything as long stands here, is
-        // looked at only where an activation has a slope.
+        // To the weights, the recurrence is a convolution of the states.
         let conv = Conv { taps: self.taps(), inputs: h, outputs: 4 * h };
-        let (from, act) = (Images { channels: h, ..of }, Activation::Identity);
-        let sums = conv.weight_gradient(y, from, &mut dx, of, &kept.rows, act, Way::Down, true);
-        LstmGrads { input: dx, w: sums.map(|s| s.0).unwrap_or_default() }
+        let from = Images { channels: h, ..of };
+        let sums = conv.backward(y, from, w, &[], &dx, Activation::Identity, [false, true]);
+        LstmGrads { input: dx, w: sums.w.unwrap_or_default() }
     }
 
     /// The recurrence pixel by pixel, for samplers.
@@ -248,7 +247,7 @@ fn product(rows: usize, [k, n]: [usize; 2], a: &[f32], panels: &[f32], c: &mut [
                 let c = c.as_mut_ptr().add(is.start * stride + p * isa.panel);
                 let kernel = isa.kernels[is.len() - 1];
                 kernel(
-                    isa::Walk::straight(k, k, 1),
+                    isa::Walk::straight(k, k, 1, isa.panel),
                     a,
                     panel.as_ptr(),
                     (ZEROS.as_ptr(), 0),

@@ -41,8 +41,8 @@ impl FusedOp<3> for ConvOp {
         let Self { conv, of, act, .. } = self;
         let ([x, w, _], y, want) = (pass.inputs, pass.output, wanted(&pass));
         let g = match self.way {
-            Way::Down => conv.backward(x, *of, w, y, grad, *act, want),
-            Way::Up => conv.transposed_backward(x, *of, w, y, grad, *act, want),
+            Way::Down => conv.backward(x, *of, w, y, &grad, *act, want),
+            Way::Up => conv.transposed_backward(x, *of, w, y, &grad, *act, want),
         };
         [g.x, g.w, g.b]
     }
