@@ -3,7 +3,7 @@
 use crate::Work;
 use crate::trainings::rows;
 use genus_core::{Batch, Seed};
-use genus_kernels::{Nade, Stream};
+use genus_kernels::{Nade, Stream, sigmoid};
 use genus_nn::{Id, Loss, Objective, Params, StepContext, View, ops};
 use std::collections::BTreeMap;
 
@@ -36,7 +36,9 @@ impl Work for Sampler {
         for _ in 0..steps {
             let (mut u, mut x) = (vec![0.0; 100 * DIMENSIONS], vec![0.0; 100 * DIMENSIONS]);
             Stream { key: 8, stream: self.drawn }.fill(0, &mut u);
-            rayon::scope(|_| nade.sample(&u, 0, &mut x));
+            let pick =
+                |r: usize, p: usize, logit: f32| f32::from(u8::from(u[r * DIMENSIONS + p] < sigmoid(logit)));
+            rayon::scope(|_| nade.sample(&mut x, &pick));
             self.ones += f64::from(x.iter().sum::<f32>());
             self.drawn += 1;
         }

@@ -49,7 +49,15 @@ pub enum Command {
         /// Seed of the draws.
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Draw rows of this class only: its number from 0.
+        #[arg(long)]
+        class: Option<u32>,
+        /// Below 1 less varied than the model's law, above 1 more.
+        #[arg(long, default_value_t = 1.0)]
+        temperature: f64,
     },
+    /// Probability of each class for each row, by Bayes' rule.
+    Classify(Through),
     /// Log-probability of each row, nats.
     Score {
         /// Run folder.

@@ -51,6 +51,10 @@ pub trait Model: Send + Sync {
     fn as_conditional(&self) -> Option<&dyn Conditional> {
         None
     }
+    /// The densities of the classes, if the model was fitted with labels.
+    fn as_class_conditional(&self) -> Option<&dyn ClassConditional> {
+        None
+    }
     /// The clustering, if rows belong to clusters.
     fn as_clusterer(&self) -> Option<&dyn Clusterer> {
         None
@@ -109,6 +113,21 @@ pub trait Density: Model {
     }
 }
 
+/// How to draw, where there is a choice. The default is the model's law.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drawing {
+    /// Divides the logits of every conditional: below 1 draws are less varied than the model's law, above 1 more.
+    pub temperature: f64,
+    /// Rows of this class only.
+    pub class: Option<u32>,
+}
+
+impl Default for Drawing {
+    fn default() -> Self {
+        Self { temperature: 1.0, class: None }
+    }
+}
+
 /// The model draws rows.
 pub trait Sampler: Model {
     /// `n` rows in the units of the training data.
@@ -116,6 +135,22 @@ pub trait Sampler: Model {
     /// # Errors
     /// If sampling leaves the finite numbers.
     fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch>;
+
+    /// As [`sample`](Self::sample), in another way than from the model's law.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the model has no such choice, [`Error::Config`] if there is no such class or temperature.
+    fn draw_as(&self, n: usize, how: &Drawing, rng: &mut Rng) -> Result<Batch> {
+        if *how == Drawing::default() {
+            return self.sample(n, rng);
+        }
+        Err(Error::Unsupported {
+            model: self.spec().name.into(),
+            capability: if how.class.is_some() { "sample by class" } else { "sample at a temperature" }
+                .into(),
+            remedy: "sample without --class and --temperature".into(),
+        })
+    }
 }
 
 /// Rows have codes.
@@ -198,6 +233,30 @@ pub trait Conditional: Model {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a value that is there is not in the domain.
     fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch>;
+
+    /// In words, what the fills of these rows come from: the conditional itself, or an approximation of it.
+    fn law(&self, x: &Batch) -> String {
+        let _ = x;
+        "the model's conditional, exact".into()
+    }
+}
+
+/// p(x) = Σ p(class) p(x | class), by a model that was fitted with labels.
+pub trait ClassConditional: Density {
+    /// Number of classes.
+    fn classes(&self) -> usize;
+
+    /// log p(x | class) of each row under its class, nats.
+    ///
+    /// # Errors
+    /// As [`Density::score`], and [`Error::Config`] if there is no such class.
+    fn score_given(&self, x: &Batch, class: &[u32]) -> Result<LogProb>;
+
+    /// p(class | x) by Bayes' rule, with the classes as frequent as in training: `[rows, classes]`.
+    ///
+    /// # Errors
+    /// As [`Density::score`].
+    fn posterior(&self, x: &Batch) -> Result<Batch>;
 }
 
 /// Rows belong to clusters.
@@ -212,24 +271,36 @@ pub trait Clusterer: Model {
     fn assign(&self, x: &Batch) -> Result<Vec<u32>>;
 }
 
-/// p(x) = Π p(x_d | x before d) over binary dimensions, in one order or as an average over several.
+/// p(x) = Π p(x_d | x before d) over bits or levels, in one order or as an average over several.
 ///
 /// Audits use it: they perturb a dimension and look which conditionals move, and they draw slowly what
-/// [`draw`](Self::draw) draws fast.
+/// [`draw`](Self::draw) draws fast. Rows are those that the model works on, after its transform.
 pub trait Autoregressive: Density {
+    /// Values that a dimension may take: 0 up to this, exclusive.
+    fn levels(&self) -> usize {
+        2
+    }
+
     /// Number of factorisations whose joint probabilities are averaged.
     fn members(&self) -> usize;
+
+    /// Weight of a factorisation in the average.
+    fn weight(&self, member: usize) -> f64 {
+        let _ = member;
+        1.0 / self.members() as f64
+    }
 
     /// `order[p]` is the dimension at place p of factorisation `member`.
     fn order(&self, member: usize) -> &[usize];
 
-    /// p(x_d = 1 | x before d) of every dimension of binary rows, columns by dimension.
+    /// Conditional probabilities given the dimensions before: for two levels p(x_d = 1) of every dimension d, for more the
+    /// probabilities of all levels of dimension 0, then of dimension 1 …
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::Domain`] if a row is not binary of the right width.
+    /// [`Error::Shape`] or [`Error::Domain`] if a row is not of the right width or levels.
     fn conditionals(&self, member: usize, x: &Batch) -> Result<Batch>;
 
-    /// Binary rows in which the bit at place p is 1 if `u[row, p]` lies below its conditional probability.
+    /// Rows in which the value at place p is what [`level_at`] makes of `u[row, p]` and its conditional probabilities.
     ///
     /// # Errors
     /// [`Error::Shape`] if `u` has another width than the model.
@@ -243,10 +314,26 @@ pub trait Autoregressive: Density {
         let mut x = Batch::zeros(u.rows(), u.width());
         for (p, &d) in self.order(member).iter().enumerate() {
             let probability = self.conditionals(member, &x)?;
+            let n = probability.width() / u.width();
             for r in 0..u.rows() {
-                x.row_mut(r)[d] = f32::from(u8::from(u.row(r)[p] < probability.row(r)[d]));
+                x.row_mut(r)[d] = level_at(u.row(r)[p], &probability.row(r)[d * n..(d + 1) * n]) as f32;
             }
         }
         Ok(x)
     }
+}
+
+/// The level that the uniform number `u` stands for: with a single probability, that of a 1, 1 if `u` lies below it; else the
+/// first level at which the sum of the probabilities exceeds `u`.
+pub fn level_at(u: f32, probabilities: &[f32]) -> usize {
+    if let [one] = probabilities {
+        return usize::from(u < *one);
+    }
+    let mut sum = 0.0;
+    let found = probabilities.iter().position(|p| {
+        sum += p;
+        u < sum
+    });
+    // The sum may end a rounding below 1: then the last level that can occur at all.
+    found.unwrap_or_else(|| probabilities.iter().rposition(|p| *p > 0.0).unwrap_or(0))
 }

@@ -20,6 +20,8 @@ pub enum Capability {
     Conditional,
     /// [`Model::as_clusterer`].
     Clusterer,
+    /// [`Model::as_class_conditional`], if the configuration asks for classes and the data have labels.
+    ClassConditional,
 }
 
 impl Capability {
@@ -32,12 +34,20 @@ impl Capability {
             Self::Decoder => "reconstruct",
             Self::Conditional => "impute",
             Self::Clusterer => "cluster",
+            Self::ClassConditional => "classify",
         }
     }
 
     /// All, in the order of tables.
-    pub const ALL: [Self; 6] =
-        [Self::Density, Self::Sampler, Self::Encoder, Self::Decoder, Self::Conditional, Self::Clusterer];
+    pub const ALL: [Self; 7] = [
+        Self::Density,
+        Self::Sampler,
+        Self::Encoder,
+        Self::Decoder,
+        Self::Conditional,
+        Self::Clusterer,
+        Self::ClassConditional,
+    ];
 
     /// Whether `model` has it.
     pub fn of(self, model: &dyn Model) -> bool {
@@ -48,6 +58,7 @@ impl Capability {
             Self::Decoder => model.as_decoder().is_some(),
             Self::Conditional => model.as_conditional().is_some(),
             Self::Clusterer => model.as_clusterer().is_some(),
+            Self::ClassConditional => model.as_class_conditional().is_some(),
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::gemm::KC;
 use crate::linear::{Activation, value};
-use crate::{Staircase, scalar};
-use rayon::prelude::*;
+use crate::nade::Pick;
+use crate::{Staircase, crew};
 
 /// A masked layer, units sorted by degree.
 #[derive(Debug)]
@@ -25,28 +25,29 @@ pub struct MaskedLayer<'a> {
 /// Rows drawn at once, side by side in memory.
 const LANES: usize = 16;
 
-/// Draws binary rows in place order: bit p of a row is 1 if `u[row, p]` lies below its conditional probability.
+/// Walks through the dimensions of `x` in place order and sets each to what `pick` makes of (row, place, logit); what it gives
+/// back may be the value that is known.
 ///
 /// `layers` ends with the output layer, whose unit p is the logit of dimension p; `direct` adds to the logits.
 ///
 /// # Shapes
-/// u `[rows, dims]` → `[rows, dims]`
+/// x `[rows, dims]`
 pub fn sample_masked(
     layers: &[MaskedLayer<'_>],
     direct: Option<&MaskedLayer<'_>>,
-    u: &[f32],
+    x: &mut [f32],
     dims: usize,
-) -> Vec<f32> {
-    let mut x = vec![0.0; u.len()];
-    x.par_chunks_mut(LANES * dims).zip(u.par_chunks(LANES * dims)).for_each(|(x, u)| {
+    pick: Pick<'_>,
+) {
+    crew::rows([(x, dims)], LANES, |i, [x]| {
+        let pick = |row: usize, place: usize, logit: f32| pick(i * LANES + row, place, logit);
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
             // SAFETY: both features were just found.
-            return unsafe { fused(layers, direct, u, x, dims) };
+            return unsafe { fused(layers, direct, x, dims, &pick) };
         }
-        group::<false>(layers, direct, u, x, dims);
+        group::<false>(layers, direct, x, dims, &pick);
     });
-    x
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -54,11 +55,11 @@ pub fn sample_masked(
 fn fused(
     layers: &[MaskedLayer<'_>],
     direct: Option<&MaskedLayer<'_>>,
-    u: &[f32],
     x: &mut [f32],
     dims: usize,
+    pick: &dyn Fn(usize, usize, f32) -> f32,
 ) {
-    group::<true>(layers, direct, u, x, dims);
+    group::<true>(layers, direct, x, dims, pick);
 }
 
 type Lanes = [f32; LANES];
@@ -86,11 +87,11 @@ fn unit<const FMA: bool>(layer: &MaskedLayer<'_>, j: usize, below: &[Lanes], fro
 fn group<const FMA: bool>(
     layers: &[MaskedLayer<'_>],
     direct: Option<&MaskedLayer<'_>>,
-    u: &[f32],
     x: &mut [f32],
     dims: usize,
+    pick: &dyn Fn(usize, usize, f32) -> f32,
 ) {
-    let rows = u.len() / dims;
+    let rows = x.len() / dims;
     // Values per layer: the input first, then each hidden layer; filled from the left as dimensions are drawn.
     let mut values: Vec<Vec<Lanes>> = std::iter::once(dims)
         .chain(layers[..layers.len() - 1].iter().map(|l| l.b.len()))
@@ -117,9 +118,9 @@ fn group<const FMA: bool>(
             }
         }
         for r in 0..rows {
-            let bit = f32::from(u8::from(u[r * dims + p] < scalar::sigmoid(logit[r])));
-            values[0][p][r] = bit;
-            x[r * dims + p] = bit;
+            let value = pick(r, p, logit[r]);
+            values[0][p][r] = value;
+            x[r * dims + p] = value;
         }
     }
 }

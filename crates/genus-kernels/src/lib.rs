@@ -42,7 +42,7 @@ pub use gibbs::{Pair, bernoulli_sample, layer_probabilities};
 pub use latent::{LOG_VARIANCE, reparametrise, reparametrise_backward};
 pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};
 pub use lstm::{Lstm, LstmGrads, LstmKept, LstmStates, LstmSteps, Scan};
-pub use nade::{Nade, NadeGrads};
+pub use nade::{Nade, NadeGrads, Pick};
 pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
 pub use staircase::Staircase;
 pub use taps::{Causal, TapRow, Taps};

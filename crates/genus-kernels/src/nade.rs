@@ -30,7 +30,12 @@ pub struct NadeGrads {
     pub b: Vec<f32>,
     /// Of c.
     pub c: Vec<f32>,
+    /// Of the rows, if it was asked for: what a dimension does to those after it.
+    pub x: Option<Vec<f32>>,
 }
+
+/// Chooses the value of a dimension, given its row, its number and its logit.
+pub type Pick<'a> = &'a (dyn Fn(usize, usize, f32) -> f32 + Sync);
 
 /// Rows that go through the dimensions side by side, so that a dimension's weights are read once for all of them.
 const ROWS: usize = 10;
@@ -158,21 +163,19 @@ impl Nade<'_> {
         logits
     }
 
-    /// Draws the dimensions of `x` from number `known` on: x_d = 1 if `u[row, d]` < σ(logit_d). Those before are kept. The same
-    /// bits as one pass of [`logits`](Self::logits) per dimension.
+    /// Walks through the dimensions of `x` in order and sets each to what `pick` makes of (row, dimension, logit); what it gives
+    /// back may be the value that is known. The logits have the bits of one pass of [`logits`](Self::logits) per dimension.
     ///
     /// # Shapes
-    /// u, x `[rows, dimensions]`
-    pub fn sample(&self, u: &[f32], known: usize, x: &mut [f32]) {
+    /// x `[rows, dimensions]`
+    pub fn sample(&self, x: &mut [f32], pick: Pick<'_>) {
         let d = self.dimensions();
-        assert_eq!(u.len(), x.len(), "a number for every value");
-        crew::chunks([x], (ROWS * d).max(1), |i, [x]| {
-            let u = &u[i * ROWS * d..][..x.len()];
+        // Few rows: smaller groups, so that every thread has one.
+        let group = (x.len() / d.max(1)).div_ceil(rayon::current_num_threads().max(1)).clamp(1, ROWS);
+        crew::rows([(x, d)], group, |i, [x]| {
             self.walk(x.len() / d, |r, p, logit| {
                 let at = r * d + p;
-                if p >= known {
-                    x[at] = f32::from(u8::from(u[at] < scalar::sigmoid(logit)));
-                }
+                x[at] = pick(i * group + r, p, logit);
                 x[at]
             });
         });
@@ -184,19 +187,19 @@ impl Nade<'_> {
     ///
     /// # Shapes
     /// x, dlogits `[rows, dimensions]`
-    pub fn backward(&self, x: &[f32], dlogits: &[f32]) -> NadeGrads {
+    pub fn backward(&self, x: &[f32], dlogits: &[f32], want_x: bool) -> NadeGrads {
         let (d, n) = (self.dimensions(), self.c.len());
         assert_eq!(x.len(), dlogits.len(), "a gradient for every logit");
-        let blocks: Vec<OnceLock<[Vec<f32>; 3]>> = (0..n.div_ceil(UNITS)).map(|_| OnceLock::new()).collect();
+        let blocks: Vec<OnceLock<[Vec<f32>; 4]>> = (0..n.div_ceil(UNITS)).map(|_| OnceLock::new()).collect();
         crew::each(blocks.len(), &|block| {
             let units = block * UNITS..n.min((block + 1) * UNITS);
-            let done = blocks[block].set(self.block_backward(x, dlogits, units));
+            let done = blocks[block].set(self.block_backward(x, dlogits, units, want_x));
             debug_assert!(done.is_ok(), "each job is done once");
         });
         // SAFETY: blocks cover all units.
         let (mut w, mut v) = unsafe { (unwritten(d * n), unwritten(d * n)) };
         let mut c = Vec::with_capacity(n);
-        let blocks: Vec<[Vec<f32>; 3]> = blocks.into_iter().filter_map(OnceLock::into_inner).collect();
+        let blocks: Vec<[Vec<f32>; 4]> = blocks.into_iter().filter_map(OnceLock::into_inner).collect();
         let columns = |which: usize, out: &mut [f32]| {
             crew::chunks([out], n.max(1) * 16, |i, [rows]| {
                 for (p, row) in rows.chunks_exact_mut(n).enumerate() {
@@ -212,11 +215,22 @@ impl Nade<'_> {
         blocks.iter().for_each(|block| c.extend_from_slice(&block[2]));
         let mut b = vec![0.0; d];
         dlogits.chunks_exact(d.max(1)).for_each(|row| b.iter_mut().zip(row).for_each(|(s, g)| *s += g));
-        NadeGrads { w, v, b, c }
+        let x = want_x.then(|| {
+            let mut sum = vec![0.0; x.len()];
+            blocks.iter().for_each(|block| sum.iter_mut().zip(&block[3]).for_each(|(s, g)| *s += g));
+            sum
+        });
+        NadeGrads { w, v, b, c, x }
     }
 
-    /// Gradients of W and V `[dimensions, units]` and of c `[units]`.
-    fn block_backward(&self, x: &[f32], dlogits: &[f32], units: std::ops::Range<usize>) -> [Vec<f32>; 3] {
+    /// Gradients of W and V `[dimensions, units]`, of c `[units]` and, if wanted, what these units give to that of the rows.
+    fn block_backward(
+        &self,
+        x: &[f32],
+        dlogits: &[f32],
+        units: std::ops::Range<usize>,
+        want_x: bool,
+    ) -> [Vec<f32>; 4] {
         let (d, n, m) = (self.b.len(), self.c.len(), units.len());
         let cut = |of: &[f32]| -> Vec<f32> {
             of.chunks_exact(n).flat_map(|row| row[units.clone()].iter().copied()).collect()
@@ -226,7 +240,8 @@ impl Nade<'_> {
         let (mut a, mut delta, mut t) = (vec![0.0; m], vec![0.0; m], vec![0.0; m]);
         // The hidden units from the start and behind every dimension that is not zero.
         let mut h = Vec::new();
-        for (x, g) in x.chunks_exact(d).zip(dlogits.chunks_exact(d)) {
+        let mut dx = vec![0.0; if want_x { x.len() } else { 0 }];
+        for (r, (x, g)) in x.chunks_exact(d).zip(dlogits.chunks_exact(d)).enumerate() {
             a.copy_from_slice(c);
             h.resize(m, 0.0);
             squash(&mut h[..m], &a);
@@ -239,6 +254,11 @@ impl Nade<'_> {
             }
             delta.fill(0.0);
             for p in (0..d).rev() {
+                if want_x {
+                    // Behind a dimension that is zero, too, the hidden units have a slope.
+                    through(&mut delta, &mut t, &h[last * m..][..m]);
+                    dx[r * d + p] = dot(&w[p * m..][..m], &delta);
+                }
                 if x[p] != 0.0 {
                     // What lies behind this dimension has seen the hidden units `last`; those before it came with one less.
                     through(&mut delta, &mut t, &h[last * m..][..m]);
@@ -251,7 +271,7 @@ impl Nade<'_> {
             through(&mut delta, &mut t, &h[..m]);
             accumulate(&mut dc, 1.0, &delta);
         }
-        [dw, dv, dc]
+        [dw, dv, dc, dx]
     }
 }
 
@@ -269,7 +289,7 @@ mod tests {
     }
 
     /// The definition in f64, for parameters W, V, b, c one after the other.
-    fn definition(p: &[f64], x: &[f32], d: usize, n: usize) -> Vec<f64> {
+    fn definition(p: &[f64], x: &[f64], d: usize, n: usize) -> Vec<f64> {
         let (w, rest) = p.split_at(d * n);
         let (v, rest) = rest.split_at(d * n);
         let (b, c) = rest.split_at(d);
@@ -277,7 +297,7 @@ mod tests {
         for x in x.chunks_exact(d) {
             for p in 0..d {
                 let hidden = |j: usize| {
-                    let a = c[j] + (0..p).map(|q| f64::from(x[q]) * w[q * n + j]).sum::<f64>();
+                    let a = c[j] + (0..p).map(|q| x[q] * w[q * n + j]).sum::<f64>();
                     1.0 / (1.0 + (-a).exp())
                 };
                 logits.push(b[p] + (0..n).map(|j| v[p * n + j] * hidden(j)).sum::<f64>());
@@ -296,23 +316,28 @@ mod tests {
                 [&w, &v, &b, &c].into_iter().flatten().map(|v| f64::from(*v)).collect();
             for x in [bits(rows * d), values(rows * d, 6)] {
                 let logits = nade.logits(&x);
-                let want = definition(&parameters, &x, d, n);
+                let x64: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+                let want = definition(&parameters, &x64, d, n);
                 for (l, want) in logits.iter().zip(&want) {
                     assert!((f64::from(*l) - want).abs() < 1e-5 * (1.0 + want.abs()), "{l} {want}");
                 }
                 let g = values(rows * d, 8);
-                let grads = nade.backward(&x, &g);
-                let all: Vec<f32> = [grads.w, grads.v, grads.b, grads.c].into_iter().flatten().collect();
-                let objective = |p: &[f64]| -> f64 {
-                    definition(p, &x, d, n).iter().zip(&g).map(|(l, g)| l * f64::from(*g)).sum()
+                let grads = nade.backward(&x, &g, true);
+                let mut at = parameters.clone();
+                at.extend(x.iter().map(|v| f64::from(*v)));
+                let parts = [grads.w, grads.v, grads.b, grads.c, grads.x.unwrap()];
+                let all: Vec<f32> = parts.into_iter().flatten().collect();
+                let objective = |at: &[f64]| -> f64 {
+                    let (p, x) = at.split_at(parameters.len());
+                    definition(p, x, d, n).iter().zip(&g).map(|(l, g)| l * f64::from(*g)).sum()
                 };
                 for i in (0..all.len()).step_by(1 + all.len() / 60) {
-                    let at = |h: f64| {
-                        let mut p = parameters.clone();
-                        p[i] += h;
-                        objective(&p)
+                    let side = |h: f64| {
+                        let mut moved = at.clone();
+                        moved[i] += h;
+                        objective(&moved)
                     };
-                    let want = (at(1e-5) - at(-1e-5)) / 2e-5;
+                    let want = (side(1e-5) - side(-1e-5)) / 2e-5;
                     assert!(
                         (f64::from(all[i]) - want).abs() < 2e-5 * (1.0 + want.abs()),
                         "{i}: {} {want}",
@@ -337,7 +362,10 @@ mod tests {
                 .map(|(i, x)| if i % d < known { *x } else { 0.0 })
                 .collect();
             let mut fast = given.clone();
-            nade.sample(&u, known, &mut fast);
+            nade.sample(&mut fast, &|r, p, logit| {
+                let at = r * d + p;
+                if p < known { given[at] } else { f32::from(u8::from(u[at] < scalar::sigmoid(logit))) }
+            });
             let mut slow = given;
             for p in known..d {
                 let logits = nade.logits(&slow);
@@ -357,7 +385,7 @@ mod tests {
         let (x, g) = (bits(rows * d), values(rows * d, 8));
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| (nade.logits(&x), nade.backward(&x, &g)))
+            pool.install(|| (nade.logits(&x), nade.backward(&x, &g, true)))
         };
         let one = run(1);
         assert!(one == run(2) && one == run(3));

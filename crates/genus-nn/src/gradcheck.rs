@@ -1,6 +1,6 @@
 //! Finite differences of a training objective, to hold its gradient against.
 
-use crate::{Loss, Params, View};
+use crate::{Id, Loss, Params, View};
 use genus_core::{Result, Seed};
 
 /// Largest disagreement found in one parameter array.
@@ -13,7 +13,8 @@ pub struct Disagreement {
 }
 
 /// Compares the gradient of `loss` with central differences in every parameter array, along a few random coordinates and
-/// along one random direction each. The loss must be the same function at every call.
+/// along one random direction each. The loss must be the same function at every call. Parameters that a mask keeps at zero are
+/// none: `mask` sets them to zero in an array that belongs to the given handle.
 ///
 /// In `f32` the quotient with step h carries an error of about ε|loss|/h + h², so that agreement to 1e-2 of the largest
 /// entry is what can be expected, and what a wrong gradient does not reach.
@@ -23,6 +24,7 @@ pub struct Disagreement {
 pub fn check(
     params: &mut Params,
     seed: Seed,
+    mask: impl Fn(Id, &mut [f32]),
     mut loss: impl FnMut(&View<'_>) -> Result<Loss>,
 ) -> Result<Vec<Disagreement>> {
     let h = 1e-2f32;
@@ -34,14 +36,18 @@ pub fn check(
     for (id, g) in params.ids().zip(&gradient) {
         let origin = params.values(id);
         let n = origin.len();
-        let mut directions: Vec<Vec<f32>> = (0..6.min(n))
+        let mut allowed = vec![1.0; n];
+        mask(id, &mut allowed);
+        let allowed: Vec<usize> = (0..n).filter(|i| allowed[*i] != 0.0).collect();
+        let mut directions: Vec<Vec<f32>> = (0..6.min(allowed.len()))
             .map(|_| {
                 let mut e = vec![0.0; n];
-                e[rng.below(n)] = 1.0;
+                e[allowed[rng.below(allowed.len())]] = 1.0;
                 e
             })
             .collect();
-        let random: Vec<f32> = (0..n).map(|_| rng.normal() as f32 / (n as f32).sqrt()).collect();
+        let mut random: Vec<f32> = (0..n).map(|_| rng.normal() as f32 / (n as f32).sqrt()).collect();
+        mask(id, &mut random);
         directions.push(random);
         let (mut worst, mut scale) = (0.0f64, 1e-3f64);
         for d in directions {

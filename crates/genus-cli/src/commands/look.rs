@@ -6,8 +6,8 @@ use crate::output;
 use anyhow::Result;
 use genus::run::{AuditRow, RunDir};
 use genus::{
-    Batch, Capability, Dataset, Domain, Fill, Model, Scoring, Seed, SplitName, audit as audits, data,
-    evaluate as figures, registry,
+    Batch, Capability, Dataset, Domain, Drawing, Fill, Model, Scoring, Seed, SplitName, audit as audits,
+    data, evaluate as figures, registry,
 };
 use serde_json::json;
 use std::path::Path;
@@ -59,11 +59,18 @@ fn columns_of(run: &RunDir) -> Vec<String> {
 }
 
 /// `genus sample`.
-pub fn sample(cx: &Context, run: &Path, n: usize, output: Option<&Path>, seed: u64) -> Result<()> {
+pub fn sample(
+    cx: &Context,
+    run: &Path,
+    n: usize,
+    output: Option<&Path>,
+    seed: u64,
+    how: &Drawing,
+) -> Result<()> {
     let (run, model) = open(run)?;
     let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
     few_enough("n", n, model.domain().width())?;
-    let x = sampler.sample(n, &mut Seed::from(seed).child("sample").rng())?;
+    let x = sampler.draw_as(n, how, &mut Seed::from(seed).child("sample").rng())?;
     emit(cx, &x, model.domain(), &columns_of(&run), output)
 }
 
@@ -179,6 +186,22 @@ pub fn interpolate(cx: &Context, t: &Through, from: usize, to: usize, steps: usi
     })
 }
 
+/// `genus classify`.
+pub fn classify(cx: &Context, t: &Through) -> Result<()> {
+    let (_, model) = open(&t.run)?;
+    let classes = model.as_class_conditional();
+    let classes = classes.ok_or_else(|| cannot(model.as_ref(), Capability::ClassConditional))?;
+    let (split, set) = cx.split(&t.source, false)?;
+    let p = classes.posterior(&split.x)?;
+    if let Some(labels) = &split.labels {
+        let best = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+        let right = labels.iter().enumerate().filter(|(r, l)| best(p.row(*r)) == Some(**l as usize)).count();
+        output::note(format!("{right} of {} rows have their own class as the most probable", labels.len()));
+    }
+    let names = if set.classes.len() == p.width() { set.classes } else { Vec::new() };
+    emit(cx, &p, &Domain::real(p.width()), &names, t.output.as_deref())
+}
+
 /// `genus impute`.
 pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> {
     let (_, model) = open(&t.run)?;
@@ -188,7 +211,8 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let fill = if sample { Fill::Sample } else { Fill::Mean };
     let holes = x.data().iter().filter(|v| v.is_nan()).count();
     let y = conditional.impute(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
-    output::note(format!("{holes} missing values filled with {}", if sample { "draws" } else { "means" }));
+    let kind = if sample { "draws" } else { "means" };
+    output::note(format!("{holes} missing values filled with {kind}: {}", conditional.law(&x)));
     emit(cx, &y, model.domain(), &set.columns, t.output.as_deref())
 }
 

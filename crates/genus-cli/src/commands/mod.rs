@@ -9,7 +9,7 @@ use crate::args::{Cli, Command, Cut, DataCommand, Source};
 use anyhow::Result;
 use clap::CommandFactory;
 use genus::run::RunDir;
-use genus::{Batch, Dataset, Model, SplitName, data, registry};
+use genus::{Batch, Dataset, Model, Split, SplitName, data, registry};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,7 +31,11 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             DataCommand::Get { name, to } => catalogue::data_get(&name, to)?,
         },
         Command::Train(train) => return fit::train(&cx, train),
-        Command::Sample { run, n, output, seed } => look::sample(&cx, &run, n, output.as_deref(), seed)?,
+        Command::Sample { run, n, output, seed, class, temperature } => {
+            let how = genus::Drawing { temperature, class };
+            look::sample(&cx, &run, n, output.as_deref(), seed, &how)?;
+        }
+        Command::Classify(t) => look::classify(&cx, &t)?,
         Command::Score { run, source, scoring, output } => {
             look::score(&cx, &run, &source, &scoring, output.as_deref())?;
         }
@@ -82,8 +86,14 @@ impl Context {
         Ok(data::load(source, &options)?)
     }
 
-    /// Rows of a data set as asked for, with the names of their columns.
+    /// Rows of a data set as asked for.
     pub fn rows(&self, source: &Source, missing: bool) -> Result<(Batch, Dataset)> {
+        let (split, set) = self.split(source, missing)?;
+        Ok((split.x, set))
+    }
+
+    /// Rows of a data set as asked for, with their labels.
+    pub fn split(&self, source: &Source, missing: bool) -> Result<(Split, Dataset)> {
         let set = self.load(&source.data, &source.cut, missing)?;
         let name = match source.rows.as_deref() {
             Some("train") => SplitName::Train,
@@ -92,7 +102,7 @@ impl Context {
             None if set.test.is_some() => SplitName::Test,
             None => SplitName::Train,
         };
-        Ok((set.split(name)?.x.clone(), set))
+        Ok((set.split(name)?.clone(), set))
     }
 }
 

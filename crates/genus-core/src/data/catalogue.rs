@@ -74,7 +74,7 @@ const fn binary_rows(
 
 const UCI: &str = "UCI Machine Learning Repository, CC BY 4.0";
 
-static ENTRIES: [Entry; 22] = [
+static ENTRIES: [Entry; 23] = [
     Entry {
         name: "digits",
         title: "Optical digits 8×8",
@@ -125,6 +125,12 @@ static ENTRIES: [Entry; 22] = [
         "Pairs of bits, 4",
         "0..4 4",
         "The bits of tree8 by pairs as four levels; small enough to enumerate.",
+    ),
+    toy(
+        "twotrees8",
+        "Two binary trees, 8",
+        "binary 8",
+        "Rows of one of two trees, which is the label; small enough to enumerate.",
     ),
     toy("tree16", "Binary tree, 16", "binary 16", "Each bit depends on one earlier bit; exact entropy."),
     Entry {

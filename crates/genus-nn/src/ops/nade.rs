@@ -16,13 +16,12 @@ impl FusedOp<5> for NadeOp {
 
     fn backward(&self, pass: Pass<'_, (), 5>, grad: Vec<f32>) -> [Option<Vec<f32>>; 5] {
         let [w, v, b, c, x] = pass.inputs;
-        let g = Nade { w, v, b, c }.backward(x, &grad);
-        [Some(g.w), Some(g.v), Some(g.b), Some(g.c), None]
+        let g = Nade { w, v, b, c }.backward(x, &grad, pass.wanted[4]);
+        [Some(g.w), Some(g.v), Some(g.b), Some(g.c), g.x]
     }
 }
 
-/// Logits of every dimension given those before it: a₁ = c, logit_d = b_d + V_d · σ(a_d), a_{d+1} = a_d + x_d W_d. The rows x are
-/// data: no gradient goes to them.
+/// Logits of every dimension given those before it: a₁ = c, logit_d = b_d + V_d · σ(a_d), a_{d+1} = a_d + x_d W_d.
 ///
 /// # Shapes
 /// w, v `[dimensions, hidden]`, b `[dimensions]`, c `[hidden]`, x `[rows, dimensions]` → `[rows, dimensions]`
@@ -71,15 +70,15 @@ mod tests {
                 let (w, v) = (leaf(1), leaf(2));
                 let b = draw(&at, seed ^ 3, [dimensions]).autodiff().require_grad();
                 let c = draw(&at, seed ^ 4, [hidden]).autodiff().require_grad();
-                let x = draw(&at, seed ^ 5, [rows, dimensions]).greater_elem(0.5).float();
+                let x = draw(&at, seed ^ 5, [rows, dimensions]).greater_elem(0.5).float().autodiff().require_grad();
                 let f = if fused { nade } else { portable::nade };
-                let y = f(w.clone(), v.clone(), b.clone(), c.clone(), x);
+                let y = f(w.clone(), v.clone(), b.clone(), c.clone(), x.clone());
                 let g = (y.clone() * draw(&at, seed ^ 6, [rows, dimensions])).sum().backward();
-                // A single dimension moves nothing: its W has no gradient in the definition.
-                let dw = if dimensions > 1 { grad(&w, &g) } else { Vec::new() };
-                [values(y), dw, grad(&v, &g), grad(&b, &g), grad(&c, &g)]
+                // A single dimension moves nothing: its W and its value have no gradient in the definition.
+                let [dw, dx] = if dimensions > 1 { [grad(&w, &g), grad(&x, &g)] } else { [Vec::new(), Vec::new()] };
+                [values(y), dw, grad(&v, &g), grad(&b, &g), grad(&c, &g), dx]
             };
-            for (name, (f, p)) in ["y", "dw", "dv", "db", "dc"].iter().zip(run(true).iter().zip(&run(false))) {
+            for (name, (f, p)) in ["y", "dw", "dv", "db", "dc", "dx"].iter().zip(run(true).iter().zip(&run(false))) {
                 close(name, f, p);
             }
         }

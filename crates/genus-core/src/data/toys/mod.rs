@@ -9,6 +9,7 @@ mod pinwheel;
 mod ridge;
 
 use super::tree::BinaryTree;
+use crate::math::log_mean_exp;
 use crate::{Batch, Dataset, Domain, Error, Provenance, Result, Rng, Seed, Shape, Split, Support};
 use rayon::prelude::*;
 use ridge::Ridge;
@@ -23,6 +24,8 @@ enum Source {
     Checkerboard,
     Pinwheel,
     Tree(&'static BinaryTree),
+    /// A row of one of two trees by the throw of a coin, which is the label.
+    TwoTrees(&'static [BinaryTree; 2]),
     /// Pairs of the tree's bits, the first the heavier, as one of four levels: the same entropy.
     Pairs(&'static BinaryTree),
 }
@@ -57,6 +60,9 @@ fn source(name: &str) -> Option<Source> {
         // seed.
         "tree8" => Source::Tree(once!(BinaryTree, BinaryTree::new(8, Seed::from(8)))),
         "pairs4" => Source::Pairs(once!(BinaryTree, BinaryTree::new(8, Seed::from(8)))),
+        "twotrees8" => {
+            Source::TwoTrees(once!([BinaryTree; 2], [8, 80].map(|s| BinaryTree::new(8, Seed::from(s)))))
+        }
         "tree16" => Source::Tree(once!(BinaryTree, BinaryTree::new(16, Seed::from(16)))),
         _ => return None,
     })
@@ -66,6 +72,7 @@ impl Source {
     fn domain(&self) -> Domain {
         match self {
             Self::Tree(t) => Domain::binary(t.parents().len()),
+            Self::TwoTrees(trees) => Domain::binary(trees[0].parents().len()),
             Self::Pairs(t) => {
                 Domain { support: Support::Discrete { levels: 4 }, shape: Shape::Flat(t.parents().len() / 2) }
             }
@@ -73,19 +80,29 @@ impl Source {
         }
     }
 
-    fn draw(&self, rng: &mut Rng, row: &mut [f32]) {
+    /// Draws a row and gives its class, 0 where there is only one.
+    fn draw(&self, rng: &mut Rng, row: &mut [f32]) -> u32 {
         let [x, y] = match self {
             Self::Ridge(r) => r.draw(rng),
             Self::Checkerboard => checkerboard::draw(rng),
             Self::Pinwheel => pinwheel::draw(rng),
-            Self::Tree(t) => return t.draw(rng, row),
+            Self::Tree(t) => {
+                t.draw(rng, row);
+                return 0;
+            }
+            Self::TwoTrees(trees) => {
+                let class = rng.below(2);
+                trees[class].draw(rng, row);
+                return class as u32;
+            }
             Self::Pairs(t) => {
                 let bits = t.sample(1, rng).into_data();
                 row.iter_mut().zip(bits.chunks_exact(2)).for_each(|(v, b)| *v = 2.0 * b[0] + b[1]);
-                return;
+                return 0;
             }
         };
         (row[0], row[1]) = (x as f32, y as f32);
+        0
     }
 
     fn log_density(&self, row: &[f32]) -> f64 {
@@ -95,6 +112,7 @@ impl Source {
             Self::Checkerboard => at(&checkerboard::log_density),
             Self::Pinwheel => at(&pinwheel::log_density),
             Self::Tree(t) => t.log_prob(row),
+            Self::TwoTrees(trees) => log_mean_exp(&trees.each_ref().map(|t| t.log_prob(row))),
             Self::Pairs(t) => {
                 let bits = row.iter().flat_map(|v| [f32::from(u8::from(*v > 1.5)), v % 2.0]);
                 t.log_prob(&bits.collect::<Vec<_>>())
@@ -108,19 +126,28 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
     let source = source(name)?;
     let domain = source.domain();
     let seed = seed.child("data").child(name);
+    let labelled = matches!(source, Source::TwoTrees(_));
     let split = |part: &str, n: usize| {
         let mut rng = seed.child(part).rng();
         let mut x = Batch::zeros(n, domain.width());
-        (0..n).for_each(|r| source.draw(&mut rng, x.row_mut(r)));
-        Split::unlabelled(x)
+        let labels: Vec<u32> = (0..n).map(|r| source.draw(&mut rng, x.row_mut(r))).collect();
+        Split { x, labels: labelled.then_some(labels) }
     };
     let (train, valid, test) = (split("train", ROWS[0]), split("valid", ROWS[1]), split("test", ROWS[2]));
     let entropy = match &source {
         Source::Tree(t) | Source::Pairs(t) => Some(t.entropy()),
+        // Few enough rows to sum over.
+        Source::TwoTrees(_) => {
+            let bit = |code: u32, i: usize| (code >> i & 1) as f32;
+            let nats = |code: u32| source.log_density(&(0..8).map(|i| bit(code, i)).collect::<Vec<_>>());
+            Some((0..1 << 8).map(|code| -libm::exp(nats(code)) * nats(code)).sum())
+        }
         _ => ENTROPY.iter().find(|(n, _)| *n == name).map(|(_, h)| *h),
     };
     let columns = match &source {
-        Source::Tree(_) | Source::Pairs(_) => (0..domain.width()).map(|i| format!("x{i}")).collect(),
+        Source::Tree(_) | Source::TwoTrees(_) | Source::Pairs(_) => {
+            (0..domain.width()).map(|i| format!("x{i}")).collect()
+        }
         _ => vec!["x".into(), "y".into()],
     };
     Some(Ok(Dataset {
@@ -129,7 +156,7 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
         valid: Some(valid),
         test: Some(test),
         columns,
-        classes: Vec::new(),
+        classes: if labelled { vec!["first".into(), "second".into()] } else { Vec::new() },
         provenance: Provenance {
             name: name.into(),
             splits: format!("drawn from the seed: {} train, {} valid, {} test", ROWS[0], ROWS[1], ROWS[2]),
@@ -167,7 +194,7 @@ mod tests {
             Source::Ridge(r) => r.log_density(x),
             Source::Pinwheel => pinwheel::log_density(x),
             Source::Checkerboard => checkerboard::log_density(x),
-            Source::Tree(_) | Source::Pairs(_) => unreachable!(),
+            Source::Tree(_) | Source::TwoTrees(_) | Source::Pairs(_) => unreachable!(),
         };
         let rows: Vec<(f64, f64)> = (0..n)
             .into_par_iter()
@@ -217,7 +244,7 @@ mod tests {
     /// source.
     #[test]
     fn draws_follow_the_density() {
-        for name in ENTROPY.iter().map(|e| e.0).chain(["tree8", "tree16", "pairs4"]) {
+        for name in ENTROPY.iter().map(|e| e.0).chain(["tree8", "twotrees8", "tree16", "pairs4"]) {
             let (set, more) =
                 (load(name, Seed::from(3)).unwrap().unwrap(), load(name, Seed::from(4)).unwrap().unwrap());
             let x = set.train.x.concat(&more.train.x).unwrap();

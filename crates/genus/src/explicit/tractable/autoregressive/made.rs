@@ -234,13 +234,18 @@ impl Made {
         let Self { net, members, mut params, .. } =
             Self::build(&config, transform, sets, vec![0.3; d], &mut rng);
         let x = Batch::from_fn(9, d, |_, _| f32::from(u8::from(rng.uniform() < 0.5)));
-        let found = genus_nn::gradcheck::check(&mut params, seed, |view| {
-            let nll = |m: &Member| {
-                let x = tensor(m.places(x.clone()));
-                ops::bernoulli_nll(net.logits(view, m, x.clone()), x).mean()
-            };
-            Ok(Loss { total: nll(&members[0]) + nll(&members[1]), parts: Vec::new() })
-        })?;
+        let found = genus_nn::gradcheck::check(
+            &mut params,
+            seed,
+            |_, _| {},
+            |view| {
+                let nll = |m: &Member| {
+                    let x = tensor(m.places(x.clone()));
+                    ops::bernoulli_nll(net.logits(view, m, x.clone()), x).mean()
+                };
+                Ok(Loss { total: nll(&members[0]) + nll(&members[1]), parts: Vec::new() })
+            },
+        )?;
         Ok(found.into_iter().map(|d| (d.name, d.error)).collect())
     }
 
@@ -412,7 +417,10 @@ impl Autoregressive for Made {
         }
         let member = &self.members[member];
         let (layers, direct) = self.net.sampler(&self.params, member);
-        let x = sample_masked(&layers, direct.as_ref(), u.data(), u.width());
-        Ok(member.dimensions(&Batch::new(x, u.width())?))
+        let mut x = Batch::zeros(u.rows(), u.width());
+        sample_masked(&layers, direct.as_ref(), x.data_mut(), u.width(), &|r, p, logit| {
+            f32::from(u8::from(u.row(r)[p] < sigmoid(logit)))
+        });
+        Ok(member.dimensions(&x))
     }
 }

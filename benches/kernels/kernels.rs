@@ -1,4 +1,4 @@
-//! Every kernel with its arithmetic or traffic beside what this machine can do: `cargo bench -p genus-kernels`.
+//! Every kernel with its arithmetic or traffic beside what this machine can do: `cargo bench -p genus-bench`.
 //!
 //! Criterion times each; the table at the end gives medians as GFLOP/s and percent of the measured multiply-add peak, or as GB/s
 //! and percent of the measured bandwidth of large copies, whichever bounds the kernel. `GENUS_BENCH_THREADS` sets the threads.
@@ -265,11 +265,11 @@ fn scans(bench: &mut Bench) {
     let (x, g) = (bits(rows * d), values(rows * d, 3));
     let flops = (4 * rows * d * n) as f64;
     bench.time("NADE forward", Work::Flops(flops), || nade.logits(&x));
-    bench.time("NADE backward", Work::Flops(2.0 * flops), || nade.backward(&x, &g));
+    bench.time("NADE backward", Work::Flops(2.0 * flops), || nade.backward(&x, &g, false));
     let u: Vec<f32> = values(rows * d, 4).iter().map(|v| 0.5 * (v + 1.0)).collect();
     bench.time("NADE, 100 rows drawn", Work::Flops(flops), || {
         let mut x = vec![0.0; rows * d];
-        nade.sample(&u, 0, &mut x);
+        nade.sample(&mut x, &|r, p, logit| f32::from(u8::from(u[r * d + p] < sigmoid(logit))));
         x
     });
     for (name, scan) in [("row", Scan::Row), ("diagonal", Scan::Diagonal)] {

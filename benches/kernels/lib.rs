@@ -1,0 +1,1 @@
+//! See `kernels.rs`.
