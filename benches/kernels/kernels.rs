@@ -181,6 +181,10 @@ fn passes(bench: &mut Bench) {
     });
     let (encoded, noise) = (values(128 * 40, 3), values(128 * 20, 4));
     bench.time("reparametrise", Work::Bytes(4.0 * 128.0 * 81.0), || reparametrise(&encoded, &noise, 20));
+    let (x, dy) = (values(1 << 20, 5), values(1 << 19, 6));
+    let n = dy.len() as f64;
+    bench.time("gate value, 2 × 32 channels", Work::Bytes(12.0 * n), || gate_forward(&x, 32));
+    bench.time("gate gradient, 2 × 32 channels", Work::Bytes(20.0 * n), || gate_backward(&x, &dy, 32));
     let n = 1 << 20;
     let [mut p, mut m, mut v, mut average] =
         [1, 2, 3, 4].map(|s| values(n, s).iter().map(|v| v.abs()).collect::<Vec<f32>>());
@@ -243,14 +247,17 @@ fn images(bench: &mut Bench) {
             (conv, w, vec![0.0; outputs])
         })
         .collect();
-    let layers: Vec<CausalLayer<'_>> =
-        net.iter().map(|(conv, w, b)| CausalLayer { conv, w, b, act: Activation::Relu }).collect();
+    let chain = net.iter().enumerate().map(|(l, (conv, w, b))| PixelNode {
+        from: if l == 0 { Source::Image } else { Source::Node(l - 1) },
+        op: PixelOp::Conv { conv, w, b, act: Activation::Relu },
+    });
+    let chain: Vec<PixelNode<'_>> = chain.collect();
     let of = Images { count: 16, extents: [28; 2], channels: 1 };
     let flops: f64 = net.iter().map(|(c, ..)| 2.0 * (16 * 784 * c.weights()) as f64).sum();
     let u = values(of.len(), 3);
     bench.time("PixelCNN, 16 images drawn", Work::Flops(flops), || {
         let mut x = vec![0.0; of.len()];
-        sample_causal(&layers, of, 0, &mut x, &|image, place, out, to| {
+        sample_pixels(&chain, of, &mut x, &|image, place, _, out, to| {
             to[0] = f32::from(u8::from(u[image * 784 + place] < out[0]));
         });
         x

@@ -94,6 +94,43 @@ def nade(p):
     return loss
 
 
+def lstm(p):
+    """A PixelRNN of one Diagonal BiLSTM layer: skew, a convolution of two rows down each column, unskew."""
+    mask = torch.from_numpy(works.causal(7, "A"))
+
+    def skewed(x):
+        n, c, h, w = x.shape
+        return F.pad(x, (0, h)).view(n, c, -1)[:, :, :-h].view(n, c, h, w + h - 1)
+
+    def straight(x):
+        n, c, h, wide = x.shape
+        return F.pad(x.reshape(n, c, -1), (0, h)).view(n, c, h, wide + 1)[..., : wide + 1 - h]
+
+    def scan(x, w, b, state):
+        gates = skewed(F.conv2d(x, w, b))
+        n, four, height, wide = gates.shape
+        h = c = torch.zeros(n, four // 4, height)
+        out = []
+        for t in range(wide):
+            a = gates[..., t] + F.conv1d(F.pad(h, (1, 0)), state)
+            i, f, o, g = a.chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            out.append(h)
+        return straight(torch.stack(out, 3))
+
+    def loss(x):
+        image = x.view(-1, 1, 28, 28)
+        y = F.conv2d(image, p[0] * mask, p[1], padding="same")
+        left = scan(y, p[2], p[3], p[4])
+        right = scan(y.flip(3), p[5], p[6], p[7]).flip(3)
+        right = F.pad(right, (0, 0, 1, 0))[:, :, :-1]
+        y = y + F.conv2d(left, p[8], p[9]) + F.conv2d(right, p[10], p[11])
+        y = torch.relu(F.conv2d(torch.relu(y), p[12], p[13]))
+        return nll(F.conv2d(y, p[14], p[15]), image)
+    return loss
+
+
 def training(name, make, data):
     p = parameters(works.init(name))
     if name == "pixelcnn":
@@ -223,8 +260,8 @@ def product(name):
 def prepare(name):
     if COMPILE and name not in ("vae", "made", "pixelcnn", "rbm", "realnvp", "dcgan"):
         return None
-    if name in ("vae", "made", "pixelcnn", "nade-train"):
-        make = {"vae": vae, "made": made, "pixelcnn": pixelcnn, "nade-train": nade}[name]
+    if name in ("vae", "made", "pixelcnn", "nade-train", "lstm"):
+        make = {"vae": vae, "made": made, "pixelcnn": pixelcnn, "nade-train": nade, "lstm": lstm}[name]
         return training(name, make, works.bits())
     if name == "realnvp":
         return training(name, realnvp, works.plane())

@@ -3,7 +3,7 @@
 import numpy as np
 
 ROWS = 12_800
-BATCH = {"vae": 128, "made": 100, "pixelcnn": 32, "rbm": 100, "realnvp": 256, "dcgan": 64, "nade-train": 100}
+BATCH = {"vae": 128, "made": 100, "pixelcnn": 32, "rbm": 100, "realnvp": 256, "dcgan": 64, "nade-train": 100, "lstm": 16}
 GEMM = {  # rows, columns, shared axis, transposed A, transposed B
     "sgemm-fwd": (128, 400, 784, False, False),
     "sgemm-512": (512, 512, 512, False, False),
@@ -63,6 +63,9 @@ def init(work):
         return dense(784, 500, 500, 784)
     if work in ("pixelcnn", "pixelcnn-sample"):
         return sum([kernel(32, 1, 7)] + [kernel(32, 32, 3) for _ in range(5)] + [kernel(1, 32, 1)], [])
+    if work == "lstm":
+        one = [k for _ in range(2) for k in kernel(128, 64, 1) + [0.1 * rng.standard_normal((128, 32, 2)).astype(np.float32)]]
+        return kernel(64, 1, 7) + one + kernel(64, 32, 1) + kernel(64, 32, 1) + kernel(64, 64, 1) + kernel(1, 64, 1)
     if work == "rbm":
         return [0.01 * rng.standard_normal((784, 500)).astype(np.float32), np.zeros(784, np.float32), np.zeros(500, np.float32)]
     if work == "realnvp":

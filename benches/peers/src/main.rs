@@ -48,6 +48,7 @@ fn prepare(name: &str) -> anyhow::Result<Option<Box<dyn Work>>> {
         "realnvp" => trainings::realnvp(),
         "dcgan" => Box::new(dcgan::Dcgan::new()),
         "nade-train" => trainings::nade(),
+        "lstm" => trainings::lstm()?,
         "nade-sample" | "nade-sample-naive" => Box::new(nade::Sampler::new()),
         "rbm" => Box::new(rbm::Rbm::new(trainings::rows())),
         _ => match products::find(name) {

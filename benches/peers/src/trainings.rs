@@ -2,8 +2,10 @@
 
 use crate::Work;
 use anyhow::Context as _;
-use genus_core::{Batch, Dataset, Domain, Event, FitContext, Seed, Split, StopReason, config};
-use genus_kernels::{CausalLayer, Stream, sample_causal, sigmoid};
+use genus_core::{
+    Batch, Dataset, Domain, Event, FitContext, Seed, Shape, Split, StopReason, Support, config,
+};
+use genus_kernels::{PixelNode, PixelOp, Source, Stream, sample_pixels, sigmoid};
 use genus_nn::{
     Activation, Causal, Conv, Id, Images, Loss, Objective, Params, StepContext, Taps, Tensor, TrainConfig,
     View, ops,
@@ -65,11 +67,11 @@ pub fn rows() -> Batch {
     Batch::from_fn(ROWS, 784, |_, _| f32::from(u8::from(rng.uniform() < 0.13)))
 }
 
-fn model(name: &str, settings: &str) -> anyhow::Result<Box<dyn Work>> {
+fn model(name: &str, settings: &str, shape: Shape) -> anyhow::Result<Box<dyn Work>> {
     let spec = genus::registry::find(name)?;
     let mut table = (spec.default_config)();
     config::merge(&mut table, &settings.parse()?);
-    let set = Dataset::new("bits", Domain::binary(784), Split::unlabelled(rows()))?;
+    let set = Dataset::new("bits", Domain { support: Support::Binary, shape }, Split::unlabelled(rows()))?;
     Ok(start(move |cx| drop((spec.fit)(&table, &set, cx))))
 }
 
@@ -78,12 +80,19 @@ pub fn vae() -> anyhow::Result<Box<dyn Work>> {
     model(
         "vae",
         "hidden = [400]\nlatent = 20\nactivation = \"relu\"\ntrain.batch = 128\ntrain.epochs = 1000000",
+        Shape::Flat(784),
     )
 }
 
 /// 784-500-500-784, natural order, relu.
 pub fn made() -> anyhow::Result<Box<dyn Work>> {
-    model("made", "hidden = [500, 500]\ntrain.batch = 100\ntrain.epochs = 1000000")
+    model("made", "hidden = [500, 500]\ntrain.batch = 100\ntrain.epochs = 1000000", Shape::Flat(784))
+}
+
+/// A PixelRNN of one Diagonal BiLSTM layer of 32 units.
+pub fn lstm() -> anyhow::Result<Box<dyn Work>> {
+    let shape = Shape::Image { height: 28, width: 28, channels: 1 };
+    model("pixelrnn", "hidden = 32\ntrain.batch = 16\ntrain.epochs = 1000000", shape)
 }
 
 /// 7×7 type A, five times 3×3 type B with 32 channels, 1×1 to a logit.
@@ -146,15 +155,18 @@ impl Work for PixelCnnSampler {
     fn run(&mut self, steps: u64) -> anyhow::Result<()> {
         let of = Images { count: 16, extents: [28, 28], channels: 1 };
         let last = self.layers.len() - 1;
-        let layers: Vec<CausalLayer<'_>> = self
+        let nodes: Vec<PixelNode<'_>> = self
             .layers
             .iter()
             .enumerate()
-            .map(|(l, (conv, w, b))| CausalLayer {
-                conv,
-                w,
-                b,
-                act: if l == last { Activation::Identity } else { Activation::Relu },
+            .map(|(l, (conv, w, b))| PixelNode {
+                from: if l == 0 { Source::Image } else { Source::Node(l - 1) },
+                op: PixelOp::Conv {
+                    conv,
+                    w,
+                    b,
+                    act: if l == last { Activation::Identity } else { Activation::Relu },
+                },
             })
             .collect();
         for _ in 0..steps {
@@ -162,7 +174,7 @@ impl Work for PixelCnnSampler {
             Stream { key: 9, stream: self.drawn }.fill(0, &mut u);
             let mut x = vec![0.0; of.len()];
             rayon::scope(|_| {
-                sample_causal(&layers, of, 0, &mut x, &|image, place, out, values| {
+                sample_pixels(&nodes, of, &mut x, &|image, place, _, out, values| {
                     values[0] = f32::from(u8::from(u[image * 784 + place] < sigmoid(out[0])));
                 });
             });

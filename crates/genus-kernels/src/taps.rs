@@ -101,6 +101,14 @@ impl Taps {
         Self { rows, stride: 1, extra: -1, groups: (groups > 1).then_some((kind, groups)) }
     }
 
+    /// The last row of [`causal`](Self::causal): 1 × `size`, masked. With a `size` of 1 and type A there is no tap, unless
+    /// there are channel groups. Panics if `size` is even.
+    pub fn causal_row(size: usize, kind: Causal, groups: usize) -> Self {
+        let mut taps = Self::causal(size, kind, groups);
+        taps.rows.retain(|r| r.dy == 0);
+        taps
+    }
+
     /// Any rows of taps, stride 1, output as large as the input. Panics if a row is empty.
     pub fn rows(rows: Vec<TapRow>) -> Self {
         assert!(rows.iter().all(|r| r.count > 0), "a row of taps is empty");

@@ -22,9 +22,13 @@ pub mod registry;
 pub mod session;
 
 pub use explicit::approximate::variational::vae::{Likelihood, Vae, VaeConfig};
+pub use explicit::tractable::autoregressive::Pixels;
 pub use explicit::tractable::autoregressive::fvsbn::{Fvsbn, FvsbnConfig};
+pub use explicit::tractable::autoregressive::gated_pixel_cnn::{GatedPixelCnn, GatedPixelCnnConfig};
 pub use explicit::tractable::autoregressive::made::{Made, MadeConfig, Ordering};
 pub use explicit::tractable::autoregressive::nade::{Nade, NadeConfig};
+pub use explicit::tractable::autoregressive::pixel_cnn::{PixelCnn, PixelCnnConfig};
+pub use explicit::tractable::autoregressive::pixel_rnn::{PixelRnn, PixelRnnConfig, Recurrence};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::*;

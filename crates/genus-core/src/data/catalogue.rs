@@ -74,7 +74,7 @@ const fn binary_rows(
 
 const UCI: &str = "UCI Machine Learning Repository, CC BY 4.0";
 
-static ENTRIES: [Entry; 23] = [
+static ENTRIES: [Entry; 26] = [
     Entry {
         name: "digits",
         title: "Optical digits 8×8",
@@ -128,9 +128,27 @@ static ENTRIES: [Entry; 23] = [
     ),
     toy(
         "twotrees8",
-        "Two binary trees, 8",
-        "binary 8",
-        "Rows of one of two trees, which is the label; small enough to enumerate.",
+        "Two kinds of binary images, 2×4",
+        "binary 2×4×1",
+        "Images of one of two trees of neighbours, which is the label; small enough to enumerate.",
+    ),
+    toy(
+        "grid12",
+        "Binary image, 3×4",
+        "binary 3×4×1",
+        "Each pixel depends on its left or upper neighbour; small enough to enumerate.",
+    ),
+    toy(
+        "shades6",
+        "Image of four levels, 2×3",
+        "0..4 2×3×1",
+        "Pixels of four levels, each a pair of dependent bits; small enough to enumerate.",
+    ),
+    toy(
+        "colours2",
+        "Colour image, 1×2",
+        "0..4 1×2×3",
+        "Two pixels with three dependent channels of four levels; small enough to enumerate.",
     ),
     toy("tree16", "Binary tree, 16", "binary 16", "Each bit depends on one earlier bit; exact entropy."),
     Entry {

@@ -14,6 +14,19 @@ impl BinaryTree {
     /// A random tree over `d` variables; the same seed gives the same tree. Children differ clearly from one
     /// parent value to the other: one probability lies in 0.05..0.45 and the other in 0.55..0.95.
     pub fn new(d: usize, seed: Seed) -> Self {
+        Self::with_parents(d, seed, |i, rng| rng.below(i))
+    }
+
+    /// As [`new`](Self::new) over the pixels of an image row by row: each depends on its left or its upper neighbour.
+    pub fn grid(height: usize, width: usize, seed: Seed) -> Self {
+        Self::with_parents(height * width, seed, |i, rng| {
+            let left = rng.below(2) == 1;
+            if i < width || (left && !i.is_multiple_of(width)) { i - 1 } else { i - width }
+        })
+    }
+
+    /// The parent of variable i is what `parent` says, for i above 0.
+    fn with_parents(d: usize, seed: Seed, parent: impl Fn(usize, &mut Rng) -> usize) -> Self {
         let mut rng = seed.child("binary tree").rng();
         let mut tree = Self { parents: Vec::with_capacity(d), p: Vec::with_capacity(d) };
         for i in 0..d {
@@ -21,7 +34,7 @@ impl BinaryTree {
             if rng.below(2) == 1 {
                 p.swap(0, 1);
             }
-            tree.parents.push((i > 0).then(|| rng.below(i)));
+            tree.parents.push((i > 0).then(|| parent(i, &mut rng)));
             tree.p.push(if i == 0 { [p[0]; 2] } else { p });
         }
         tree
@@ -92,19 +105,21 @@ mod tests {
 
     #[test]
     fn probabilities_sum_to_one_and_the_entropy_is_their_entropy() {
-        let tree = BinaryTree::new(16, Seed::from(16));
-        let (mut mass, mut entropy, mut marginals) = (0.0, 0.0, vec![0.0; 16]);
-        for code in 0..1u32 << 16 {
-            let row: Vec<f32> = (0..16).map(|i| (code >> i & 1) as f32).collect();
-            let l = tree.log_prob(&row);
-            mass += l.exp();
-            entropy -= l.exp() * l;
-            marginals.iter_mut().zip(&row).for_each(|(m, v)| *m += l.exp() * f64::from(*v));
+        for tree in [BinaryTree::new(16, Seed::from(16)), BinaryTree::grid(3, 4, Seed::from(12))] {
+            let d = tree.parents().len();
+            let (mut mass, mut entropy, mut marginals) = (0.0, 0.0, vec![0.0; d]);
+            for code in 0..1u32 << d {
+                let row: Vec<f32> = (0..d).map(|i| (code >> i & 1) as f32).collect();
+                let l = tree.log_prob(&row);
+                mass += l.exp();
+                entropy -= l.exp() * l;
+                marginals.iter_mut().zip(&row).for_each(|(m, v)| *m += l.exp() * f64::from(*v));
+            }
+            assert!((mass - 1.0).abs() < 1e-12, "{mass}");
+            assert!((entropy - tree.entropy()).abs() < 1e-10, "{entropy} {}", tree.entropy());
+            let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+            assert!(marginals.iter().zip(&tree.marginals()).all(close));
         }
-        assert!((mass - 1.0).abs() < 1e-12, "{mass}");
-        assert!((entropy - tree.entropy()).abs() < 1e-10, "{entropy} {}", tree.entropy());
-        let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
-        assert!(marginals.iter().zip(&tree.marginals()).all(close));
     }
 
     #[test]
@@ -113,6 +128,10 @@ mod tests {
         assert_eq!(tree, BinaryTree::new(16, Seed::from(16)));
         assert_ne!(tree, BinaryTree::new(16, Seed::from(17)));
         assert!(tree.parents()[0].is_none());
+        let grid = BinaryTree::grid(3, 4, Seed::from(12));
+        let near =
+            |(i, p): (usize, &Option<usize>)| p.is_some_and(|k| k + 4 == i || (k + 1 == i && i % 4 > 0));
+        assert!(grid.parents().iter().enumerate().skip(1).all(near));
         assert!(tree.parents().iter().enumerate().skip(1).all(|(i, p)| p.is_some_and(|k| k < i)));
         // Knowing the parents must be worth something, or the source would test nothing.
         let bit = |p: f64| -p * p.ln() - (1.0 - p) * (-p).ln_1p();

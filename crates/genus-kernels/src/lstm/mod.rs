@@ -59,7 +59,7 @@ pub struct LstmGrads {
 /// Most images of a job: enough that short diagonals fill the register tiles.
 const GROUP: usize = 4;
 /// Hidden units side by side.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 impl Lstm {
     /// Taps as (row, column), columns in walking order.
@@ -261,13 +261,13 @@ fn product(rows: usize, [k, n]: [usize; 2], a: &[f32], panels: &[f32], c: &mut [
 
 /// The values of a slice, with zeros where it is too short.
 #[inline(always)]
-fn load(x: &[f32]) -> [f32; LANES] {
+pub(crate) fn load(x: &[f32]) -> [f32; LANES] {
     x.first_chunk().copied().unwrap_or_else(|| std::array::from_fn(|k| x.get(k).copied().unwrap_or(0.0)))
 }
 
 /// The reverse.
 #[inline(always)]
-fn store(x: &mut [f32], values: [f32; LANES]) {
+pub(crate) fn store(x: &mut [f32], values: [f32; LANES]) {
     match x.first_chunk_mut() {
         Some(x) => *x = values,
         None => x.iter_mut().zip(values).for_each(|(x, v)| *x = v),

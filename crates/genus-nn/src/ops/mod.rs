@@ -2,6 +2,7 @@
 
 mod conv;
 mod coupling;
+mod gate;
 mod latent;
 mod likelihood;
 mod lstm;
@@ -9,6 +10,7 @@ mod nade;
 
 pub use conv::{conv, conv_transposed};
 pub use coupling::{Layer, coupling};
+pub use gate::{gate, relu};
 pub use latent::reparametrise;
 pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll};
 pub use lstm::lstm;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 pub mod portable {
     pub use super::conv::portable::{conv, conv_transposed};
     pub use super::coupling::portable::coupling;
+    pub use super::gate::portable::gate;
     pub use super::latent::portable::reparametrise;
     pub use super::likelihood::portable::{bernoulli_nll, categorical_nll, gaussian_nll};
     pub use super::lstm::portable::lstm;

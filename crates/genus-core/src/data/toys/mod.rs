@@ -23,11 +23,11 @@ enum Source {
     Ridge(&'static Ridge),
     Checkerboard,
     Pinwheel,
-    Tree(&'static BinaryTree),
+    Tree(&'static BinaryTree, Shape),
     /// A row of one of two trees by the throw of a coin, which is the label.
     TwoTrees(&'static [BinaryTree; 2]),
     /// Pairs of the tree's bits, the first the heavier, as one of four levels: the same entropy.
-    Pairs(&'static BinaryTree),
+    Pairs(&'static BinaryTree, Shape),
 }
 
 /// Names of the two-dimensional sources with their entropies in nats.
@@ -40,6 +40,10 @@ const ENTROPY: [(&str, f64); 7] = [
     ("spirals", 2.540_617_894),
     ("rings", 2.623_182_770_300),
 ];
+
+fn image([height, width, channels]: [usize; 3]) -> Shape {
+    Shape::Image { height, width, channels }
+}
 
 fn source(name: &str) -> Option<Source> {
     macro_rules! once {
@@ -58,12 +62,17 @@ fn source(name: &str) -> Option<Source> {
         "pinwheel" => Source::Pinwheel,
         // The tree is part of the definition, so that the entropy is a constant; the rows follow the caller's
         // seed.
-        "tree8" => Source::Tree(once!(BinaryTree, BinaryTree::new(8, Seed::from(8)))),
-        "pairs4" => Source::Pairs(once!(BinaryTree, BinaryTree::new(8, Seed::from(8)))),
-        "twotrees8" => {
-            Source::TwoTrees(once!([BinaryTree; 2], [8, 80].map(|s| BinaryTree::new(8, Seed::from(s)))))
+        "tree8" => Source::Tree(once!(BinaryTree, BinaryTree::new(8, Seed::from(8))), Shape::Flat(8)),
+        "pairs4" => Source::Pairs(once!(BinaryTree, BinaryTree::new(8, Seed::from(8))), Shape::Flat(4)),
+        "grid12" => Source::Tree(once!(BinaryTree, BinaryTree::grid(3, 4, Seed::from(12))), image([3, 4, 1])),
+        "shades6" => {
+            Source::Pairs(once!(BinaryTree, BinaryTree::grid(2, 6, Seed::from(6))), image([2, 3, 1]))
         }
-        "tree16" => Source::Tree(once!(BinaryTree, BinaryTree::new(16, Seed::from(16)))),
+        "colours2" => Source::Pairs(once!(BinaryTree, BinaryTree::new(12, Seed::from(2))), image([1, 2, 3])),
+        "twotrees8" => {
+            Source::TwoTrees(once!([BinaryTree; 2], [8, 80].map(|s| BinaryTree::grid(2, 4, Seed::from(s)))))
+        }
+        "tree16" => Source::Tree(once!(BinaryTree, BinaryTree::new(16, Seed::from(16))), Shape::Flat(16)),
         _ => return None,
     })
 }
@@ -71,11 +80,9 @@ fn source(name: &str) -> Option<Source> {
 impl Source {
     fn domain(&self) -> Domain {
         match self {
-            Self::Tree(t) => Domain::binary(t.parents().len()),
-            Self::TwoTrees(trees) => Domain::binary(trees[0].parents().len()),
-            Self::Pairs(t) => {
-                Domain { support: Support::Discrete { levels: 4 }, shape: Shape::Flat(t.parents().len() / 2) }
-            }
+            Self::Tree(_, shape) => Domain { support: Support::Binary, shape: *shape },
+            Self::TwoTrees(_) => Domain { support: Support::Binary, shape: image([2, 4, 1]) },
+            Self::Pairs(_, shape) => Domain { support: Support::Discrete { levels: 4 }, shape: *shape },
             _ => Domain::real(2),
         }
     }
@@ -86,7 +93,7 @@ impl Source {
             Self::Ridge(r) => r.draw(rng),
             Self::Checkerboard => checkerboard::draw(rng),
             Self::Pinwheel => pinwheel::draw(rng),
-            Self::Tree(t) => {
+            Self::Tree(t, _) => {
                 t.draw(rng, row);
                 return 0;
             }
@@ -95,7 +102,7 @@ impl Source {
                 trees[class].draw(rng, row);
                 return class as u32;
             }
-            Self::Pairs(t) => {
+            Self::Pairs(t, _) => {
                 let bits = t.sample(1, rng).into_data();
                 row.iter_mut().zip(bits.chunks_exact(2)).for_each(|(v, b)| *v = 2.0 * b[0] + b[1]);
                 return 0;
@@ -111,9 +118,9 @@ impl Source {
             Self::Ridge(r) => at(&|x| r.log_density(x)),
             Self::Checkerboard => at(&checkerboard::log_density),
             Self::Pinwheel => at(&pinwheel::log_density),
-            Self::Tree(t) => t.log_prob(row),
+            Self::Tree(t, _) => t.log_prob(row),
             Self::TwoTrees(trees) => log_mean_exp(&trees.each_ref().map(|t| t.log_prob(row))),
-            Self::Pairs(t) => {
+            Self::Pairs(t, _) => {
                 let bits = row.iter().flat_map(|v| [f32::from(u8::from(*v > 1.5)), v % 2.0]);
                 t.log_prob(&bits.collect::<Vec<_>>())
             }
@@ -135,7 +142,7 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
     };
     let (train, valid, test) = (split("train", ROWS[0]), split("valid", ROWS[1]), split("test", ROWS[2]));
     let entropy = match &source {
-        Source::Tree(t) | Source::Pairs(t) => Some(t.entropy()),
+        Source::Tree(t, _) | Source::Pairs(t, _) => Some(t.entropy()),
         // Few enough rows to sum over.
         Source::TwoTrees(_) => {
             let bit = |code: u32, i: usize| (code >> i & 1) as f32;
@@ -145,7 +152,8 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
         _ => ENTROPY.iter().find(|(n, _)| *n == name).map(|(_, h)| *h),
     };
     let columns = match &source {
-        Source::Tree(_) | Source::TwoTrees(_) | Source::Pairs(_) => {
+        _ if matches!(domain.shape, Shape::Image { .. }) => Vec::new(),
+        Source::Tree(..) | Source::TwoTrees(_) | Source::Pairs(..) => {
             (0..domain.width()).map(|i| format!("x{i}")).collect()
         }
         _ => vec!["x".into(), "y".into()],
@@ -194,7 +202,7 @@ mod tests {
             Source::Ridge(r) => r.log_density(x),
             Source::Pinwheel => pinwheel::log_density(x),
             Source::Checkerboard => checkerboard::log_density(x),
-            Source::Tree(_) | Source::TwoTrees(_) | Source::Pairs(_) => unreachable!(),
+            Source::Tree(..) | Source::TwoTrees(_) | Source::Pairs(..) => unreachable!(),
         };
         let rows: Vec<(f64, f64)> = (0..n)
             .into_par_iter()
@@ -244,7 +252,15 @@ mod tests {
     /// source.
     #[test]
     fn draws_follow_the_density() {
-        for name in ENTROPY.iter().map(|e| e.0).chain(["tree8", "twotrees8", "tree16", "pairs4"]) {
+        for name in ENTROPY.iter().map(|e| e.0).chain([
+            "tree8",
+            "twotrees8",
+            "tree16",
+            "pairs4",
+            "grid12",
+            "shades6",
+            "colours2",
+        ]) {
             let (set, more) =
                 (load(name, Seed::from(3)).unwrap().unwrap(), load(name, Seed::from(4)).unwrap().unwrap());
             let x = set.train.x.concat(&more.train.x).unwrap();

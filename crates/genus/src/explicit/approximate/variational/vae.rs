@@ -39,8 +39,8 @@ use genus_core::{
     LatentVariable, LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Support, config,
 };
 use genus_nn::{
-    Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, ops, tensor, tensor_from,
-    values,
+    Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, gradcheck, ops, tensor,
+    tensor_from, values,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -251,7 +251,7 @@ impl Vae {
                 if gaussian { rng.normal() as f32 } else { f32::from(u8::from(rng.uniform() < 0.5)) }
             });
             let noise = normals(8, 3, &mut rng);
-            let errors = genus_nn::gradcheck::check(
+            let errors = gradcheck::check(
                 &mut params,
                 seed,
                 |_, _| {},

@@ -222,10 +222,17 @@ impl<C: Conditionals> Factorization<C> {
         let transform = Transform::identity(domain.clone());
         let Self { net, mut params, transform, .. } = Self::build(config, transform, prior, start, &mut rng)?;
         let levels = levels_of(&transform);
-        let x = Batch::from_fn(7, domain.width(), |_, _| rng.below(levels) as f32);
-        let class: Vec<u32> = (0..7).map(|_| rng.below(classes.max(1)) as u32).collect();
+        let x = Batch::from_fn(3, domain.width(), |_, _| rng.below(levels) as f32);
+        let class: Vec<u32> = (0..3).map(|_| rng.below(classes.max(1)) as u32).collect();
         let class = (classes > 0).then(|| one_hot(&class, classes));
         let mask = |id, w: &mut [f32]| net.mask(id, w);
+        // Away from the start, where biases of zero put units that see nothing exactly on the kink of relu.
+        for id in params.ids().collect::<Vec<_>>() {
+            let mut w = params.values(id);
+            w.iter_mut().for_each(|w| *w += 0.5 * rng.normal() as f32);
+            mask(id, &mut w);
+            params.set(id, w);
+        }
         let found = genus_nn::gradcheck::check(&mut params, seed, mask, |view| {
             Ok(Loss { total: nll(&net, view, &x, class.as_ref(), levels).mean(), parts: Vec::new() })
         })?;
@@ -238,7 +245,7 @@ impl<C: Conditionals> Family for Factorization<C> {
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let transform = Transform::to_binary(&data.domain, config.binarize(), 0)?;
+        let transform = config.transform(&data.domain)?;
         let seed = cx.seed.child(C::spec().name);
         let seen = Presented::new(&transform, data, seed)?;
         let mut prior = Vec::new();

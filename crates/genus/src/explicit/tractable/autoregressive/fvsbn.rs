@@ -30,7 +30,7 @@
 use super::factorization::Factorization;
 use super::{Choose, Conditionals, Rows, Settings, with_class};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
-use genus_core::transform::Binarize;
+use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Result, Rng, Seed};
 use genus_kernels::{MaskedLayer, sample_masked};
 use genus_nn::{Activation, Id, Params, Staircase, Tensor, TrainConfig, View, ops};
@@ -109,8 +109,8 @@ pub struct FvsbnConfig {
 }
 
 impl Settings for FvsbnConfig {
-    fn binarize(&self) -> Binarize {
-        self.binarize
+    fn transform(&self, domain: &Domain) -> Result<Transform> {
+        Transform::to_binary(domain, self.binarize, 0)
     }
     fn class_conditional(&self) -> bool {
         self.class_conditional

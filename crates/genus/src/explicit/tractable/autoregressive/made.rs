@@ -40,7 +40,9 @@ use genus_core::{
     Model, Result, Rng, Sampler, Scoring, Seed, State, Tensor, config,
 };
 use genus_kernels::{sample_masked, sigmoid};
-use genus_nn::{Loss, Nonlinearity, Objective, Params, StepContext, TrainConfig, View, ops, tensor, values};
+use genus_nn::{
+    Loss, Nonlinearity, Objective, Params, StepContext, TrainConfig, View, gradcheck, ops, tensor, values,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -234,7 +236,7 @@ impl Made {
         let Self { net, members, mut params, .. } =
             Self::build(&config, transform, sets, vec![0.3; d], &mut rng);
         let x = Batch::from_fn(9, d, |_, _| f32::from(u8::from(rng.uniform() < 0.5)));
-        let found = genus_nn::gradcheck::check(
+        let found = gradcheck::check(
             &mut params,
             seed,
             |_, _| {},

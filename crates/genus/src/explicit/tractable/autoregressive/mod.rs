@@ -1,20 +1,25 @@
 //! Fully visible belief nets: p(x) = Π p(x_d | x_<d) in some order of the dimensions.
 
-use genus_core::transform::Binarize;
-use genus_core::{Batch, Domain, ModelSpec, Result, Rng};
+use genus_core::transform::{Binarize, Transform};
+use genus_core::{Batch, Domain, ModelSpec, Result, Rng, Shape, Support};
 use genus_nn::{Id, Params, Tensor, TrainConfig, View};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
 mod factorization;
 pub(crate) mod fvsbn;
+pub(crate) mod gated_pixel_cnn;
+mod image_net;
 pub(crate) mod made;
 mod masked_net;
 mod masks;
 pub(crate) mod nade;
+pub(crate) mod pixel_cnn;
+pub(crate) mod pixel_rnn;
 
 /// Members.
-pub const SPECS: &[&ModelSpec] = &[&fvsbn::SPEC, &nade::SPEC, &made::SPEC];
+pub const SPECS: &[&ModelSpec] =
+    &[&fvsbn::SPEC, &nade::SPEC, &made::SPEC, &pixel_cnn::SPEC, &gated_pixel_cnn::SPEC, &pixel_rnn::SPEC];
 
 /// The network of a factorisation in the order of the columns: what a member of the family writes.
 /// [`factorization::Factorization`] makes the public model of it.
@@ -66,12 +71,31 @@ impl Rows {
     pub fn width(&self) -> usize {
         self.domain.width()
     }
+
+    /// Values per pixel; 1 for rows that are no images.
+    pub fn channels(&self) -> usize {
+        match self.domain.shape {
+            Shape::Flat(_) => 1,
+            Shape::Image { channels, .. } => channels,
+        }
+    }
+
+    /// Values that a dimension may take.
+    pub fn levels(&self) -> usize {
+        match self.domain.support {
+            Support::Discrete { levels } => levels as usize,
+            _ => 2,
+        }
+    }
 }
 
 /// What the hyper-parameters of all members have in common.
 pub trait Settings: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
-    /// How levels become bits.
-    fn binarize(&self) -> Binarize;
+    /// From data to what the network works on.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Domain`] if the model does not take such data.
+    fn transform(&self, domain: &Domain) -> Result<Transform>;
     /// Whether the class is given to the network.
     fn class_conditional(&self) -> bool;
     /// Training.
@@ -85,3 +109,56 @@ pub(crate) fn with_class(x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
         None => x,
     }
 }
+
+/// What an image model makes of levels such as pixel bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pixels {
+    /// A categorical distribution over the levels.
+    #[default]
+    Levels,
+    /// Bits.
+    Bits,
+}
+
+impl Pixels {
+    fn transform(self, domain: &Domain, binarize: Binarize) -> Result<Transform> {
+        match (self, &domain.support) {
+            (Self::Levels, Support::Discrete { .. }) => Ok(Transform::identity(domain.clone())),
+            _ => Transform::to_binary(domain, binarize, 0),
+        }
+    }
+}
+
+/// Tiny configurations of an image model, whose own keys are the argument.
+macro_rules! image_tiny {
+    ($net:literal) => {
+        &[
+            genus_core::spec::Tiny {
+                name: "bits",
+                data: "grid12",
+                config: concat!($net, "[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
+                expected_failures: &[],
+            },
+            genus_core::spec::Tiny {
+                name: "levels",
+                data: "shades6",
+                config: concat!($net, "[train]\nepochs = 10\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.02\n"),
+                expected_failures: &[],
+            },
+            genus_core::spec::Tiny {
+                name: "colours",
+                data: "colours2",
+                config: concat!($net, "[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
+                expected_failures: &[],
+            },
+            genus_core::spec::Tiny {
+                name: "two classes",
+                data: "twotrees8",
+                config: concat!($net, "class_conditional = true\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
+                expected_failures: &[],
+            },
+        ]
+    };
+}
+pub(crate) use image_tiny;

@@ -31,7 +31,7 @@
 use super::factorization::Factorization;
 use super::{Choose, Conditionals, Rows, Settings, with_class};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
-use genus_core::transform::Binarize;
+use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Result, Rng, Seed};
 use genus_nn::{Id, Params, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
@@ -122,8 +122,8 @@ impl Default for NadeConfig {
 }
 
 impl Settings for NadeConfig {
-    fn binarize(&self) -> Binarize {
-        self.binarize
+    fn transform(&self, domain: &Domain) -> Result<Transform> {
+        Transform::to_binary(domain, self.binarize, 0)
     }
     fn class_conditional(&self) -> bool {
         self.class_conditional

@@ -1,0 +1,283 @@
+//! Causal networks over images as lists of operations, which training runs over whole images and sampling pixel by pixel.
+
+use super::{Choose, Rows};
+use genus_core::{Batch, Error, Result, Rng, Shape};
+use genus_kernels::{DrawPixel, PixelNode, PixelOp, Source, sample_pixels};
+use genus_nn::{Activation, Conv, Id, Images, Lstm, Params, TapRow, Taps, Tensor, View, ops};
+use std::sync::Arc;
+
+/// A network. The outputs of its last node are, channel by channel, the parameters of the conditionals.
+#[derive(Debug, Clone)]
+pub(super) struct ImageNet {
+    nodes: Vec<Node>,
+    height: usize,
+    width: usize,
+    channels: usize,
+    levels: usize,
+    classes: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    from: Source,
+    op: Op,
+    /// Channels of its result.
+    channels: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Conv {
+        conv: Arc<Conv>,
+        w: Id,
+        b: Id,
+        act: Activation,
+    },
+    Sum {
+        with: Source,
+    },
+    Relu,
+    /// tanh ⊙ σ of the halves of every channel group.
+    Gate {
+        width: usize,
+    },
+    /// A bias for every class.
+    Class {
+        w: Id,
+    },
+    Lstm {
+        lstm: Lstm,
+        w: Id,
+    },
+}
+
+/// Adds operations to a network and their parameters to `params`.
+pub(super) struct Builder<'a> {
+    net: ImageNet,
+    params: &'a mut Params,
+    rng: &'a mut Rng,
+}
+
+impl<'a> Builder<'a> {
+    /// For rows that are images, or one line of pixels.
+    pub fn new(rows: &Rows, params: &'a mut Params, rng: &'a mut Rng) -> Self {
+        let (height, width, channels) = match rows.domain.shape {
+            Shape::Flat(d) => (1, d, 1),
+            Shape::Image { height, width, channels } => (height, width, channels),
+        };
+        let net = ImageNet {
+            nodes: Vec::new(),
+            height,
+            width,
+            channels,
+            levels: rows.levels(),
+            classes: rows.classes,
+        };
+        Self { net, params, rng }
+    }
+
+    /// Channel groups of masks: one for every channel of the image.
+    pub fn groups(&self) -> usize {
+        self.net.channels
+    }
+
+    /// The least multiple of the number of channel groups that is not below `n`.
+    pub fn channels(&self, n: usize) -> usize {
+        n.next_multiple_of(self.groups())
+    }
+
+    fn of(&self, source: Source) -> usize {
+        match source {
+            Source::Image => self.net.channels,
+            Source::Node(i) => self.net.nodes[i].channels,
+        }
+    }
+
+    fn push(&mut self, from: Source, op: Op, channels: usize) -> Source {
+        self.net.nodes.push(Node { from, op, channels });
+        Source::Node(self.net.nodes.len() - 1)
+    }
+
+    /// f(conv + b); weights uniform in ±√(6/fan-in) before relu, ±√(3/fan-in) elsewhere.
+    pub fn conv(&mut self, from: Source, name: &str, taps: Taps, outputs: usize, act: Activation) -> Source {
+        let inputs = self.of(from);
+        let conv = Conv { taps, inputs, outputs };
+        let fan = (conv.taps.count() * inputs) as f64;
+        let bound = (if act == Activation::Relu { 6.0 } else { 3.0 } / fan).sqrt();
+        let shape = [conv.taps.count(), inputs, outputs];
+        let w = self.params.uniform(format!("{name}.w"), &shape, bound, self.rng);
+        let mut values = self.params.values(w);
+        conv.taps.apply(&mut values, inputs, outputs);
+        self.params.set(w, values);
+        let b = self.params.add(format!("{name}.b"), &[outputs], vec![0.0; outputs]);
+        self.push(from, Op::Conv { conv: Arc::new(conv), w, b, act }, outputs)
+    }
+
+    /// A convolution of the row above, straight above each pixel.
+    pub fn from_above(&mut self, from: Source, name: &str, outputs: usize) -> Source {
+        let above = Taps::rows(vec![TapRow { dy: -1, dx: 0, count: 1 }]);
+        self.conv(from, name, above, outputs, Activation::Identity)
+    }
+
+    /// a + b.
+    pub fn sum(&mut self, from: Source, with: Source) -> Source {
+        let channels = self.of(from);
+        self.push(from, Op::Sum { with }, channels)
+    }
+
+    /// max(0, a).
+    pub fn relu(&mut self, from: Source) -> Source {
+        let channels = self.of(from);
+        self.push(from, Op::Relu, channels)
+    }
+
+    /// tanh ⊙ σ of the halves of the channels, group by group.
+    pub fn gate(&mut self, from: Source) -> Source {
+        let channels = self.of(from) / 2;
+        let width = channels / self.groups();
+        self.push(from, Op::Gate { width }, channels)
+    }
+
+    /// Adds a bias that depends on the class; nothing without classes.
+    pub fn class(&mut self, from: Source, name: &str) -> Source {
+        let (classes, channels) = (self.net.classes, self.of(from));
+        if classes == 0 {
+            return from;
+        }
+        let w = self.params.add(format!("{name}.class"), &[classes, channels], vec![0.0; classes * channels]);
+        self.push(from, Op::Class { w }, channels)
+    }
+
+    /// A scan over the image; `from` gives what its gates receive but the states.
+    pub fn lstm(&mut self, from: Source, name: &str, lstm: Lstm) -> Source {
+        let (taps, h) = (lstm.taps().count(), lstm.hidden);
+        let bound = (3.0 / (taps * h) as f64).sqrt();
+        let w = self.params.uniform(format!("{name}.w"), &[taps, h, 4 * h], bound, self.rng);
+        self.push(from, Op::Lstm { lstm, w }, h)
+    }
+
+    /// The head: relu, 1×1 to `hidden`, relu, 1×1 to the conditionals, whose biases begin at the marginals `start` of bits.
+    pub fn finish(mut self, from: Source, hidden: usize, start: &[f32]) -> ImageNet {
+        let point = Taps::causal(1, genus_nn::Causal::B, self.groups());
+        let h = self.relu(from);
+        let h = self.conv(h, "head.0", point.clone(), hidden, Activation::Relu);
+        let each = if self.net.levels == 2 { 1 } else { self.net.levels };
+        let outputs = each * self.net.channels;
+        self.conv(h, "head.1", point, outputs, Activation::Identity);
+        if let (2, Some(Node { op: Op::Conv { w, b, .. }, .. })) = (self.net.levels, self.net.nodes.last()) {
+            // Pixels share the bias: begin at their mean brightness.
+            let mean = start.iter().sum::<f32>() / start.len().max(1) as f32;
+            let quiet = self.params.values(*w).iter().map(|v| 0.1 * v).collect();
+            self.params.set(*w, quiet);
+            self.params.set(*b, vec![mean; outputs]);
+        }
+        self.net
+    }
+}
+
+impl ImageNet {
+    /// Refuses networks that are too large to train.
+    pub fn check(self, params: &Params) -> Result<Self> {
+        if params.count() > 1 << 28 {
+            let message = format!("{} weights are too many; choose smaller numbers", params.count());
+            return Err(Error::config("hidden", message));
+        }
+        Ok(self)
+    }
+
+    /// What the network sees of a value.
+    fn scale(&self) -> f32 {
+        1.0 / (self.levels - 1) as f32
+    }
+
+    /// As [`Conditionals::outputs`](super::Conditionals::outputs).
+    pub fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
+        let [rows, d] = x.dims();
+        let image = (x * self.scale()).reshape([rows, self.height, self.width, self.channels]);
+        let mut done: Vec<Tensor<4>> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let of = |source: Source| match source {
+                Source::Image => image.clone(),
+                Source::Node(i) => done[i].clone(),
+            };
+            let a = of(node.from);
+            done.push(match &node.op {
+                Op::Conv { conv, w, b, act } => ops::conv(a, view.get(*w), view.get(*b), conv, *act),
+                Op::Sum { with } => a + of(*with),
+                Op::Relu => ops::relu(a),
+                Op::Gate { width } => ops::gate(a, *width),
+                Op::Class { w } => match &class {
+                    Some(class) => {
+                        let bias = class.clone().matmul(view.get::<2>(*w));
+                        a + bias.reshape([rows, 1, 1, node.channels])
+                    }
+                    None => a,
+                },
+                Op::Lstm { lstm, w } => ops::lstm(a, view.get(*w), *lstm),
+            });
+        }
+        let Some(last) = done.pop() else { unreachable!("a network has a head") };
+        let outputs = last.dims()[3] / self.channels;
+        last.reshape([rows, d * outputs])
+    }
+
+    /// Sets what masks of channel groups drop to zero.
+    pub fn mask(&self, id: Id, values: &mut [f32]) {
+        for node in &self.nodes {
+            if let Op::Conv { conv, w, .. } = &node.op
+                && *w == id
+            {
+                conv.taps.apply(values, conv.inputs, conv.outputs);
+            }
+        }
+    }
+
+    /// As [`Conditionals::walk`](super::Conditionals::walk).
+    pub fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+        let (n, scale) = (x.rows(), self.scale());
+        let values: Vec<Vec<f32>> = params.ids().map(|id| params.values(id)).collect();
+        let of: Vec<Id> = params.ids().collect();
+        let at = |id: &Id| match of.iter().position(|i| i == id) {
+            Some(i) => &values[i][..],
+            None => unreachable!("the network's parameters are these"),
+        };
+        // The bias of every image's class; the row of the matrix, as the product with a one-hot row gives it.
+        let biases: Vec<Vec<f32>> = self
+            .nodes
+            .iter()
+            .map(|node| match (&node.op, class) {
+                (Op::Class { w }, Some(class)) => {
+                    let of = |r: usize| class.row(r).iter().position(|v| *v == 1.0).unwrap_or(0);
+                    (0..n).flat_map(|r| at(w)[of(r) * node.channels..][..node.channels].to_vec()).collect()
+                }
+                _ => Vec::new(),
+            })
+            .collect();
+        let nodes: Vec<PixelNode<'_>> = self
+            .nodes
+            .iter()
+            .zip(&biases)
+            .map(|(node, bias)| PixelNode {
+                from: node.from,
+                op: match &node.op {
+                    Op::Conv { conv, w, b, act } => PixelOp::Conv { conv, w: at(w), b: at(b), act: *act },
+                    Op::Sum { with } => PixelOp::Sum { with: *with, act: Activation::Identity },
+                    Op::Relu => PixelOp::Activate(Activation::Relu),
+                    Op::Gate { width } => PixelOp::Gate { width: *width },
+                    Op::Class { .. } => PixelOp::Bias(bias),
+                    Op::Lstm { lstm, w } => PixelOp::Lstm { lstm: *lstm, w: at(w) },
+                },
+            })
+            .collect();
+        let images = Images { count: n, extents: [self.height, self.width], channels: self.channels };
+        x.data_mut().iter_mut().for_each(|v| *v *= scale);
+        let draw: DrawPixel<'_> = &|image, place, channel, outputs, pixel| {
+            let each = outputs.len() / self.channels;
+            let outputs = &outputs[channel * each..][..each];
+            pixel[channel] = choose(image, place * self.channels + channel, outputs) * scale;
+        };
+        sample_pixels(&nodes, images, x.data_mut(), draw);
+        let top = (self.levels - 1) as f32;
+        x.data_mut().iter_mut().for_each(|v| *v = (*v * top).round());
+    }
+}

@@ -1,0 +1,173 @@
+//! # PixelCNN
+//!
+//! ## What it is
+//! p(x) = Π p(x_i | x_<i) over the values of an image in raster order, channel by channel, all conditionals from one pass through
+//! a stack of masked convolutions: 7×7 of type A, which sees neither the pixel itself nor what comes after it, then residual
+//! blocks of 1×1, 3×3 and 1×1 of type B, then a head of 1×1. With colour, channels are cut into groups, and a group sees the
+//! pixel's earlier groups (A), or its own too (B), in every layer.
+//!
+//! Stacked masked convolutions never see a wedge of earlier pixels up and to the right: the blind spot, which
+//! [`GatedPixelCnn`](super::gated_pixel_cnn::GatedPixelCnn) has not.
+//!
+//! ## Density
+//! Exact, one pass to score.
+//!
+//! ## Trained by
+//! Minibatch Adam on −log p.
+//!
+//! ## Use it when
+//! Images deserve an exact likelihood, and draws may take one evaluation of every layer per pixel.
+//!
+//! ## References
+//! van den Oord, Kalchbrenner & Kavukcuoglu 2016.
+//!
+//! ## Example
+//! ```
+//! use genus::{Density as _, Family, FitContext, PixelCnn, PixelCnnConfig, Seed, Silent, config, data};
+//!
+//! let tree = data::load("tree8", &data::Options::default())?;
+//! let config = toml::from_str("hidden = 4\nblocks = 1\ntrain.epochs = 1").unwrap();
+//! let config: PixelCnnConfig = config::from_table(&config)?;
+//! let fit = PixelCnn::fit(&config, &tree, &mut FitContext::new(Seed::from(7), &mut Silent))?;
+//! assert!(fit.model.log_prob(&tree.test.unwrap().x)?.mean() > -8.0 * 2f64.ln());
+//! # Ok::<(), genus::Error>(())
+//! ```
+
+use super::factorization::Factorization;
+use super::image_net::{Builder, ImageNet};
+use super::{Choose, Conditionals, Pixels, Rows, Settings};
+use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
+use genus_core::transform::{Binarize, Transform};
+use genus_core::{Batch, Domain, Result, Rng, Seed, Shape, Support};
+use genus_kernels::Source;
+use genus_nn::{Activation, Causal, Id, Params, Taps, Tensor, TrainConfig, View};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+
+/// A fitted PixelCNN.
+pub type PixelCnn = Factorization<Stack>;
+
+/// Registry entry.
+pub static SPEC: ModelSpec = ModelSpec {
+    name: "pixelcnn",
+    title: "PixelCNN",
+    module: module_path!(),
+    summary: "images: an exact likelihood from masked convolutions",
+    references: &[Reference {
+        authors: "van den Oord, Kalchbrenner & Kavukcuoglu",
+        title: "Pixel Recurrent Neural Networks",
+        year: 2016,
+        url: "https://arxiv.org/abs/1601.06759",
+    }],
+    evidence: EvidenceKind::Exact,
+    capabilities: &[
+        Capability::Density,
+        Capability::Sampler,
+        Capability::Conditional,
+        Capability::ClassConditional,
+    ],
+    supports: &["binary", "discrete"],
+    iterative: true,
+    tiny: super::image_tiny!("hidden = 8\nblocks = 1\n"),
+    gradient_check: Some(gradient_check),
+    default_config: spec::default_config::<PixelCnn>,
+    check_config: spec::check_config::<PixelCnn>,
+    fit: spec::fit::<PixelCnn>,
+    restore: spec::restore::<PixelCnn>,
+};
+
+/// Hyper-parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PixelCnnConfig {
+    /// Channels of the 3×3 convolutions; residual connections and the head have twice as many.
+    pub hidden: NonZeroUsize,
+    /// Residual blocks.
+    pub blocks: NonZeroUsize,
+    /// Whether levels are modelled as such or as bits.
+    pub pixels: Pixels,
+    /// Give the class to the network: p(x | class).
+    pub class_conditional: bool,
+    /// How levels become bits, where they do.
+    pub binarize: Binarize,
+    /// Training.
+    pub train: TrainConfig,
+}
+
+impl Default for PixelCnnConfig {
+    fn default() -> Self {
+        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
+        Self {
+            hidden: n(32),
+            blocks: n(5),
+            pixels: Pixels::default(),
+            class_conditional: false,
+            binarize: Binarize::default(),
+            train: TrainConfig::default(),
+        }
+    }
+}
+
+impl Settings for PixelCnnConfig {
+    fn transform(&self, domain: &Domain) -> Result<Transform> {
+        self.pixels.transform(domain, self.binarize)
+    }
+    fn class_conditional(&self) -> bool {
+        self.class_conditional
+    }
+    fn train(&self) -> &TrainConfig {
+        &self.train
+    }
+}
+
+/// The stack of masked convolutions.
+#[derive(Debug, Clone)]
+pub struct Stack(ImageNet);
+
+impl Conditionals for Stack {
+    type Config = PixelCnnConfig;
+
+    fn spec() -> &'static ModelSpec {
+        &SPEC
+    }
+
+    fn build(config: &PixelCnnConfig, rows: &Rows, params: &mut Params, rng: &mut Rng) -> Result<Self> {
+        let mut b = Builder::new(rows, params, rng);
+        let (groups, h) = (b.groups(), b.channels(config.hidden.get()));
+        let masked = |size: usize, kind: Causal| Taps::causal(size, kind, groups);
+        use Activation::{Identity, Relu};
+        let mut x = b.conv(Source::Image, "first", masked(7, Causal::A), 2 * h, Identity);
+        x = b.class(x, "first");
+        for i in 0..config.blocks.get() {
+            let name = |part: &str| format!("block.{i}.{part}");
+            let y = b.relu(x);
+            let y = b.conv(y, &name("down"), masked(1, Causal::B), h, Relu);
+            let y = b.conv(y, &name("mid"), masked(3, Causal::B), h, Relu);
+            let y = b.conv(y, &name("up"), masked(1, Causal::B), 2 * h, Identity);
+            let y = b.class(y, &name("up"));
+            x = b.sum(y, x);
+        }
+        b.finish(x, 2 * h, &rows.start).check(params).map(Self)
+    }
+
+    fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
+        self.0.outputs(view, x, class)
+    }
+
+    fn mask(&self, id: Id, w: &mut [f32]) {
+        self.0.mask(id, w);
+    }
+
+    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+        self.0.walk(params, x, class, choose);
+    }
+}
+
+fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
+    let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
+    let config =
+        PixelCnnConfig { hidden: n(3), blocks: n(1), class_conditional: true, ..PixelCnnConfig::default() };
+    let shape = Shape::Image { height: 2, width: 3, channels: 3 };
+    let domain = Domain { support: Support::Discrete { levels: 3 }, shape };
+    PixelCnn::gradient_check(&config, &domain, seed)
+}

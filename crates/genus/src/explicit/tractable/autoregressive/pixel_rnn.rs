@@ -1,0 +1,234 @@
+//! # PixelRNN
+//!
+//! ## What it is
+//! p(x) = Π p(x_i | x_<i) over the values of an image in raster order: a masked 7×7 convolution of type A, then residual layers of
+//! LSTMs that walk over the image, then a head of 1×1. The *Row LSTM* walks row by row: a pixel receives a masked 1×3 convolution
+//! of its own row and a 1×3 convolution of the states above it, so that it sees a triangle. The *Diagonal BiLSTM* walks along
+//! the diagonals: a pixel receives the states to its left and above it, and in the other direction those to its right and above,
+//! whose result is read from the row above; together they see every earlier pixel.
+//!
+//! ## Density
+//! Exact, one pass to score.
+//!
+//! ## Trained by
+//! Minibatch Adam on −log p.
+//!
+//! ## Use it when
+//! Images deserve the best exact likelihood for their parameters, and training may take long.
+//!
+//! ## References
+//! van den Oord, Kalchbrenner & Kavukcuoglu 2016.
+//!
+//! ## Example
+//! ```
+//! use genus::{Density as _, Family, FitContext, PixelRnn, PixelRnnConfig, Seed, Silent, config, data};
+//!
+//! let tree = data::load("tree8", &data::Options::default())?;
+//! let config = toml::from_str("hidden = 4\ntrain.epochs = 1").unwrap();
+//! let config: PixelRnnConfig = config::from_table(&config)?;
+//! let fit = PixelRnn::fit(&config, &tree, &mut FitContext::new(Seed::from(7), &mut Silent))?;
+//! assert!(fit.model.log_prob(&tree.test.unwrap().x)?.mean() > -8.0 * 2f64.ln());
+//! # Ok::<(), genus::Error>(())
+//! ```
+
+use super::factorization::Factorization;
+use super::image_net::{Builder, ImageNet};
+use super::{Choose, Conditionals, Pixels, Rows, Settings};
+use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
+use genus_core::transform::{Binarize, Transform};
+use genus_core::{Batch, Domain, Error, Result, Rng, Seed, Shape, Support};
+use genus_kernels::Source;
+use genus_nn::{Activation, Causal, Id, Lstm, Params, Scan, Taps, Tensor, TrainConfig, View};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+
+/// A fitted PixelRNN.
+pub type PixelRnn = Factorization<Scans>;
+
+/// Registry entry.
+pub static SPEC: ModelSpec = ModelSpec {
+    name: "pixelrnn",
+    title: "PixelRNN",
+    module: module_path!(),
+    summary: "images of one channel: an exact likelihood from LSTMs over rows or diagonals",
+    references: &[Reference {
+        authors: "van den Oord, Kalchbrenner & Kavukcuoglu",
+        title: "Pixel Recurrent Neural Networks",
+        year: 2016,
+        url: "https://arxiv.org/abs/1601.06759",
+    }],
+    evidence: EvidenceKind::Exact,
+    capabilities: &[
+        Capability::Density,
+        Capability::Sampler,
+        Capability::Conditional,
+        Capability::ClassConditional,
+    ],
+    supports: &["binary", "discrete"],
+    iterative: true,
+    tiny: &[
+        tiny(
+            "diagonals",
+            "grid12",
+            "hidden = 8\n[train]\nepochs = 6\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
+        ),
+        tiny(
+            "rows",
+            "shades6",
+            "hidden = 8\nrecurrence = \"row\"\nlayers = 2\n[train]\nepochs = 6\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.02\n",
+        ),
+        tiny(
+            "two classes",
+            "twotrees8",
+            "hidden = 8\nclass_conditional = true\n[train]\nepochs = 6\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
+        ),
+    ],
+    gradient_check: Some(gradient_check),
+    default_config: spec::default_config::<PixelRnn>,
+    check_config: spec::check_config::<PixelRnn>,
+    fit: spec::fit::<PixelRnn>,
+    restore: spec::restore::<PixelRnn>,
+};
+
+const fn tiny(name: &'static str, data: &'static str, config: &'static str) -> Tiny {
+    Tiny { name, data, config, expected_failures: &[] }
+}
+
+/// How the LSTMs of a [`PixelRnn`] walk over an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recurrence {
+    /// Row by row: the Row LSTM.
+    Row,
+    /// Along the diagonals from both sides: the Diagonal BiLSTM.
+    #[default]
+    Diagonal,
+}
+
+/// Hyper-parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PixelRnnConfig {
+    /// Units of an LSTM; residual connections and the head have twice as many channels.
+    pub hidden: NonZeroUsize,
+    /// Layers of LSTMs.
+    pub layers: NonZeroUsize,
+    /// How the LSTMs walk.
+    pub recurrence: Recurrence,
+    /// Whether levels are modelled as such or as bits.
+    pub pixels: Pixels,
+    /// Give the class to the network: p(x | class).
+    pub class_conditional: bool,
+    /// How levels become bits, where they do.
+    pub binarize: Binarize,
+    /// Training.
+    pub train: TrainConfig,
+}
+
+impl Default for PixelRnnConfig {
+    fn default() -> Self {
+        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
+        Self {
+            hidden: n(32),
+            layers: n(1),
+            recurrence: Recurrence::default(),
+            pixels: Pixels::default(),
+            class_conditional: false,
+            binarize: Binarize::default(),
+            train: TrainConfig::default(),
+        }
+    }
+}
+
+impl Settings for PixelRnnConfig {
+    fn transform(&self, domain: &Domain) -> Result<Transform> {
+        self.pixels.transform(domain, self.binarize)
+    }
+    fn class_conditional(&self) -> bool {
+        self.class_conditional
+    }
+    fn train(&self) -> &TrainConfig {
+        &self.train
+    }
+}
+
+/// The layers of LSTMs.
+#[derive(Debug, Clone)]
+pub struct Scans(ImageNet);
+
+impl Conditionals for Scans {
+    type Config = PixelRnnConfig;
+
+    fn spec() -> &'static ModelSpec {
+        &SPEC
+    }
+
+    fn build(config: &PixelRnnConfig, rows: &Rows, params: &mut Params, rng: &mut Rng) -> Result<Self> {
+        if rows.channels() > 1 {
+            let remedy = "choose gated-pixelcnn for colour";
+            return Err(Error::Domain(format!("pixelrnn takes images of one channel; {remedy}")));
+        }
+        let mut b = Builder::new(rows, params, rng);
+        let h = config.hidden.get();
+        let point = || Taps::causal(1, Causal::B, 1);
+        use Activation::Identity;
+        let mut x = b.conv(Source::Image, "first", Taps::causal(7, Causal::A, 1), 2 * h, Identity);
+        x = b.class(x, "first");
+        for l in 0..config.layers.get() {
+            let name = |part: &str| format!("layer.{l}.{part}");
+            let lstm = |scan, mirrored| Lstm { scan, mirrored, hidden: h };
+            let y = match config.recurrence {
+                Recurrence::Row => {
+                    let row = Taps::causal_row(3, Causal::B, 1);
+                    let gates = b.conv(x, &name("input"), row, 4 * h, Identity);
+                    let states = b.lstm(gates, &name("state"), lstm(Scan::Row, false));
+                    b.conv(states, &name("up"), point(), 2 * h, Identity)
+                }
+                Recurrence::Diagonal => {
+                    let gates = b.conv(x, &name("left.input"), point(), 4 * h, Identity);
+                    let left = b.lstm(gates, &name("left.state"), lstm(Scan::Diagonal, false));
+                    let gates = b.conv(x, &name("right.input"), point(), 4 * h, Identity);
+                    let right = b.lstm(gates, &name("right.state"), lstm(Scan::Diagonal, true));
+                    let left = b.conv(left, &name("left.up"), point(), 2 * h, Identity);
+                    // Its own row holds what is to come: only the row above is whole.
+                    let right = b.from_above(right, &name("right.up"), 2 * h);
+                    b.sum(left, right)
+                }
+            };
+            let y = b.class(y, &name("up"));
+            x = b.sum(y, x);
+        }
+        b.finish(x, 2 * h, &rows.start).check(params).map(Self)
+    }
+
+    fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
+        self.0.outputs(view, x, class)
+    }
+
+    fn mask(&self, id: Id, w: &mut [f32]) {
+        self.0.mask(id, w);
+    }
+
+    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+        self.0.walk(params, x, class, choose);
+    }
+}
+
+fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
+    let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
+    let shape = Shape::Image { height: 3, width: 3, channels: 1 };
+    let domain = Domain { support: Support::Discrete { levels: 3 }, shape };
+    let mut found = Vec::new();
+    for recurrence in [Recurrence::Row, Recurrence::Diagonal] {
+        let config = PixelRnnConfig {
+            hidden: n(3),
+            layers: n(2),
+            recurrence,
+            class_conditional: true,
+            ..PixelRnnConfig::default()
+        };
+        let errors = PixelRnn::gradient_check(&config, &domain, seed)?;
+        found.extend(errors.into_iter().map(|(name, e)| (format!("{recurrence:?}: {name}"), e)));
+    }
+    Ok(found)
+}
