@@ -29,7 +29,9 @@ impl Made {
         let Source::Node(i) = of else { return self.of.channels };
         match self.nodes[i].op {
             PixelOp::Conv { conv, .. } => conv.outputs,
-            PixelOp::Sum { .. } | PixelOp::Activate(_) => self.channels(self.nodes[i].from),
+            PixelOp::Sum { .. } | PixelOp::Activate(_) | PixelOp::Bias(_) => {
+                self.channels(self.nodes[i].from)
+            }
             PixelOp::Gate { .. } => self.channels(self.nodes[i].from) / 2,
             PixelOp::Lstm { lstm, .. } => lstm.hidden,
         }
