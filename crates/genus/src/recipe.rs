@@ -131,6 +131,13 @@ macro_rules! recipes {
 recipes!(
     "gmm-iris",
     "gmm-8gaussians",
+    "fvsbn-binarized-mnist",
+    "nade-adult",
+    "nade-connect4",
+    "nade-mushrooms",
+    "nade-ocr-letters",
+    "nade-binarized-mnist",
+    "pixelcnn-digits",
     "made-adult",
     "made-connect4",
     "made-mushrooms",
