@@ -12,6 +12,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+// As the command line has it: results are allocated anew, and the default allocator would give their memory back each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What bounds a kernel.
 #[derive(Clone, Copy)]
 enum Work {
@@ -305,6 +309,8 @@ fn scans(bench: &mut Bench) {
 }
 
 fn main() {
+    // SAFETY: the option (`mi_option_purge_delay`) is a number that the allocator reads before it purges.
+    unsafe { libmimalloc_sys::mi_option_set(15, -1) };
     let threads = std::env::var("GENUS_BENCH_THREADS").ok().and_then(|t| t.parse().ok()).unwrap_or(2);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
     let criterion = Criterion::default()
