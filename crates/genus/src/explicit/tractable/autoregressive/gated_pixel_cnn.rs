@@ -146,7 +146,7 @@ impl Conditionals for Stacks {
             let name = |part: &str| format!("layer.{l}.{part}");
             let rows = (-half..=0).map(|dy| TapRow { dy, dx: -half, count: size }).collect();
             let v = b.conv(vertical, &name("vertical"), Taps::rows(rows), 2 * h, Activation::Identity);
-            let down = b.from_above(v, &name("down"), 2 * h);
+            let down = b.above(v, &name("down"), 2 * h);
             if l + 1 < config.layers.get() {
                 let v = b.class(v, &name("vertical"));
                 vertical = b.gate(v);

@@ -114,7 +114,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A convolution of the row above, straight above each pixel.
-    pub fn from_above(&mut self, from: Source, name: &str, outputs: usize) -> Source {
+    pub fn above(&mut self, from: Source, name: &str, outputs: usize) -> Source {
         let above = Taps::rows(vec![TapRow { dy: -1, dx: 0, count: 1 }]);
         self.conv(from, name, above, outputs, Activation::Identity)
     }

@@ -191,7 +191,7 @@ impl Conditionals for Scans {
                     let right = b.lstm(gates, &name("right.state"), lstm(Scan::Diagonal, true));
                     let left = b.conv(left, &name("left.up"), point(), 2 * h, Identity);
                     // Its own row holds what is to come: only the row above is whole.
-                    let right = b.from_above(right, &name("right.up"), 2 * h);
+                    let right = b.above(right, &name("right.up"), 2 * h);
                     b.sum(left, right)
                 }
             };
