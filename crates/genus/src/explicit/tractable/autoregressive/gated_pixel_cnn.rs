@@ -21,11 +21,11 @@
 //!
 //! ## Example
 //! ```
-//! use genus::{Density as _, Family, FitContext, GatedPixelCnn, GatedGatedPixelCnnConfig, Seed, Silent, config, data};
+//! use genus::{Density as _, Family, FitContext, GatedPixelCnn, GatedPixelCnnConfig, Seed, Silent, config, data};
 //!
 //! let tree = data::load("tree8", &data::Options::default())?;
 //! let config = toml::from_str("hidden = 4\nlayers = 2\ntrain.epochs = 1").unwrap();
-//! let config: GatedGatedPixelCnnConfig = config::from_table(&config)?;
+//! let config: GatedPixelCnnConfig = config::from_table(&config)?;
 //! let fit = GatedPixelCnn::fit(&config, &tree, &mut FitContext::new(Seed::from(7), &mut Silent))?;
 //! assert!(fit.model.log_prob(&tree.test.unwrap().x)?.mean() > -8.0 * 2f64.ln());
 //! # Ok::<(), genus::Error>(())
