@@ -53,7 +53,7 @@ pub enum Command {
         #[arg(long)]
         class: Option<u32>,
         /// Below 1 less varied than the model's law, above 1 more.
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
         temperature: f64,
     },
     /// Probability of each class for each row, by Bayes' rule.

@@ -7,7 +7,7 @@ use crate::program::Place;
 #[test]
 fn the_key_and_its_range_are_named() {
     let place = Place::new();
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 16] = [
         ("made --set hiden=[16]", &["hiden", "hidden", "activation"]),
         ("made --set train.epoch=3", &["train.epoch", "epochs", "batch"]),
         ("made --set train.batch=0", &["train.batch", "nonzero"]),
@@ -20,6 +20,10 @@ fn the_key_and_its_range_are_named() {
         ("made --set train", &["train", "key=value"]),
         ("made --set train.batch.x=1", &["train.batch.x", "not a table"]),
         ("made --set order_agnostic=true", &["order_agnostic", "random"]),
+        ("pixelcnn --set hidden=9000000000000000000", &["hidden", "choose a smaller one"]),
+        ("gated-pixelcnn --set layers=1000000000", &["layers", "too deep"]),
+        ("gated-pixelcnn --set kernel=4", &["kernel", "odd and at most 99"]),
+        ("fvsbn --set class_conditional=true", &["class_conditional", "no labels"]),
     ];
     for (words, wants) in cases {
         place.refused(&format!("train {words} --data tree8 --out run"), 2, wants);

@@ -32,18 +32,18 @@
 //! ```
 
 use super::factorization::Factorization;
-use super::image_net::{Builder, ImageNet};
-use super::{Choose, Conditionals, Pixels, Rows, Settings};
+use super::image_net::{Architecture, Builder, ImageNet, OfImages};
+use super::{Pixels, Rows, Settings};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Error, Result, Rng, Seed, Shape, Support};
+use genus_core::{Domain, Error, Result, Seed, Shape, Support};
 use genus_kernels::Source;
-use genus_nn::{Activation, Causal, Id, Params, TapRow, Taps, Tensor, TrainConfig, View};
+use genus_nn::{Activation, Causal, TapRow, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
 /// A fitted Gated PixelCNN.
-pub type GatedPixelCnn = Factorization<Stacks>;
+pub type GatedPixelCnn = Factorization<OfImages<Stacks>>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec = ModelSpec {
@@ -82,7 +82,7 @@ pub struct GatedPixelCnnConfig {
     pub hidden: NonZeroUsize,
     /// Layers of both stacks; the first has a kernel of 7.
     pub layers: NonZeroUsize,
-    /// Size of the kernels after the first layer, odd.
+    /// Size of the kernels after the first layer, odd and at most 99.
     pub kernel: NonZeroUsize,
     /// Whether levels are modelled as such or as bits.
     pub pixels: Pixels,
@@ -123,55 +123,44 @@ impl Settings for GatedPixelCnnConfig {
 
 /// The vertical and the horizontal stack.
 #[derive(Debug, Clone)]
-pub struct Stacks(ImageNet);
+pub struct Stacks;
 
-impl Conditionals for Stacks {
+impl Architecture for Stacks {
     type Config = GatedPixelCnnConfig;
 
     fn spec() -> &'static ModelSpec {
         &SPEC
     }
 
-    fn build(config: &GatedPixelCnnConfig, rows: &Rows, params: &mut Params, rng: &mut Rng) -> Result<Self> {
-        let mut b = Builder::new(rows, params, rng);
+    fn lay(config: &GatedPixelCnnConfig, rows: &Rows, mut b: Builder<'_>) -> Result<ImageNet> {
         let (groups, h) = (b.groups(), b.channels(config.hidden.get()));
+        let wide = h.saturating_mul(2);
+        let kernel = config.kernel.get();
+        if kernel.is_multiple_of(2) || kernel > 99 {
+            return Err(Error::config("kernel", format!("{kernel} is out of range; odd and at most 99")));
+        }
         let point = || Taps::causal(1, Causal::B, groups);
         let (mut vertical, mut horizontal) = (Source::Image, Source::Image);
         for l in 0..config.layers.get() {
-            let (size, kind) = if l == 0 { (7, Causal::A) } else { (config.kernel.get(), Causal::B) };
-            if size % 2 == 0 {
-                return Err(Error::config("kernel", format!("{size} is even; kernels have a middle")));
-            }
+            let (size, kind) = if l == 0 { (7, Causal::A) } else { (kernel, Causal::B) };
             let half = (size / 2) as isize;
             let name = |part: &str| format!("layer.{l}.{part}");
             let rows = (-half..=0).map(|dy| TapRow { dy, dx: -half, count: size }).collect();
-            let v = b.conv(vertical, &name("vertical"), Taps::rows(rows), 2 * h, Activation::Identity);
-            let down = b.above(v, &name("down"), 2 * h);
+            let v = b.conv(vertical, &name("vertical"), Taps::rows(rows), wide, Activation::Identity)?;
+            let down = b.above(v, &name("down"), wide)?;
             if l + 1 < config.layers.get() {
-                let v = b.class(v, &name("vertical"));
+                let v = b.class(v, &name("vertical"))?;
                 vertical = b.gate(v);
             }
             let row = Taps::causal_row(size, kind, groups);
-            let x = b.conv(horizontal, &name("horizontal"), row, 2 * h, Activation::Identity);
+            let x = b.conv(horizontal, &name("horizontal"), row, wide, Activation::Identity)?;
             let x = b.sum(x, down);
-            let x = b.class(x, &name("horizontal"));
+            let x = b.class(x, &name("horizontal"))?;
             let x = b.gate(x);
-            let x = b.conv(x, &name("out"), point(), h, Activation::Identity);
+            let x = b.conv(x, &name("out"), point(), h, Activation::Identity)?;
             horizontal = if l == 0 { x } else { b.sum(x, horizontal) };
         }
-        b.finish(horizontal, 2 * h, &rows.start).check(params).map(Self)
-    }
-
-    fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
-        self.0.outputs(view, x, class)
-    }
-
-    fn mask(&self, id: Id, w: &mut [f32]) {
-        self.0.mask(id, w);
-    }
-
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
-        self.0.walk(params, x, class, choose);
+        b.finish(horizontal, wide, &rows.start)
     }
 }
 

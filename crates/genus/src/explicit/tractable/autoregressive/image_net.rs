@@ -1,14 +1,19 @@
 //! Causal networks over images as lists of operations, which training runs over whole images and sampling pixel by pixel.
 
-use super::{Choose, Rows};
-use genus_core::{Batch, Error, Result, Rng, Shape};
+use super::{Choose, Conditionals, Rows, Settings};
+use genus_core::{Batch, Error, ModelSpec, Result, Rng, Shape};
 use genus_kernels::{DrawPixel, PixelNode, PixelOp, Source, sample_pixels};
 use genus_nn::{Activation, Conv, Id, Images, Lstm, Params, TapRow, Taps, Tensor, View, ops};
+use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::sync::Arc;
+
+/// Operations of the deepest network: several hundred layers.
+const MOST_NODES: usize = 4096;
 
 /// A network. The outputs of its last node are, channel by channel, the parameters of the conditionals.
 #[derive(Debug, Clone)]
-pub(super) struct ImageNet {
+pub struct ImageNet {
     nodes: Vec<Node>,
     height: usize,
     width: usize,
@@ -51,8 +56,56 @@ enum Op {
     },
 }
 
+/// How a family of image networks is laid out: what its member writes; [`OfImages`] makes a network of conditionals of it.
+pub trait Architecture: Clone + Debug + Send + Sync + 'static {
+    /// Hyper-parameters.
+    type Config: Settings;
+
+    /// Registry entry.
+    fn spec() -> &'static ModelSpec;
+
+    /// Lays out the network for these rows.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the configuration does not suit the rows or asks for too much.
+    fn lay(config: &Self::Config, rows: &Rows, net: Builder<'_>) -> Result<ImageNet>;
+}
+
+/// The network of an architecture.
+#[derive(Debug, Clone)]
+pub struct OfImages<A> {
+    net: ImageNet,
+    architecture: PhantomData<A>,
+}
+
+impl<A: Architecture> Conditionals for OfImages<A> {
+    type Config = A::Config;
+
+    fn spec() -> &'static ModelSpec {
+        A::spec()
+    }
+
+    fn build(config: &A::Config, rows: &Rows, params: &mut Params, rng: &mut Rng) -> Result<Self> {
+        let net = A::lay(config, rows, Builder::new(rows, params, rng))?;
+        Ok(Self { net, architecture: PhantomData })
+    }
+
+    fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
+        self.net.outputs(view, x, class)
+    }
+
+    fn mask(&self, id: Id, w: &mut [f32]) {
+        self.net.mask(id, w);
+    }
+
+    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+        self.net.walk(params, x, class, choose);
+    }
+}
+
 /// Adds operations to a network and their parameters to `params`.
-pub(super) struct Builder<'a> {
+#[derive(Debug)]
+pub struct Builder<'a> {
     net: ImageNet,
     params: &'a mut Params,
     rng: &'a mut Rng,
@@ -60,7 +113,7 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// For rows that are images, or one line of pixels.
-    pub fn new(rows: &Rows, params: &'a mut Params, rng: &'a mut Rng) -> Self {
+    fn new(rows: &Rows, params: &'a mut Params, rng: &'a mut Rng) -> Self {
         let (height, width, channels) = match rows.domain.shape {
             Shape::Flat(d) => (1, d, 1),
             Shape::Image { height, width, channels } => (height, width, channels),
@@ -83,7 +136,19 @@ impl<'a> Builder<'a> {
 
     /// The least multiple of the number of channel groups that is not below `n`.
     pub fn channels(&self, n: usize) -> usize {
-        n.next_multiple_of(self.groups())
+        n.checked_next_multiple_of(self.groups()).unwrap_or(n)
+    }
+
+    /// Refuses `rows` × `columns` further weights if the network would become too large to train, before they are made.
+    fn afford(&self, rows: usize, columns: usize) -> Result<()> {
+        let so_far = self.params.count() as usize;
+        genus_nn::afford("hidden", &[&[so_far, 1], &[rows, columns]]).map_err(|_| {
+            Error::config("hidden", "the network has more weights than can be trained; choose a smaller one")
+        })?;
+        if self.net.nodes.len() > MOST_NODES {
+            return Err(Error::config("layers", "the network is too deep; choose fewer layers or blocks"));
+        }
+        Ok(())
     }
 
     fn of(&self, source: Source) -> usize {
@@ -99,8 +164,19 @@ impl<'a> Builder<'a> {
     }
 
     /// f(conv + b); weights uniform in ±√(6/fan-in) before relu, ±√(3/fan-in) elsewhere.
-    pub fn conv(&mut self, from: Source, name: &str, taps: Taps, outputs: usize, act: Activation) -> Source {
+    ///
+    /// # Errors
+    /// [`Error::Config`] if that is too large.
+    pub fn conv(
+        &mut self,
+        from: Source,
+        name: &str,
+        taps: Taps,
+        outputs: usize,
+        act: Activation,
+    ) -> Result<Source> {
         let inputs = self.of(from);
+        self.afford(taps.count().saturating_mul(inputs), outputs)?;
         let conv = Conv { taps, inputs, outputs };
         let fan = (conv.taps.count() * inputs) as f64;
         let bound = (if act == Activation::Relu { 6.0 } else { 3.0 } / fan).sqrt();
@@ -110,11 +186,14 @@ impl<'a> Builder<'a> {
         conv.taps.apply(&mut values, inputs, outputs);
         self.params.set(w, values);
         let b = self.params.add(format!("{name}.b"), &[outputs], vec![0.0; outputs]);
-        self.push(from, Op::Conv { conv: Arc::new(conv), w, b, act }, outputs)
+        Ok(self.push(from, Op::Conv { conv: Arc::new(conv), w, b, act }, outputs))
     }
 
     /// A convolution of the row above, straight above each pixel.
-    pub fn above(&mut self, from: Source, name: &str, outputs: usize) -> Source {
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn above(&mut self, from: Source, name: &str, outputs: usize) -> Result<Source> {
         let above = Taps::rows(vec![TapRow { dy: -1, dx: 0, count: 1 }]);
         self.conv(from, name, above, outputs, Activation::Identity)
     }
@@ -139,31 +218,42 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a bias that depends on the class; nothing without classes.
-    pub fn class(&mut self, from: Source, name: &str) -> Source {
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn class(&mut self, from: Source, name: &str) -> Result<Source> {
         let (classes, channels) = (self.net.classes, self.of(from));
         if classes == 0 {
-            return from;
+            return Ok(from);
         }
+        self.afford(classes, channels)?;
         let w = self.params.add(format!("{name}.class"), &[classes, channels], vec![0.0; classes * channels]);
-        self.push(from, Op::Class { w }, channels)
+        Ok(self.push(from, Op::Class { w }, channels))
     }
 
     /// A scan over the image; `from` gives what its gates receive but the states.
-    pub fn lstm(&mut self, from: Source, name: &str, lstm: Lstm) -> Source {
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn lstm(&mut self, from: Source, name: &str, lstm: Lstm) -> Result<Source> {
         let (taps, h) = (lstm.taps().count(), lstm.hidden);
+        self.afford(taps.saturating_mul(h), h.saturating_mul(4))?;
         let bound = (3.0 / (taps * h) as f64).sqrt();
         let w = self.params.uniform(format!("{name}.w"), &[taps, h, 4 * h], bound, self.rng);
-        self.push(from, Op::Lstm { lstm, w }, h)
+        Ok(self.push(from, Op::Lstm { lstm, w }, h))
     }
 
     /// The head: relu, 1×1 to `hidden`, relu, 1×1 to the conditionals, whose biases begin at the marginals `start` of bits.
-    pub fn finish(mut self, from: Source, hidden: usize, start: &[f32]) -> ImageNet {
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn finish(mut self, from: Source, hidden: usize, start: &[f32]) -> Result<ImageNet> {
         let point = Taps::causal(1, genus_nn::Causal::B, self.groups());
         let h = self.relu(from);
-        let h = self.conv(h, "head.0", point.clone(), hidden, Activation::Relu);
+        let h = self.conv(h, "head.0", point.clone(), hidden, Activation::Relu)?;
         let each = if self.net.levels == 2 { 1 } else { self.net.levels };
         let outputs = each * self.net.channels;
-        self.conv(h, "head.1", point, outputs, Activation::Identity);
+        self.conv(h, "head.1", point, outputs, Activation::Identity)?;
         if let (2, Some(Node { op: Op::Conv { w, b, .. }, .. })) = (self.net.levels, self.net.nodes.last()) {
             // Pixels share the bias: begin at their mean brightness.
             let mean = start.iter().sum::<f32>() / start.len().max(1) as f32;
@@ -171,27 +261,18 @@ impl<'a> Builder<'a> {
             self.params.set(*w, quiet);
             self.params.set(*b, vec![mean; outputs]);
         }
-        self.net
+        Ok(self.net)
     }
 }
 
 impl ImageNet {
-    /// Refuses networks that are too large to train.
-    pub fn check(self, params: &Params) -> Result<Self> {
-        if params.count() > 1 << 28 {
-            let message = format!("{} weights are too many; choose smaller numbers", params.count());
-            return Err(Error::config("hidden", message));
-        }
-        Ok(self)
-    }
-
     /// What the network sees of a value.
     fn scale(&self) -> f32 {
         1.0 / (self.levels - 1) as f32
     }
 
-    /// As [`Conditionals::outputs`](super::Conditionals::outputs).
-    pub fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
+    /// As [`Conditionals::outputs`].
+    fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
         let [rows, d] = x.dims();
         let image = (x * self.scale()).reshape([rows, self.height, self.width, self.channels]);
         let mut done: Vec<Tensor<4>> = Vec::with_capacity(self.nodes.len());
@@ -222,7 +303,7 @@ impl ImageNet {
     }
 
     /// Sets what masks of channel groups drop to zero.
-    pub fn mask(&self, id: Id, values: &mut [f32]) {
+    fn mask(&self, id: Id, values: &mut [f32]) {
         for node in &self.nodes {
             if let Op::Conv { conv, w, .. } = &node.op
                 && *w == id
@@ -232,8 +313,8 @@ impl ImageNet {
         }
     }
 
-    /// As [`Conditionals::walk`](super::Conditionals::walk).
-    pub fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+    /// As [`Conditionals::walk`].
+    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
         let (n, scale) = (x.rows(), self.scale());
         let values: Vec<Vec<f32>> = params.ids().map(|id| params.values(id)).collect();
         let of: Vec<Id> = params.ids().collect();

@@ -34,18 +34,18 @@
 //! ```
 
 use super::factorization::Factorization;
-use super::image_net::{Builder, ImageNet};
-use super::{Choose, Conditionals, Pixels, Rows, Settings};
+use super::image_net::{Architecture, Builder, ImageNet, OfImages};
+use super::{Pixels, Rows, Settings};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Result, Rng, Seed, Shape, Support};
+use genus_core::{Domain, Result, Seed, Shape, Support};
 use genus_kernels::Source;
-use genus_nn::{Activation, Causal, Id, Params, Taps, Tensor, TrainConfig, View};
+use genus_nn::{Activation, Causal, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
 /// A fitted PixelCNN.
-pub type PixelCnn = Factorization<Stack>;
+pub type PixelCnn = Factorization<OfImages<Stack>>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec = ModelSpec {
@@ -122,44 +122,32 @@ impl Settings for PixelCnnConfig {
 
 /// The stack of masked convolutions.
 #[derive(Debug, Clone)]
-pub struct Stack(ImageNet);
+pub struct Stack;
 
-impl Conditionals for Stack {
+impl Architecture for Stack {
     type Config = PixelCnnConfig;
 
     fn spec() -> &'static ModelSpec {
         &SPEC
     }
 
-    fn build(config: &PixelCnnConfig, rows: &Rows, params: &mut Params, rng: &mut Rng) -> Result<Self> {
-        let mut b = Builder::new(rows, params, rng);
+    fn lay(config: &PixelCnnConfig, rows: &Rows, mut b: Builder<'_>) -> Result<ImageNet> {
         let (groups, h) = (b.groups(), b.channels(config.hidden.get()));
+        let wide = h.saturating_mul(2);
         let masked = |size: usize, kind: Causal| Taps::causal(size, kind, groups);
         use Activation::{Identity, Relu};
-        let mut x = b.conv(Source::Image, "first", masked(7, Causal::A), 2 * h, Identity);
-        x = b.class(x, "first");
+        let mut x = b.conv(Source::Image, "first", masked(7, Causal::A), wide, Identity)?;
+        x = b.class(x, "first")?;
         for i in 0..config.blocks.get() {
             let name = |part: &str| format!("block.{i}.{part}");
             let y = b.relu(x);
-            let y = b.conv(y, &name("down"), masked(1, Causal::B), h, Relu);
-            let y = b.conv(y, &name("mid"), masked(3, Causal::B), h, Relu);
-            let y = b.conv(y, &name("up"), masked(1, Causal::B), 2 * h, Identity);
-            let y = b.class(y, &name("up"));
+            let y = b.conv(y, &name("down"), masked(1, Causal::B), h, Relu)?;
+            let y = b.conv(y, &name("mid"), masked(3, Causal::B), h, Relu)?;
+            let y = b.conv(y, &name("up"), masked(1, Causal::B), wide, Identity)?;
+            let y = b.class(y, &name("up"))?;
             x = b.sum(y, x);
         }
-        b.finish(x, 2 * h, &rows.start).check(params).map(Self)
-    }
-
-    fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
-        self.0.outputs(view, x, class)
-    }
-
-    fn mask(&self, id: Id, w: &mut [f32]) {
-        self.0.mask(id, w);
-    }
-
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
-        self.0.walk(params, x, class, choose);
+        b.finish(x, wide, &rows.start)
     }
 }
 

@@ -5,7 +5,8 @@
 //! LSTMs that walk over the image, then a head of 1×1. The *Row LSTM* walks row by row: a pixel receives a masked 1×3 convolution
 //! of its own row and a 1×3 convolution of the states above it, so that it sees a triangle. The *Diagonal BiLSTM* walks along
 //! the diagonals: a pixel receives the states to its left and above it, and in the other direction those to its right and above,
-//! whose result is read from the row above; together they see every earlier pixel.
+//! whose result is read from the row above; together they see every earlier pixel but the last of the row above, which the masked
+//! first layer shows to the right end of the row and to rows below only.
 //!
 //! ## Density
 //! Exact, one pass to score.
@@ -32,18 +33,18 @@
 //! ```
 
 use super::factorization::Factorization;
-use super::image_net::{Builder, ImageNet};
-use super::{Choose, Conditionals, Pixels, Rows, Settings};
+use super::image_net::{Architecture, Builder, ImageNet, OfImages};
+use super::{Pixels, Rows, Settings};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Error, Result, Rng, Seed, Shape, Support};
+use genus_core::{Domain, Error, Result, Seed, Shape, Support};
 use genus_kernels::Source;
-use genus_nn::{Activation, Causal, Id, Lstm, Params, Scan, Taps, Tensor, TrainConfig, View};
+use genus_nn::{Activation, Causal, Lstm, Scan, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
 /// A fitted PixelRNN.
-pub type PixelRnn = Factorization<Scans>;
+pub type PixelRnn = Factorization<OfImages<Scans>>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec = ModelSpec {
@@ -154,63 +155,51 @@ impl Settings for PixelRnnConfig {
 
 /// The layers of LSTMs.
 #[derive(Debug, Clone)]
-pub struct Scans(ImageNet);
+pub struct Scans;
 
-impl Conditionals for Scans {
+impl Architecture for Scans {
     type Config = PixelRnnConfig;
 
     fn spec() -> &'static ModelSpec {
         &SPEC
     }
 
-    fn build(config: &PixelRnnConfig, rows: &Rows, params: &mut Params, rng: &mut Rng) -> Result<Self> {
+    fn lay(config: &PixelRnnConfig, rows: &Rows, mut b: Builder<'_>) -> Result<ImageNet> {
         if rows.channels() > 1 {
             let remedy = "choose gated-pixelcnn for colour";
             return Err(Error::Domain(format!("pixelrnn takes images of one channel; {remedy}")));
         }
-        let mut b = Builder::new(rows, params, rng);
         let h = config.hidden.get();
+        let [wide, four] = [2, 4].map(|n| h.saturating_mul(n));
         let point = || Taps::causal(1, Causal::B, 1);
         use Activation::Identity;
-        let mut x = b.conv(Source::Image, "first", Taps::causal(7, Causal::A, 1), 2 * h, Identity);
-        x = b.class(x, "first");
+        let mut x = b.conv(Source::Image, "first", Taps::causal(7, Causal::A, 1), wide, Identity)?;
+        x = b.class(x, "first")?;
         for l in 0..config.layers.get() {
             let name = |part: &str| format!("layer.{l}.{part}");
             let lstm = |scan, mirrored| Lstm { scan, mirrored, hidden: h };
             let y = match config.recurrence {
                 Recurrence::Row => {
                     let row = Taps::causal_row(3, Causal::B, 1);
-                    let gates = b.conv(x, &name("input"), row, 4 * h, Identity);
-                    let states = b.lstm(gates, &name("state"), lstm(Scan::Row, false));
-                    b.conv(states, &name("up"), point(), 2 * h, Identity)
+                    let gates = b.conv(x, &name("input"), row, four, Identity)?;
+                    let states = b.lstm(gates, &name("state"), lstm(Scan::Row, false))?;
+                    b.conv(states, &name("up"), point(), wide, Identity)?
                 }
                 Recurrence::Diagonal => {
-                    let gates = b.conv(x, &name("left.input"), point(), 4 * h, Identity);
-                    let left = b.lstm(gates, &name("left.state"), lstm(Scan::Diagonal, false));
-                    let gates = b.conv(x, &name("right.input"), point(), 4 * h, Identity);
-                    let right = b.lstm(gates, &name("right.state"), lstm(Scan::Diagonal, true));
-                    let left = b.conv(left, &name("left.up"), point(), 2 * h, Identity);
+                    let gates = b.conv(x, &name("left.input"), point(), four, Identity)?;
+                    let left = b.lstm(gates, &name("left.state"), lstm(Scan::Diagonal, false))?;
+                    let gates = b.conv(x, &name("right.input"), point(), four, Identity)?;
+                    let right = b.lstm(gates, &name("right.state"), lstm(Scan::Diagonal, true))?;
+                    let left = b.conv(left, &name("left.up"), point(), wide, Identity)?;
                     // Its own row holds what is to come: only the row above is whole.
-                    let right = b.above(right, &name("right.up"), 2 * h);
+                    let right = b.above(right, &name("right.up"), wide)?;
                     b.sum(left, right)
                 }
             };
-            let y = b.class(y, &name("up"));
+            let y = b.class(y, &name("up"))?;
             x = b.sum(y, x);
         }
-        b.finish(x, 2 * h, &rows.start).check(params).map(Self)
-    }
-
-    fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
-        self.0.outputs(view, x, class)
-    }
-
-    fn mask(&self, id: Id, w: &mut [f32]) {
-        self.0.mask(id, w);
-    }
-
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
-        self.0.walk(params, x, class, choose);
+        b.finish(x, wide, &rows.start)
     }
 }
 

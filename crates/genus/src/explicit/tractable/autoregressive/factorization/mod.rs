@@ -1,13 +1,15 @@
 //! The public model of a network of conditionals: scoring, sampling, completion, classes.
 
+mod completion;
+
 use super::{Choose, Conditionals, Rows, Settings as _};
 use crate::presented::Presented;
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
     Autoregressive, Batch, ClassConditional, Conditional, Dataset, Density, Domain, Drawing, Error, Evidence,
-    Family, Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
-    Support, Tensor as Stored, config, level_at,
+    Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Support,
+    Tensor as Stored, config, level_at,
 };
 use genus_kernels::{exp, sigmoid};
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, ops, tensor, values};
@@ -28,9 +30,6 @@ pub struct Factorization<C: Conditionals> {
 
 /// Values of network outputs in one pass while scoring.
 const CHUNK: usize = 1 << 21;
-
-/// Proposals of a completion that is not a continuation.
-const PROPOSALS: usize = 64;
 
 fn one_hot(class: &[u32], classes: usize) -> Batch {
     Batch::from_fn(class.len(), classes, |r, c| f32::from(u8::from(class[r] as usize == c)))
@@ -178,35 +177,6 @@ impl<C: Conditionals> Factorization<C> {
     fn classes_of(&self, n: usize, rng: &mut Rng) -> Option<Vec<u32>> {
         let p: Vec<f32> = self.prior.iter().map(|p| libm::exp(*p) as f32).collect();
         (!p.is_empty()).then(|| (0..n).map(|_| level_at(rng.uniform(), &p) as u32).collect())
-    }
-
-    /// log p(x_d | x_<d, class) summed over the dimensions that are known.
-    fn log_known(&self, x: &Batch, known: &[bool], class: Option<&[u32]>) -> Vec<f64> {
-        let class = class.map(|c| tensor(one_hot(c, self.prior.len())));
-        let outputs = values(self.net.outputs(&self.params.frozen(), tensor(x.clone()), class));
-        let n = outputs.len() / x.data().len().max(1);
-        let width = x.width();
-        let each = |r: usize| -> f64 {
-            (0..width)
-                .filter(|d| known[r * width + d])
-                .map(|d| {
-                    let p = probabilities(&outputs[(r * width + d) * n..][..n], 1.0);
-                    let v = x.row(r)[d];
-                    let p = match p.as_slice() {
-                        [one] if v > 0.5 => f64::from(*one),
-                        [one] => 1.0 - f64::from(*one),
-                        all => f64::from(all[v as usize]),
-                    };
-                    libm::log(p.max(1e-30))
-                })
-                .sum()
-        };
-        (0..x.rows()).map(each).collect()
-    }
-
-    /// Whether nothing is known behind the first missing value of any row, so that filling is a continuation.
-    fn continues(x: &Batch) -> bool {
-        x.iter().all(|row| row.iter().skip_while(|v| !v.is_nan()).all(|v| v.is_nan()))
     }
 
     /// Gradient of −log p against difference quotients, for a configuration and random rows of a domain.
@@ -404,65 +374,6 @@ impl<C: Conditionals> ClassConditional for Factorization<C> {
     }
 }
 
-impl<C: Conditionals> Conditional for Factorization<C> {
-    /// Where only later values are missing, draws continue the row. Otherwise 64 proposals take the known values as they are and
-    /// are weighted by how likely those are after what was proposed before them: importance resampling, exact in the limit.
-    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
-        let whole = Batch::from_fn(x.rows(), x.width(), |r, c| {
-            Some(x.row(r)[c]).filter(|v| !v.is_nan()).unwrap_or(0.0)
-        });
-        let (known_values, _) = self.transform.forward(&whole, Noise::Row(Scoring::default().seed))?;
-        let mut out = x.clone();
-        for r in 0..x.rows() {
-            let known: Vec<bool> = x.row(r).iter().map(|v| !v.is_nan()).collect();
-            if !known.contains(&false) {
-                continue;
-            }
-            let continues = Self::continues(&x.slice(r, r + 1));
-            let n = if continues && fill == Fill::Sample && self.prior.is_empty() { 1 } else { PROPOSALS };
-            let mut drawn = known_values.select(&vec![r; n]);
-            let known_all = known.repeat(n);
-            let class = self.classes_of(n, rng);
-            let u = Self::uniform(n, x.width(), rng);
-            self.fill(&mut drawn, &known_all, class.as_deref(), &u, 1.0);
-            let weights: Vec<f64> = if n == 1 || (continues && self.prior.is_empty()) {
-                vec![1.0 / n as f64; n]
-            } else {
-                let nats = self.log_known(&drawn, &known_all, class.as_deref());
-                let total = log_sum_exp(nats.iter().copied());
-                nats.into_iter().map(|v| libm::exp(v - total)).collect()
-            };
-            let filled = match fill {
-                Fill::Sample => {
-                    let p: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
-                    let chosen = if n == 1 { 0 } else { level_at(rng.uniform(), &p) };
-                    self.transform.inverse(&drawn.slice(chosen, chosen + 1))
-                }
-                Fill::Mean => {
-                    let mean = Batch::from_fn(1, x.width(), |_, c| {
-                        drawn.iter().zip(&weights).map(|(row, w)| f64::from(row[c]) * w).sum::<f64>() as f32
-                    });
-                    self.transform.inverse_mean(&mean)
-                }
-            };
-            for (c, v) in out.row_mut(r).iter_mut().enumerate().filter(|(_, v)| v.is_nan()) {
-                *v = filled.row(0)[c];
-            }
-        }
-        Ok(out)
-    }
-
-    fn law(&self, x: &Batch) -> String {
-        let classes = !self.prior.is_empty();
-        match Self::continues(x) && !classes {
-            true => "the model's conditional: rows are continued".into(),
-            false => {
-                format!("importance resampling of {PROPOSALS} proposals, an approximation of the conditional")
-            }
-        }
-    }
-}
-
 impl<C: Conditionals> Autoregressive for Factorization<C> {
     fn levels(&self) -> usize {
         self.levels()
@@ -503,153 +414,4 @@ impl<C: Conditionals> Autoregressive for Factorization<C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::fvsbn::{Fvsbn, FvsbnConfig};
-    use super::super::nade::{Nade, NadeConfig};
-    use super::*;
-    use genus_core::{Silent, data};
-    use std::num::NonZeroUsize;
-
-    fn random<C: Conditionals>(config: &C::Config, domain: Domain, classes: usize) -> Factorization<C> {
-        let mut rng = Seed::from(5).rng();
-        let start = vec![0.2; domain.width()];
-        let prior = (0..classes).map(|c| libm::log((c + 1) as f64 * 2.0 / (classes * (classes + 1)) as f64));
-        let transform = Transform::identity(domain);
-        let mut model =
-            Factorization::<C>::build(config, transform, prior.collect(), start, &mut rng).unwrap();
-        for id in model.params.ids().collect::<Vec<_>>() {
-            let mut w: Vec<f32> = model.params.values(id).iter().map(|_| rng.normal() as f32).collect();
-            model.net.mask(id, &mut w);
-            model.params.set(id, w);
-        }
-        model
-    }
-
-    /// ∂ outputs / ∂ x summed over a few rows in absolute value: zero where the output is not after the input, and nowhere else.
-    fn dependencies<C: Conditionals>(model: &Factorization<C>) {
-        let d = model.order.len();
-        let mut rng = Seed::from(6).rng();
-        let x = Batch::from_fn(4, d, |_, _| rng.below(2) as f32);
-        let class = (!model.prior.is_empty()).then(|| tensor(one_hot(&[0, 1, 1, 0], model.prior.len())));
-        for out in 0..d {
-            let leaf = tensor(x.clone()).autodiff().require_grad();
-            let outputs = model.net.outputs(&model.params.tracked(), leaf.clone(), class.clone());
-            let grads = outputs.narrow(1, out, 1).sum().backward();
-            let g = values(leaf.grad(&grads).unwrap());
-            for input in 0..d {
-                let size: f32 = (0..4).map(|r| g[r * d + input].abs()).sum();
-                assert_eq!(size > 0.0, input < out, "output {out}, input {input}: {size}");
-            }
-        }
-    }
-
-    fn nade(classes: bool) -> NadeConfig {
-        let hidden = NonZeroUsize::MIN.saturating_add(8);
-        NadeConfig { hidden, class_conditional: classes, ..NadeConfig::default() }
-    }
-
-    #[test]
-    fn outputs_depend_on_all_earlier_dimensions_and_on_no_other() {
-        let domain = || Domain::binary(7);
-        dependencies(&random::<super::super::nade::Shared>(&nade(false), domain(), 0));
-        dependencies(&random::<super::super::nade::Shared>(&nade(true), domain(), 2));
-        let classes = FvsbnConfig { class_conditional: true, ..FvsbnConfig::default() };
-        dependencies(&random::<super::super::fvsbn::Logistic>(&FvsbnConfig::default(), domain(), 0));
-        dependencies(&random::<super::super::fvsbn::Logistic>(&classes, domain(), 2));
-    }
-
-    /// Fills of a row are held against the conditional that enumeration gives: 20,000 draws, total variation below 0.03 for a
-    /// continuation, whose draws are exact (16 cells: expected 0.011, false alarm below 1e-9), and below 0.06 for values in
-    /// between, where 64 proposals leave a bias.
-    #[test]
-    fn fills_follow_the_conditional() {
-        let model = random::<super::super::nade::Shared>(&nade(false), Domain::binary(6), 0);
-        let all = Batch::from_fn(64, 6, |r, c| (r >> (5 - c) & 1) as f32);
-        let nats = model.log_prob(&all).unwrap().nats;
-        for (missing, bound) in [(vec![2usize, 3, 4, 5], 0.03), (vec![0, 2, 4], 0.06)] {
-            let given = [1.0, 0.0, 1.0, 1.0, 0.0, 1.0];
-            let row = Batch::from_fn(1, 6, |_, c| if missing.contains(&c) { f32::NAN } else { given[c] });
-            let fits = |r: &[f32]| (0..6).all(|c| missing.contains(&c) || r[c] == given[c]);
-            let code = |r: &[f32]| r.iter().fold(0, |n, v| 2 * n + *v as usize);
-            let total: f64 = (0..64).filter(|r| fits(all.row(*r))).map(|r| nats[r].exp()).sum();
-            let n = 20_000;
-            let rows = Batch::from_fn(n, 6, |_, c| row.row(0)[c]);
-            let filled = model.impute(&rows, Fill::Sample, &mut Seed::from(9).rng()).unwrap();
-            let mut counts = [0.0; 64];
-            filled.iter().for_each(|r| counts[code(r)] += 1.0 / n as f64);
-            let law = |r: usize| if fits(all.row(r)) { nats[r].exp() / total } else { 0.0 };
-            let off: f64 = (0..64).map(|r| (counts[r] - law(r)).abs()).sum::<f64>() / 2.0;
-            assert!(off < bound, "{missing:?}: {off}");
-            let mean = model.impute(&row, Fill::Mean, &mut Seed::from(9).rng()).unwrap();
-            for c in (0..6).filter(|c| !missing.contains(c)) {
-                assert_eq!(mean.row(0)[c], given[c]);
-            }
-        }
-    }
-
-    /// p(x) = Σ p(class) p(x | class), the posterior is Bayes' rule, and draws of a class follow it (standardised difference of
-    /// every column's mean below 6, false alarm 1e-8).
-    #[test]
-    fn classes_obey_bayes_rule() {
-        let set = data::load("twotrees8", &data::Options::default()).unwrap();
-        let config = FvsbnConfig {
-            class_conditional: true,
-            train: config::from_table(
-                &toml::from_str("epochs = 3\nbatch = 50\noptimizer.rate = 0.05").unwrap(),
-            )
-            .unwrap(),
-            ..FvsbnConfig::default()
-        };
-        let model =
-            Fvsbn::fit(&config, &set, &mut FitContext::new(Seed::from(7), &mut Silent)).unwrap().model;
-        let all = Batch::from_fn(256, 8, |r, c| (r >> c & 1) as f32);
-        let given = [0, 1].map(|c| model.score_given(&all, &[c; 256]).unwrap().nats);
-        let (marginal, posterior) = (model.log_prob(&all).unwrap().nats, model.posterior(&all).unwrap());
-        for r in 0..256 {
-            let joint = [0, 1].map(|c| (given[c][r] + model.prior[c]).exp());
-            assert!((joint[0] + joint[1] - marginal[r].exp()).abs() < 1e-9);
-            let want = joint[1] / (joint[0] + joint[1]);
-            assert!((f64::from(posterior.row(r)[1]) - want).abs() < 1e-6);
-        }
-        for c in [0u32, 1] {
-            let how = Drawing { class: Some(c), ..Drawing::default() };
-            let x = model.draw_as(10_000, &how, &mut Seed::from(4).rng()).unwrap();
-            for column in 0..8 {
-                let mean: f64 =
-                    (0..256).map(|r| given[c as usize][r].exp() * f64::from(all.row(r)[column])).sum();
-                let found = x.iter().map(|r| f64::from(r[column])).sum::<f64>() / 10_000.0;
-                assert!(
-                    (found - mean).abs() < 6.0 * (mean * (1.0 - mean) / 10_000.0).sqrt(),
-                    "{found} {mean}"
-                );
-            }
-        }
-        // The classes differ by more than a coin can tell: most rows are recognised.
-        let test = set.test.unwrap();
-        let p = model.posterior(&test.x).unwrap();
-        let right =
-            test.labels.unwrap().iter().enumerate().filter(|(r, l)| p.row(*r)[**l as usize] > 0.5).count();
-        assert!(right as f64 > 0.75 * test.x.rows() as f64, "{right}");
-    }
-
-    /// At a low temperature every conditional is decided; at 1 draws are those of the law.
-    #[test]
-    fn temperature_sharpens() {
-        let model = random::<super::super::nade::Shared>(&nade(false), Domain::binary(6), 0);
-        let draw = |t: f64| {
-            let how = Drawing { temperature: t, class: None };
-            model.draw_as(500, &how, &mut Seed::from(3).rng()).unwrap()
-        };
-        let cold = draw(1e-3);
-        assert!(cold.iter().all(|r| r == cold.row(0)));
-        assert_eq!(draw(1.0), Nade::sample(&model, 500, &mut Seed::from(3).rng()).unwrap());
-        assert!(
-            model.draw_as(1, &Drawing { temperature: 0.0, class: None }, &mut Seed::from(3).rng()).is_err()
-        );
-        assert!(
-            model
-                .draw_as(1, &Drawing { temperature: 1.0, class: Some(0) }, &mut Seed::from(3).rng())
-                .is_err()
-        );
-    }
-}
+mod tests;

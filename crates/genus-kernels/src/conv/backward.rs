@@ -1,0 +1,185 @@
+//! The way back: gradients of input, weights and bias in one pass over each image.
+
+use super::passes::SCRATCH;
+use super::{Conv, ConvGrads, Frame, Images, Way};
+use crate::gemm::{Init, heights};
+use crate::isa::{Isa, Walk, isa};
+use crate::linear::{Activation, slope};
+use crate::{crew, unwritten};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The backward pass of a convolution.
+pub(super) struct Backward<'a> {
+    pub conv: &'a Conv,
+    pub way: Way,
+    pub large: Images,
+    pub small: Images,
+    pub act: Activation,
+}
+
+/// Sums of a job: for weights and for bias.
+type Sums = (Vec<f32>, Vec<f32>);
+
+impl Backward<'_> {
+    /// All of it image by image, while it is in the cache: `dy` is taken from behind the activation to before it and framed; from
+    /// there it goes to the sums over pixels of what a tap sees times the output gradient, to that of the bias, and through the
+    /// adjoint to the input.
+    pub fn run(&self, x: &[f32], w: &[f32], y: &[f32], dy: &[f32], want: [bool; 2]) -> ConvGrads {
+        let Self { conv, way, large, small, .. } = *self;
+        let (of, out) = if way == Way::Down { (large, small) } else { (small, large) };
+        assert_eq!(dy.len(), out.len(), "a gradient for every value of the result");
+        let passes = want[0].then(|| match way {
+            Way::Down => conv.scattering(w, large),
+            Way::Up => conv.gathering(w, small),
+        });
+        let frame = match (&passes, way) {
+            (Some(passes), _) => passes.frame(out),
+            (None, Way::Down) => Frame::around(&[], 1, out, out.extents),
+            (None, Way::Up) => Frame::around(conv.taps.list(), conv.taps.stride(), large, small.extents),
+        };
+        // The number of partial sums depends on the batch alone, so that threads do not show in the bits.
+        let group = of.count.div_ceil(8).max(1);
+        // SAFETY: every image is written.
+        let mut dx = if want[0] { unsafe { unwritten(of.len()) } } else { Vec::new() };
+        let mut pieces = dx.chunks_mut((group * of.each()).max(1));
+        let jobs: Vec<(Mutex<&mut [f32]>, OnceLock<Sums>)> = (0..of.count.div_ceil(group))
+            .map(|_| (Mutex::new(pieces.next().unwrap_or_default()), OnceLock::new()))
+            .collect();
+        crew::each(jobs.len(), &|job| {
+            let (piece, sums) = &jobs[job];
+            let mut piece = piece.lock().unwrap_or_else(PoisonError::into_inner);
+            let (mut dw, mut db) =
+                (vec![0.0; if want[1] { conv.weights() } else { 0 }], vec![0.0; out.channels]);
+            SCRATCH.with_borrow_mut(|[framed, other, packed]| {
+                for (i, image) in (job * group..of.count.min((job + 1) * group)).enumerate() {
+                    let (x, at) = (&x[image * of.each()..][..of.each()], image * out.each());
+                    frame.copy(&dy[at..at + out.each()], out, framed, |line, from| {
+                        if self.act != Activation::Identity {
+                            slope(line, &y[at + from..][..line.len()], self.act);
+                        }
+                    });
+                    if want[1] {
+                        self.add_sums(x, &frame, framed, [other, packed], (&mut dw, &mut db));
+                    }
+                    if let Some(passes) = &passes {
+                        let dx = &mut piece[i * of.each()..][..of.each()];
+                        passes.image(framed, &frame, out.channels, of, Init::Zero, dx);
+                    }
+                }
+            });
+            let fresh = sums.set((dw, db));
+            debug_assert!(fresh.is_ok(), "each job is done once");
+        });
+        let all: Vec<Sums> = jobs.into_iter().filter_map(|(_, sums)| sums.into_inner()).collect();
+        let sums = want[1].then(|| {
+            let (mut dw, mut db) = (vec![0.0; conv.weights()], vec![0.0; out.channels]);
+            for (w, b) in all {
+                dw.iter_mut().zip(w).for_each(|(s, v)| *s += v);
+                db.iter_mut().zip(b).for_each(|(s, v)| *s += v);
+            }
+            conv.taps.apply(&mut dw, conv.inputs, conv.outputs);
+            (dw, db)
+        });
+        let (w, b) = sums.unzip();
+        ConvGrads { x: passes.map(|_| dx), w, b }
+    }
+
+    /// Adds what one image gives to the sums; `framed` holds the gradient of its result.
+    fn add_sums(
+        &self,
+        x: &[f32],
+        frame: &Frame,
+        framed: &[f32],
+        [other, packed]: [&mut Vec<f32>; 2],
+        (dw, db): (&mut [f32], &mut [f32]),
+    ) {
+        let Self { conv, way, large, small, .. } = *self;
+        let out = if way == Way::Down { small } else { large };
+        for y in 0..out.extents[0] {
+            let line = &framed[frame.pixel(y, 0, out.channels)..][..out.extents[1] * out.channels];
+            for pixel in line.chunks_exact(out.channels) {
+                db.iter_mut().zip(pixel).for_each(|(s, v)| *s += v);
+            }
+        }
+        let [rows, cols] = small.extents;
+        if rows * cols == 0 {
+            return;
+        }
+        let isa = isa();
+        let (k, n, stride) = (conv.inputs, conv.outputs, conv.taps.stride());
+        let seen = Frame::around(conv.taps.list(), stride, large, small.extents);
+        // The large side as taps see it, and the small side as panels: where it lies, if whole panels lie side by side.
+        let a = if way == Way::Down { seen.fill(x, large, other) } else { framed };
+        let (b, line) = match way {
+            Way::Down => (&framed[frame.pixel(0, 0, n)..], frame.width * n),
+            Way::Up => (x, cols * n),
+        };
+        let whole = n.is_multiple_of(isa.panel);
+        let (b, [b_step, b_line], b_panel) = if whole {
+            (b, [n, line], isa.panel)
+        } else {
+            by_panels(isa, b, [rows, cols], line, n, packed);
+            (&packed[..], [isa.panel, cols * isa.panel], rows * cols * isa.panel)
+        };
+        let width = if way == Way::Down { seen.width } else { frame.width };
+        let walk = Walk {
+            lines: rows,
+            steps: cols,
+            row: 1,
+            col: stride * k,
+            line: stride * width * k,
+            b: [b_step, b_line],
+        };
+        let frame = if way == Way::Down { &seen } else { frame };
+        let mut at = 0;
+        for row in conv.taps.list() {
+            let from = frame.at(stride, 0, row, k);
+            for is in heights(0..row.count * k, isa.height) {
+                for p in 0..n.div_ceil(isa.panel) {
+                    let width = isa.panel.min(n - p * isa.panel);
+                    let c = &mut dw[at + is.start * n + p * isa.panel..][..(is.len() - 1) * n + width];
+                    let b = &b[p * b_panel..];
+                    debug_assert!(
+                        from + is.end - 1 + (rows - 1) * walk.line + (cols - 1) * walk.col < a.len()
+                    );
+                    debug_assert!((rows - 1) * b_line + (cols - 1) * b_step + isa.panel <= b.len());
+                    // SAFETY: `a` holds all that a tap reaches from these outputs, `b` whole panels of them; `c` was cut to size.
+                    unsafe {
+                        isa.kernels[is.len() - 1](
+                            walk,
+                            a.as_ptr().add(from + is.start),
+                            b.as_ptr(),
+                            (c.as_ptr(), n),
+                            (c.as_mut_ptr(), n),
+                            width,
+                        );
+                    }
+                }
+            }
+            at += row.count * k * n;
+        }
+    }
+}
+
+/// An image's pixels as panels `[panel][pixel][width]`, from lines of pixels that lie `line` apart.
+fn by_panels(
+    isa: &Isa,
+    image: &[f32],
+    [rows, cols]: [usize; 2],
+    line: usize,
+    n: usize,
+    packed: &mut Vec<f32>,
+) {
+    let pixels = rows * cols;
+    packed.clear();
+    packed.resize(n.div_ceil(isa.panel) * pixels * isa.panel, 0.0);
+    for (p, panel) in packed.chunks_exact_mut(pixels * isa.panel).enumerate() {
+        let width = isa.panel.min(n - p * isa.panel);
+        for (y, slots) in panel.chunks_exact_mut(cols * isa.panel).enumerate() {
+            let pixels = image[y * line..][..cols * n].chunks_exact(n);
+            for (slot, pixel) in slots.chunks_exact_mut(isa.panel).zip(pixels) {
+                slot[..width].copy_from_slice(&pixel[p * isa.panel..][..width]);
+            }
+        }
+    }
+}

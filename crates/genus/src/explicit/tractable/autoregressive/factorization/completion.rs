@@ -1,0 +1,101 @@
+//! Missing values, filled from the conditionals.
+
+use super::{Factorization, one_hot, probabilities};
+use crate::explicit::tractable::autoregressive::Conditionals;
+use genus_core::math::log_sum_exp;
+use genus_core::transform::Noise;
+use genus_core::{Batch, Conditional, Fill, Result, Rng, Scoring, level_at};
+use genus_nn::{tensor, values};
+
+/// Proposals of a completion that is not a continuation.
+const PROPOSALS: usize = 64;
+
+impl<C: Conditionals> Factorization<C> {
+    /// log p(x_d | x_<d, class) summed over the dimensions that are known.
+    fn log_known(&self, x: &Batch, known: &[bool], class: Option<&[u32]>) -> Vec<f64> {
+        let class = class.map(|c| tensor(one_hot(c, self.prior.len())));
+        let outputs = values(self.net.outputs(&self.params.frozen(), tensor(x.clone()), class));
+        let n = outputs.len() / x.data().len().max(1);
+        let width = x.width();
+        let each = |r: usize| -> f64 {
+            (0..width)
+                .filter(|d| known[r * width + d])
+                .map(|d| {
+                    let p = probabilities(&outputs[(r * width + d) * n..][..n], 1.0);
+                    let v = x.row(r)[d];
+                    let p = match p.as_slice() {
+                        [one] if v > 0.5 => f64::from(*one),
+                        [one] => 1.0 - f64::from(*one),
+                        all => f64::from(all[v as usize]),
+                    };
+                    libm::log(p.max(1e-30))
+                })
+                .sum()
+        };
+        (0..x.rows()).map(each).collect()
+    }
+
+    /// Whether nothing is known behind the first missing value of any row, so that filling is a continuation.
+    fn continues(x: &Batch) -> bool {
+        x.iter().all(|row| row.iter().skip_while(|v| !v.is_nan()).all(|v| v.is_nan()))
+    }
+}
+
+impl<C: Conditionals> Conditional for Factorization<C> {
+    /// Where only later values are missing, draws continue the row. Otherwise 64 proposals take the known values as they are and
+    /// are weighted by how likely those are after what was proposed before them: importance resampling, exact in the limit.
+    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
+        let whole = Batch::from_fn(x.rows(), x.width(), |r, c| {
+            Some(x.row(r)[c]).filter(|v| !v.is_nan()).unwrap_or(0.0)
+        });
+        let (known_values, _) = self.transform.forward(&whole, Noise::Row(Scoring::default().seed))?;
+        let mut out = x.clone();
+        for r in 0..x.rows() {
+            let known: Vec<bool> = x.row(r).iter().map(|v| !v.is_nan()).collect();
+            if !known.contains(&false) {
+                continue;
+            }
+            let continues = Self::continues(&x.slice(r, r + 1));
+            let n = if continues && fill == Fill::Sample && self.prior.is_empty() { 1 } else { PROPOSALS };
+            let mut drawn = known_values.select(&vec![r; n]);
+            let known_all = known.repeat(n);
+            let class = self.classes_of(n, rng);
+            let u = Self::uniform(n, x.width(), rng);
+            self.fill(&mut drawn, &known_all, class.as_deref(), &u, 1.0);
+            let weights: Vec<f64> = if n == 1 || (continues && self.prior.is_empty()) {
+                vec![1.0 / n as f64; n]
+            } else {
+                let nats = self.log_known(&drawn, &known_all, class.as_deref());
+                let total = log_sum_exp(nats.iter().copied());
+                nats.into_iter().map(|v| libm::exp(v - total)).collect()
+            };
+            let filled = match fill {
+                Fill::Sample => {
+                    let p: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
+                    let chosen = if n == 1 { 0 } else { level_at(rng.uniform(), &p) };
+                    self.transform.inverse(&drawn.slice(chosen, chosen + 1))
+                }
+                Fill::Mean => {
+                    let mean = Batch::from_fn(1, x.width(), |_, c| {
+                        drawn.iter().zip(&weights).map(|(row, w)| f64::from(row[c]) * w).sum::<f64>() as f32
+                    });
+                    self.transform.inverse_mean(&mean)
+                }
+            };
+            for (c, v) in out.row_mut(r).iter_mut().enumerate().filter(|(_, v)| v.is_nan()) {
+                *v = filled.row(0)[c];
+            }
+        }
+        Ok(out)
+    }
+
+    fn law(&self, x: &Batch) -> String {
+        let classes = !self.prior.is_empty();
+        match Self::continues(x) && !classes {
+            true => "the model's conditional: rows are continued".into(),
+            false => {
+                format!("importance resampling of {PROPOSALS} proposals, an approximation of the conditional")
+            }
+        }
+    }
+}
