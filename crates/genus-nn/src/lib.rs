@@ -43,7 +43,14 @@ pub fn use_device(name: &str) -> Result<()> {
     let device = match name {
         "cpu" => Device::flex(),
         #[cfg(feature = "wgpu")]
-        "wgpu" => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        "wgpu" => {
+            // The framework opens a device when it is first used, and panics then if there is none.
+            if Device::enumerate(burn::tensor::DeviceType::Wgpu).is_empty() {
+                let remedy = "no graphics processor was found; install a driver for Vulkan, Metal or DirectX";
+                return Err(Error::config("device", remedy));
+            }
+            Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)
+        }
         #[cfg(not(feature = "wgpu"))]
         "wgpu" => {
             let remedy = "this program was built without it; build with --features wgpu";
