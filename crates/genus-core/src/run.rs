@@ -336,6 +336,16 @@ impl RunDir {
         Ok(events)
     }
 
+    /// Seconds of work that went into the run so far, times between an end and a resumption left out; 0 before its first event.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the events cannot be read.
+    pub fn seconds(&self) -> Result<f64> {
+        let logged = self.events_path().exists();
+        let events = if logged { self.events()? } else { Vec::new() };
+        Ok(events.iter().map(|e| e.t).fold(0.0, f64::max))
+    }
+
     /// Writes `summary.json`.
     ///
     /// # Errors
@@ -388,10 +398,10 @@ impl RunDir {
     }
 }
 
-/// An event with the time since the start of its process, seconds.
+/// An event with the seconds of work that the run took until then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimedEvent {
-    /// Seconds since the process began to train.
+    /// Seconds of work, over all resumptions.
     pub t: f64,
     /// What happened.
     #[serde(flatten)]
@@ -473,5 +483,6 @@ mod tests {
             .filter_map(|e| if let Event::Step { step, .. } = e.event { Some(step) } else { None })
             .collect();
         assert_eq!(steps, [1, 2, 3]);
+        assert_eq!(run.seconds().unwrap(), 0.5);
     }
 }

@@ -138,6 +138,11 @@ recipes!(
     "nade-ocr-letters",
     "nade-binarized-mnist",
     "pixelcnn-digits",
+    "pixelcnn-binarized-mnist",
+    "pixelcnn-binarized-mnist-long",
+    "gated-pixelcnn-binarized-mnist",
+    "pixelrnn-diagonal-binarized-mnist",
+    "pixelrnn-row-binarized-mnist",
     "made-adult",
     "made-connect4",
     "made-mushrooms",
@@ -182,7 +187,7 @@ pub struct Verdict {
     pub stderr: Option<f64>,
     /// Whether it satisfies what was asked for.
     pub ok: bool,
-    /// Seconds from request to summary.
+    /// Seconds of training and all that follows, pauses of an interrupted run left out.
     pub seconds: f64,
     /// The run folder.
     pub run: PathBuf,
@@ -237,7 +242,6 @@ impl Recipe {
         how: &How,
         observer: &mut dyn Observer,
     ) -> Result<(Verdict, Outcome)> {
-        let start = std::time::Instant::now();
         let spec = self.spec()?;
         let mut assignments = expect.set.clone();
         if how.plumbing {
@@ -273,7 +277,7 @@ impl Recipe {
         let name =
             if expect.variant.is_empty() { name.to_owned() } else { format!("{name} {}", expect.variant) };
         let run = outcome.run.path().to_path_buf();
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = outcome.summary.seconds.iter().map(|(_, s)| s).sum();
         Ok((Verdict { name, figure: expect.figure, expected, reached, stderr, ok, seconds, run }, outcome))
     }
 }

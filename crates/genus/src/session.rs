@@ -125,6 +125,8 @@ struct Log {
     file: File,
     path: PathBuf,
     start: Instant,
+    /// Seconds that earlier parts of an interrupted run took.
+    earlier: f64,
     last_step: Option<Instant>,
     phases: Vec<(String, Instant)>,
     parameters: u64,
@@ -145,7 +147,7 @@ impl Observer for Log {
             Event::Start { parameters, .. } => self.parameters = *parameters,
             _ => {}
         }
-        let timed = TimedEvent { t: self.start.elapsed().as_secs_f64(), event: event.clone() };
+        let timed = TimedEvent { t: self.earlier + self.start.elapsed().as_secs_f64(), event: event.clone() };
         match append_event(&mut self.file, &self.path, &timed) {
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => {
@@ -158,12 +160,15 @@ impl Observer for Log {
 }
 
 impl Log {
+    /// Seconds of each phase; what an interrupted run took earlier counts to its first one.
     fn seconds(&self) -> Vec<(String, f64)> {
         let ends = self.phases.iter().skip(1).map(|(_, t)| *t).chain([Instant::now()]);
+        let earlier = [self.earlier].into_iter().chain(std::iter::repeat(0.0));
         self.phases
             .iter()
             .zip(ends)
-            .map(|((name, from), to)| (name.clone(), (to - *from).as_secs_f64()))
+            .zip(earlier)
+            .map(|(((name, from), to), earlier)| (name.clone(), earlier + (to - *from).as_secs_f64()))
             .collect()
     }
 }
@@ -182,6 +187,7 @@ fn go(
     let identity = identity(&stored);
     let checkpoints = Checkpoints::open(run.checkpoints_path(), identity)?.every(request.checkpoint_every);
     let mut log = Log {
+        earlier: run.seconds()?,
         file: run.event_log()?,
         path: run.events_path(),
         start: Instant::now(),

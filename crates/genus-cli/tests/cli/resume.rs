@@ -161,6 +161,8 @@ fn interrupted_and_out_of_time() {
         place.ok("train --resume --out run --time 0.15s");
         place.ok("train --resume --out run");
         assert!(place.bytes("run/model.safetensors") == want, "{model}: an interruption changed the model");
+        let events = genus::run::RunDir::open(place.path("run")).unwrap().events().unwrap();
+        assert!(events.is_sorted_by(|a, b| a.t <= b.t), "{model}: a resumption began to count the time anew");
         assert_eq!(figures(&place, "run"), figures(&place, "whole"));
         assert_eq!(steps(&place, "run"), steps(&place, "whole"));
     }
