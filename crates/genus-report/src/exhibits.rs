@@ -18,7 +18,8 @@ const HISTOGRAMS: usize = 24;
 /// Depth of the map of a log-density below its maximum, nats.
 const DEPTH: f64 = 10.0;
 
-fn section(id: &'static str, title: &str, intro: &str, blocks: Vec<Block>) -> Option<Section> {
+/// A section, if there is something in it.
+pub(crate) fn section(id: &'static str, title: &str, intro: &str, blocks: Vec<Block>) -> Option<Section> {
     let (title, intro) = (title.to_owned(), intro.to_owned());
     (!blocks.is_empty()).then_some(Section { id, title, intro, blocks })
 }

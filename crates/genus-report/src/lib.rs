@@ -12,6 +12,7 @@ mod curves;
 mod exhibits;
 mod facts;
 mod look;
+mod order;
 mod picture;
 mod scale;
 mod svg;

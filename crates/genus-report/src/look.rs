@@ -111,11 +111,16 @@ impl<'a> Look<'a> {
 
     /// What rows of `d` values are.
     pub(crate) fn kind(&self, d: usize) -> Kind {
-        match Pixels::of(&self.summary.shape) {
+        match self.pixels() {
             Some(pixels) if pixels.len() == d => Kind::Image(pixels),
             _ if d == 2 && self.summary.top == 0.0 => Kind::Plane,
             _ => Kind::Table,
         }
+    }
+
+    /// Extents of a row that is an image.
+    pub(crate) fn pixels(&self) -> Option<Pixels> {
+        Pixels::of(&self.summary.shape)
     }
 
     /// Name of column `c`.

@@ -3,8 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use genus_core::{Error, Result};
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder};
+use png::{ColorType, EncodingError};
 use serde::Serialize;
 
 /// Width and height on the page that one image of a grid aims at, CSS pixels.
@@ -29,6 +28,8 @@ const RAMP: [[f64; 3]; 9] = [
 pub(crate) struct Picture {
     /// The data URI.
     pub src: String,
+    /// The data URI of what a reader sees who wants nothing to move; empty if nothing does.
+    pub still: String,
     /// Width on the page, CSS pixels; it shrinks with the window.
     pub width: usize,
     /// Height on the page, CSS pixels.
@@ -74,17 +75,95 @@ fn byte(v: f64, range: (f64, f64)) -> u8 {
     if share.is_nan() { 0 } else { (share * 255.0).round().clamp(0.0, 255.0) as u8 }
 }
 
-fn uri(pixels: &[u8], width: usize, height: usize, colour: ExtendedColorType) -> Result<String> {
+fn uri(pixels: &[u8], width: usize, height: usize, colour: ColorType) -> Result<String> {
+    film_uri(&[pixels], 0, 0, (width, height), colour)
+}
+
+/// Frames of `delay` milliseconds, the last of which stays for `last`; they are repeated without end.
+fn film_uri(
+    frames: &[&[u8]],
+    delay: u16,
+    last: u16,
+    (width, height): (usize, usize),
+    colour: ColorType,
+) -> Result<String> {
     let refuse = |e: String| Error::Run(format!("cannot write a picture of {width}×{height} pixels: {e}"));
     let (w, h) = (u32::try_from(width), u32::try_from(height));
     let (Ok(w), Ok(h)) = (w, h) else { return Err(refuse("too large".to_owned())) };
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png).write_image(pixels, w, h, colour).map_err(|e| refuse(e.to_string()))?;
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(&png)))
+    let mut out = Vec::new();
+    let write = |out: &mut Vec<u8>| -> std::result::Result<(), EncodingError> {
+        let mut encoder = png::Encoder::new(out, w, h);
+        encoder.set_color(colour);
+        if frames.len() > 1 {
+            encoder.set_animated(frames.len() as u32, 0)?;
+            encoder.set_frame_delay(delay, 1000)?;
+        }
+        let mut writer = encoder.write_header()?;
+        for (i, frame) in frames.iter().enumerate() {
+            if i > 0 && i + 1 == frames.len() {
+                writer.set_frame_delay(last, 1000)?;
+            }
+            writer.write_image_data(frame)?;
+        }
+        writer.finish()
+    };
+    write(&mut out).map_err(|e| refuse(e.to_string()))?;
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(&out)))
 }
 
-/// Images side by side, `columns` per line, with one transparent pixel between them. Values at the ends of
-/// `range` are black and white.
+/// Where the pixels of images that lie side by side come to be, `columns` per line, with one transparent pixel between them.
+#[derive(Debug, Clone, Copy)]
+struct Sheet {
+    size: Pixels,
+    columns: usize,
+    lines: usize,
+}
+
+impl Sheet {
+    fn new(size: Pixels, images: usize, columns: usize) -> Self {
+        let columns = columns.clamp(1, images.max(1));
+        Self { size, columns, lines: images.div_ceil(columns).max(1) }
+    }
+
+    fn extents(self) -> (usize, usize) {
+        (self.columns * (self.size.width + 1) - 1, self.lines * (self.size.height + 1) - 1)
+    }
+
+    /// Channels, the last of which is alpha: zero where nothing is drawn.
+    fn depth(self) -> usize {
+        self.size.channels + 1
+    }
+
+    fn colour(self) -> ColorType {
+        if self.size.channels == 1 { ColorType::GrayscaleAlpha } else { ColorType::Rgba }
+    }
+
+    fn blank(self) -> Vec<u8> {
+        let (width, height) = self.extents();
+        vec![0; width * height * self.depth()]
+    }
+
+    /// Draws value `v` of an image. What is missing stays transparent.
+    fn put(self, out: &mut [u8], image: usize, v: usize, value: f32, range: (f64, f64)) {
+        let (pixel, channel) = (v / self.size.channels, v % self.size.channels);
+        let left = (image % self.columns) * (self.size.width + 1) + pixel % self.size.width;
+        let top = (image / self.columns) * (self.size.height + 1) + pixel / self.size.width;
+        let at = (top * self.extents().0 + left) * self.depth();
+        if !value.is_nan() {
+            out[at + channel] = byte(f64::from(value), range);
+            out[at + self.size.channels] = 255;
+        }
+    }
+
+    fn picture(self, src: String, still: String, alt: String) -> Picture {
+        let zoom = (TILE / self.size.height.max(self.size.width)).max(1);
+        let (width, height) = self.extents();
+        let (title, caption) = (String::new(), String::new());
+        Picture { src, still, width: width * zoom, height: height * zoom, alt, title, caption }
+    }
+}
+
+/// Images side by side, `columns` per line. Values at the ends of `range` are black and white; where one is NaN, nothing is drawn.
 pub(crate) fn grid(
     images: &[&[f32]],
     size: Pixels,
@@ -92,33 +171,40 @@ pub(crate) fn grid(
     range: (f64, f64),
     alt: String,
 ) -> Result<Picture> {
-    let columns = columns.clamp(1, images.len().max(1));
-    let lines = images.len().div_ceil(columns).max(1);
-    let (width, height) = (columns * (size.width + 1) - 1, lines * (size.height + 1) - 1);
-    // Alpha is the last channel, and zero where nothing is drawn.
-    let depth = size.channels + 1;
-    let mut out = vec![0u8; width * height * depth];
+    let sheet = Sheet::new(size, images.len(), columns);
+    let mut out = sheet.blank();
     for (i, image) in images.iter().enumerate() {
-        let (left, top) = ((i % columns) * (size.width + 1), (i / columns) * (size.height + 1));
-        for (p, values) in image.chunks_exact(size.channels).take(size.height * size.width).enumerate() {
-            let at = ((top + p / size.width) * width + left + p % size.width) * depth;
-            for (to, &v) in out[at..at + size.channels].iter_mut().zip(values) {
-                *to = byte(f64::from(v), range);
-            }
-            out[at + size.channels] = 255;
+        for (v, value) in image.iter().take(size.len()).enumerate() {
+            sheet.put(&mut out, i, v, *value, range);
         }
     }
-    let colour = if size.channels == 1 { ExtendedColorType::La8 } else { ExtendedColorType::Rgba8 };
-    let zoom = (TILE / size.height.max(size.width)).max(1);
-    let src = uri(&out, width, height, colour)?;
-    Ok(Picture {
-        src,
-        width: width * zoom,
-        height: height * zoom,
-        alt,
-        title: String::new(),
-        caption: String::new(),
-    })
+    let (width, height) = sheet.extents();
+    Ok(sheet.picture(uri(&out, width, height, sheet.colour())?, String::new(), alt))
+}
+
+/// Images as they come to be, value by value in the given order: about `frames` frames.
+pub(crate) fn film(
+    images: &[&[f32]],
+    order: &[usize],
+    size: Pixels,
+    columns: usize,
+    range: (f64, f64),
+    frames: usize,
+    alt: String,
+) -> Result<Picture> {
+    let sheet = Sheet::new(size, images.len(), columns);
+    let mut now = sheet.blank();
+    let mut all = vec![now.clone()];
+    for values in order.chunks(order.len().div_ceil(frames.max(1)).max(1)) {
+        for (i, image) in images.iter().enumerate() {
+            values.iter().for_each(|v| sheet.put(&mut now, i, *v, image[*v], range));
+        }
+        all.push(now.clone());
+    }
+    let all: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+    let extents = sheet.extents();
+    let src = film_uri(&all, 80, 3000, extents, sheet.colour())?;
+    Ok(sheet.picture(src, uri(&now, extents.0, extents.1, sheet.colour())?, alt))
 }
 
 /// Colour of a share between 0 (dark) and 1 (light).
@@ -129,13 +215,35 @@ fn ramp(share: f64) -> [u8; 3] {
     std::array::from_fn(|c| (RAMP[low][c] * (1.0 - part) + RAMP[low + 1][c] * part).round() as u8)
 }
 
+/// How strong every pixel of an image of `width` columns is: zero is transparent, what is not is coloured by its logarithm from
+/// `range.0` to `range.1`; the pixel `marked` is white.
+pub(crate) fn strengths(
+    values: &[f64],
+    width: usize,
+    marked: usize,
+    range: (f64, f64),
+    alt: String,
+) -> Result<Picture> {
+    let height = values.len() / width.max(1);
+    let mut out = Vec::with_capacity(values.len() * 4);
+    for (p, v) in values.iter().enumerate() {
+        let share = (v.log10() - range.0) / (range.1 - range.0);
+        let [r, g, b] = if p == marked { [255; 3] } else { ramp(share) };
+        out.extend(if p == marked || *v > 0.0 { [r, g, b, 255] } else { [0; 4] });
+    }
+    let sheet = Sheet::new(Pixels { height, width, channels: 3 }, 1, 1);
+    let zoom = (4 * TILE / height.max(width)).max(1);
+    let picture = sheet.picture(uri(&out, width, height, ColorType::Rgba)?, String::new(), alt);
+    Ok(Picture { width: width * zoom, height: height * zoom, ..picture })
+}
+
 /// A heat map of `width` values per line, the first line at the bottom.
 pub(crate) fn heat(values: &[f64], width: usize, range: (f64, f64)) -> Result<String> {
     let mut out = Vec::with_capacity(values.len() * 3);
     for line in values.chunks_exact(width.max(1)).rev() {
         out.extend(line.iter().flat_map(|v| ramp((v - range.0) / (range.1 - range.0))));
     }
-    uri(&out, width, values.len() / width.max(1), ExtendedColorType::Rgb8)
+    uri(&out, width, values.len() / width.max(1), ColorType::Rgb)
 }
 
 /// The colours of [`heat`] from low to high, as CSS takes them.
@@ -167,10 +275,43 @@ mod tests {
         };
         assert_eq!([grey(0, 0), grey(1, 0), grey(0, 1), grey(1, 1)], [0, 64, 128, 255]);
         assert_eq!([grey(3, 0), grey(4, 1)], [255, 255]);
-        assert_eq!([grey(0, 3), grey(1, 3), grey(0, 4), grey(1, 4)], [0, 255, 0, 191]);
-        // The gap and the missing fourth image are transparent.
-        assert_eq!([png.get_pixel(2, 0).0[3], png.get_pixel(0, 2).0[3], png.get_pixel(4, 4).0[3]], [0; 3]);
+        assert_eq!([grey(0, 3), grey(1, 3), grey(1, 4)], [0, 255, 191]);
+        // The gap, the missing value and the missing fourth image are transparent.
+        for (x, y) in [(2, 0), (0, 2), (0, 4), (4, 4)] {
+            assert_eq!(png.get_pixel(x, y).0[3], 0);
+        }
         assert_eq!((picture.width, picture.height), (140, 140));
+    }
+
+    #[test]
+    fn films_show_values_in_their_order() {
+        let size = Pixels::of(&[1, 3, 1]).unwrap();
+        let images: [&[f32]; 2] = [&[1.0, 0.0, 1.0], &[0.0, 1.0, 1.0]];
+        let film = film(&images, &[2, 0, 1], size, 1, (0.0, 1.0), 3, String::new()).unwrap();
+        let png = STANDARD.decode(film.src.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+        let decoder = image::codecs::png::PngDecoder::new(std::io::Cursor::new(png)).unwrap();
+        let frames = image::AnimationDecoder::into_frames(decoder.apng().unwrap()).collect_frames().unwrap();
+        let shown: Vec<[u8; 6]> = frames
+            .iter()
+            .map(|f| std::array::from_fn(|i| f.buffer().get_pixel(i as u32 % 3, 2 * (i as u32 / 3)).0))
+            .map(|p: [[u8; 4]; 6]| p.map(|[grey, _, _, alpha]| if alpha == 0 { 7 } else { grey / 255 }))
+            .collect();
+        let want = [[7; 6], [7, 7, 1, 7, 7, 1], [1, 7, 1, 0, 7, 1], [1, 0, 1, 0, 1, 1]];
+        assert_eq!(shown, want);
+        let still = decode(&film.still);
+        assert_eq!(still.get_pixel(1, 2).0, [255; 4]);
+        let delays: Vec<u32> = frames.iter().map(|f| f.delay().numer_denom_ms().0).collect();
+        assert_eq!(delays, [80, 80, 80, 3000]);
+    }
+
+    #[test]
+    fn strengths_are_clear_where_nothing_is() {
+        let picture = strengths(&[0.0, 1e-3, 1.0, 1.0], 2, 3, (-3.0, 0.0), String::new()).unwrap();
+        let png = decode(&picture.src);
+        let at = |x, y| png.get_pixel(x, y).0;
+        assert_eq!(at(0, 0)[3], 0);
+        assert_eq!([at(1, 0), at(0, 1)], [[68, 1, 84, 255], [253, 231, 37, 255]]);
+        assert_eq!(at(1, 1), [255; 4]);
     }
 
     #[test]

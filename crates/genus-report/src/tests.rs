@@ -114,7 +114,24 @@ fn exhibits(d: usize) -> State {
         put("density.grid", Tensor::f64(&[64, 64], grid));
         put("density.extent", Tensor::f64(&[4], vec![-3.2, 3.2, -3.2, 3.2]));
     }
+    put("by_class", Tensor::f32(&[2, 5, d], noise(10 * d, 12)));
     s.header.insert("latent.axes".into(), "PCA of the mean code, 61 % of its variance".into());
+    s
+}
+
+/// What a model of images that draws in an order adds.
+fn ordered(mut s: State, side: usize) -> State {
+    let d = side * side;
+    let mut put = |name: &str, tensor: Tensor| s.tensors.insert(name.to_owned(), tensor);
+    put("drawn.images", Tensor::f32(&[4, d], (0..4 * d).map(|i| (i % 3 == 0) as u8 as f32).collect()));
+    put("drawn.order", Tensor::u64(&[d], (0..d as u64).rev().collect()));
+    put("drawn.levels", Tensor::f64(&[1], vec![2.0]));
+    put("completions.whole", Tensor::f32(&[3, d], noise(3 * d, 20)));
+    put("completions.given", Tensor::f32(&[3, d], vec![f32::NAN; 3 * d]));
+    put("completions.drawn", Tensor::f32(&[2, 3, d], noise(6 * d, 21)));
+    put("receptive.pixels", Tensor::u64(&[1], vec![20]));
+    put("receptive.change", Tensor::f64(&[1, d], (0..d).map(|p| if p < 15 { 1e-3 } else { 0.0 }).collect()));
+    s.header.insert("completions.law".into(), "the model's conditional".into());
     s
 }
 
@@ -164,10 +181,11 @@ fn folder(
 }
 
 /// Anchors of all sections with material for everything.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "scores",
     "learning",
     "samples",
+    "classes",
     "neighbours",
     "reconstructions",
     "interpolations",
@@ -187,7 +205,7 @@ fn assert_self_contained(html: &str) {
     {
         assert!(!html.contains(bad), "{bad}");
     }
-    for attribute in ["src=\"", "href=\""] {
+    for attribute in ["src=\"", "srcset=\"", "href=\""] {
         for part in html.split(attribute).skip(1) {
             assert!(part.starts_with("data:image/png;base64,") || part.starts_with('#'), "{}", &part[..40]);
         }
@@ -242,10 +260,33 @@ fn images_with_everything() {
         assert!(html.to_lowercase().contains(&text.to_lowercase()), "{text}");
     }
     assert_eq!(html.matches("<section ").count(), SECTIONS.len());
-    // 2 grids, 6 neighbours, 5 reconstructions, 1 grid of paths, 5 + 5 rows.
-    assert_eq!(html.matches("<img ").count(), 24);
+    // 2 grids, 2 classes, 6 neighbours, 5 reconstructions, 1 grid of paths, 5 + 5 rows.
+    assert_eq!(html.matches("<img ").count(), 26);
     assert_eq!(html.matches("<img ").count(), html.matches(" alt=\"").count());
     assert_eq!(html.matches("<table>").count(), html.matches("<caption>").count());
+}
+
+#[test]
+fn images_drawn_in_an_order() {
+    let exhibits = ordered(exhibits(64), 8);
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&exhibits), &epochs());
+    let html = render(&run).unwrap();
+    assert_self_contained(&html);
+    for id in ["drawing", "completions", "receptive"] {
+        assert_eq!(html.matches(&format!("<section id=\"{id}\"")).count(), 1, "{id}");
+    }
+    // A film, which stands still for who wants that; a grid; a pixel that sees 15 others.
+    assert_eq!(html.matches("<img ").count(), 29);
+    assert_eq!(html.matches("(prefers-reduced-motion: reduce)").count(), 1);
+    assert!(html.contains("15 pixels</figcaption>") && html.contains("Row 3, column 5"));
+    assert!(html.contains("drawn from the model&#x27;s conditional."), "the law is said");
+    // An order or a pixel out of range is no material.
+    let mut odd = exhibits.clone();
+    odd.tensors.insert("drawn.order".into(), Tensor::u64(&[1], vec![64]));
+    odd.tensors.insert("receptive.pixels".into(), Tensor::u64(&[1], vec![64]));
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&odd), &epochs());
+    let html = render(&run).unwrap();
+    assert!(!html.contains("<section id=\"drawing\"") && !html.contains("<section id=\"receptive\""));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::block::Section;
 use crate::facts::{self, Header};
 use crate::look::Look;
-use crate::{curves, exhibits};
+use crate::{curves, exhibits, order};
 use genus_core::run::{RunDir, Summary};
 use genus_core::{Error, Event, Result};
 use serde::Serialize;
@@ -43,7 +43,11 @@ impl Page {
             facts::scores(&summary),
             curves::section(&events),
             exhibits::samples(&look, &state)?,
+            order::by_class(&look, &state, &summary.classes)?,
             exhibits::neighbours(&look, &state)?,
+            order::drawn(&look, &state)?,
+            order::completions(&look, &state)?,
+            order::receptive(&look, &state)?,
             exhibits::reconstructions(&look, &state)?,
             exhibits::interpolations(&look, &state)?,
             exhibits::latent(&state, &summary.classes),

@@ -15,6 +15,7 @@
 
 pub mod audit;
 pub mod evaluate;
+pub mod exhibits;
 mod explicit;
 mod presented;
 pub mod recipe;

@@ -3,7 +3,7 @@
 use crate::run::{DataConfig, FORMAT, RunConfig, RunDir, RunLock, Summary, TimedEvent, append_event};
 use crate::{
     Capability, Dataset, Error, Event, Fit, FitContext, Model, ModelSpec, Observer, Result, Scoring, Seed,
-    SplitName, StopReason, Tee, audit, checkpoint::Checkpoints, config, evaluate, registry,
+    SplitName, StopReason, Tee, audit, checkpoint::Checkpoints, config, evaluate, exhibits, registry,
 };
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -232,7 +232,7 @@ fn go(
     let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
     summary.audit = audit::trained(model.as_ref(), &held.x.slice(0, 128), seed.child("audit"))?;
     phase("exhibits", &mut log, observer);
-    evaluate::exhibits(model.as_ref(), data, test_nats.as_deref(), seed.child("exhibits"))?
+    exhibits::of(model.as_ref(), data, test_nats.as_deref(), seed.child("exhibits"))?
         .save(&run.exhibits_path())?;
     summary.seconds = log.seconds();
     run.write_summary(&summary)?;

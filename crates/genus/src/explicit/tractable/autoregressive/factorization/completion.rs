@@ -35,6 +35,20 @@ impl<C: Conditionals> Factorization<C> {
         (0..x.rows()).map(each).collect()
     }
 
+    /// Classes of a row that is known up to some place, drawn from p(class | what is known); none without classes.
+    fn classes_given(&self, row: &Batch, known: &[bool], n: usize, rng: &mut Rng) -> Option<Vec<u32>> {
+        let classes = self.prior.len();
+        if classes == 0 {
+            return None;
+        }
+        let each: Vec<u32> = (0..classes as u32).collect();
+        let nats = self.log_known(&row.select(&vec![0; classes]), &known.repeat(classes), Some(&each));
+        let joint: Vec<f64> = nats.iter().zip(&self.prior).map(|(l, p)| l + p).collect();
+        let total = log_sum_exp(joint.iter().copied());
+        let p: Vec<f32> = joint.iter().map(|v| libm::exp(v - total) as f32).collect();
+        Some((0..n).map(|_| level_at(rng.uniform(), &p) as u32).collect())
+    }
+
     /// Whether nothing is known behind the first missing value of any row, so that filling is a continuation.
     fn continues(x: &Batch) -> bool {
         x.iter().all(|row| row.iter().skip_while(|v| !v.is_nan()).all(|v| v.is_nan()))
@@ -42,7 +56,7 @@ impl<C: Conditionals> Factorization<C> {
 }
 
 impl<C: Conditionals> Conditional for Factorization<C> {
-    /// Where only later values are missing, draws continue the row. Otherwise 64 proposals take the known values as they are and
+    /// Where only later values are missing, draws continue the row, whose class is drawn given what is known. Otherwise 64 proposals take the known values as they are and
     /// are weighted by how likely those are after what was proposed before them: importance resampling, exact in the limit.
     fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
         let whole = Batch::from_fn(x.rows(), x.width(), |r, c| {
@@ -56,13 +70,16 @@ impl<C: Conditionals> Conditional for Factorization<C> {
                 continue;
             }
             let continues = Self::continues(&x.slice(r, r + 1));
-            let n = if continues && fill == Fill::Sample && self.prior.is_empty() { 1 } else { PROPOSALS };
+            let n = if continues && fill == Fill::Sample { 1 } else { PROPOSALS };
             let mut drawn = known_values.select(&vec![r; n]);
             let known_all = known.repeat(n);
-            let class = self.classes_of(n, rng);
+            let class = match continues {
+                true => self.classes_given(&known_values.slice(r, r + 1), &known, n, rng),
+                false => self.classes_of(n, rng),
+            };
             let u = Self::uniform(n, x.width(), rng);
             self.fill(&mut drawn, &known_all, class.as_deref(), &u, 1.0);
-            let weights: Vec<f64> = if n == 1 || (continues && self.prior.is_empty()) {
+            let weights: Vec<f64> = if continues {
                 vec![1.0 / n as f64; n]
             } else {
                 let nats = self.log_known(&drawn, &known_all, class.as_deref());
@@ -90,8 +107,7 @@ impl<C: Conditionals> Conditional for Factorization<C> {
     }
 
     fn law(&self, x: &Batch) -> String {
-        let classes = !self.prior.is_empty();
-        match Self::continues(x) && !classes {
+        match Self::continues(x) {
             true => "the model's conditional: rows are continued".into(),
             false => {
                 format!("importance resampling of {PROPOSALS} proposals, an approximation of the conditional")

@@ -157,10 +157,11 @@ fn outputs_depend_on_all_earlier_dimensions_and_on_no_other() {
 /// between, where 64 proposals leave a bias.
 #[test]
 fn fills_follow_the_conditional() {
-    let model = random::<Shared>(&nade(false), Domain::binary(6), 0);
     let all = Batch::from_fn(64, 6, |r, c| (r >> (5 - c) & 1) as f32);
-    let nats = model.log_prob(&all).unwrap().nats;
-    for (missing, bound) in [(vec![2usize, 3, 4, 5], 0.03), (vec![0, 2, 4], 0.06)] {
+    let later = vec![2usize, 3, 4, 5];
+    for (classes, missing, bound) in [(0, later.clone(), 0.03), (2, later, 0.03), (0, vec![0, 2, 4], 0.06)] {
+        let model = random::<Shared>(&nade(classes > 0), Domain::binary(6), classes);
+        let nats = model.log_prob(&all).unwrap().nats;
         let given = [1.0, 0.0, 1.0, 1.0, 0.0, 1.0];
         let row = Batch::from_fn(1, 6, |_, c| if missing.contains(&c) { f32::NAN } else { given[c] });
         let fits = |r: &[f32]| (0..6).all(|c| missing.contains(&c) || r[c] == given[c]);
