@@ -27,7 +27,7 @@
 
 use crate::run::{DataConfig, Summary};
 use crate::session::{self, Outcome, Request};
-use crate::{Dataset, Error, ModelSpec, Observer, Result, Scoring, SplitName, data, registry};
+use crate::{Dataset, Error, ModelSpec, Observer, Result, Scoring, SplitName, StopReason, data, registry};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -229,7 +229,7 @@ impl Recipe {
         }
     }
 
-    /// Does the run of one expectation, into `out`, and compares.
+    /// Does the run of one expectation, into `out`, and compares; an interrupted run has no verdict.
     ///
     /// # Errors
     /// Whatever the run may meet.
@@ -241,7 +241,7 @@ impl Recipe {
         out: PathBuf,
         how: &How,
         observer: &mut dyn Observer,
-    ) -> Result<(Verdict, Outcome)> {
+    ) -> Result<(Option<Verdict>, Outcome)> {
         let spec = self.spec()?;
         let mut assignments = expect.set.clone();
         if how.plumbing {
@@ -272,13 +272,17 @@ impl Recipe {
         } else {
             session::train(&request, set, out, observer)?
         };
+        if outcome.stopped == Some(StopReason::Interrupted) {
+            return Ok((None, outcome));
+        }
         let (reached, stderr) = measure(expect.figure, &outcome.summary)?;
         let (expected, ok) = expect.judge(reached, stderr);
         let name =
             if expect.variant.is_empty() { name.to_owned() } else { format!("{name} {}", expect.variant) };
         let run = outcome.run.path().to_path_buf();
         let seconds = outcome.summary.seconds.iter().map(|(_, s)| s).sum();
-        Ok((Verdict { name, figure: expect.figure, expected, reached, stderr, ok, seconds, run }, outcome))
+        let verdict = Verdict { name, figure: expect.figure, expected, reached, stderr, ok, seconds, run };
+        Ok((Some(verdict), outcome))
     }
 }
 

@@ -4,7 +4,6 @@ use super::Context;
 use crate::output;
 use crate::progress::{self, Progress};
 use anyhow::{Context as _, Result};
-use genus::StopReason;
 use genus::recipe::{self, How, Verdict};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -45,6 +44,7 @@ pub fn run(
     let r = recipe::find(name)?;
     let set = r.load(cx.data_dir.as_deref(), plumbing)?;
     progress::catch_interrupt()?;
+    let given = out.is_some();
     let out = out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     // A record that cannot be written is found before the hours of work, not after.
     let mut log = (!plumbing).then(|| open_record(record)).transpose()?;
@@ -57,10 +57,11 @@ pub fn run(
         let (verdict, outcome) = r.run(name, e, &set, folder, &how, &mut observer)?;
         drop(observer);
         genus_report::write(&outcome.run)?;
-        if outcome.stopped == Some(StopReason::Interrupted) {
-            output::note(format!("interrupted; go on with: genus reproduce {name} --resume"));
+        let Some(verdict) = verdict else {
+            let place = if given { format!(" --out {}", out.display()) } else { String::new() };
+            output::note(format!("interrupted; go on with: genus reproduce {name} --resume{place}"));
             return Ok(ExitCode::from(crate::INTERRUPTED));
-        }
+        };
         if let Some(log) = &mut log {
             writeln!(log, "{}", markdown(&verdict))
                 .with_context(|| format!("cannot write {}", record.display()))?;

@@ -168,6 +168,21 @@ fn interrupted_and_out_of_time() {
     }
 }
 
+/// Protects Ctrl-C in a recipe: no verdict, no record, and the command to go on.
+#[test]
+fn interrupted_recipe() {
+    let place = Place::new();
+    let words = "reproduce pixelcnn-digits --out run --record record.md";
+    let mut child = started(&mut place.command(words.split_whitespace()));
+    let events = place.path("run/events.jsonl");
+    wait_for(&mut child, || fs::read_to_string(&events).is_ok_and(|e| e.contains("\"step\"")));
+    signal(&child, "INT");
+    let e = finished(child);
+    assert_eq!(e.code, Some(130), "{e:?}");
+    assert!(e.stderr.contains("go on with: genus reproduce pixelcnn-digits --resume --out run"), "{e:?}");
+    assert!(!fs::read_to_string(place.path("record.md")).unwrap().contains("pixelcnn"), "{e:?}");
+}
+
 /// Protects Ctrl-C from the first moment on, also twice in a row: whatever was reached by then, going on gives the same
 /// bits.
 #[test]
