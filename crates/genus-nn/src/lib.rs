@@ -16,7 +16,9 @@ mod params;
 mod train;
 
 pub use burn::Tensor;
-pub use genus_kernels::{Activation, Causal, Conv, Coupling, Images, Lstm, Scan, Staircase, TapRow, Taps};
+pub use genus_kernels::{
+    Activation, Causal, Conv, Coupling, Images, Lstm, Mixture, Scan, Staircase, TapRow, Taps,
+};
 pub use layers::{Linear, Mlp, Nonlinearity};
 pub use optimizer::{Optimizer, OptimizerConfig, Schedule};
 pub use params::{Id, Params, View, afford};

@@ -30,6 +30,7 @@ pub use explicit::tractable::autoregressive::made::{Made, MadeConfig, Ordering};
 pub use explicit::tractable::autoregressive::nade::{Nade, NadeConfig};
 pub use explicit::tractable::autoregressive::pixel_cnn::{PixelCnn, PixelCnnConfig};
 pub use explicit::tractable::autoregressive::pixel_rnn::{PixelRnn, PixelRnnConfig, Recurrence};
+pub use explicit::tractable::autoregressive::rnade::{Rnade, RnadeConfig};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::*;

@@ -132,6 +132,7 @@ recipes!(
     "gmm-iris",
     "gmm-8gaussians",
     "fvsbn-binarized-mnist",
+    "rnade-8gaussians",
     "nade-adult",
     "nade-connect4",
     "nade-mushrooms",
@@ -393,6 +394,7 @@ mod tests {
             let e = &r.expect[0];
             let how = How { plumbing: true, ..How::default() };
             let (v, outcome) = r.run(name, e, &set, dir.path().join(name), &how, &mut crate::Silent).unwrap();
+            let v = v.unwrap();
             assert!(v.reached.is_finite(), "{name}");
             assert!(outcome.summary.audit.iter().all(|a| a.passed), "{name}: {:?}", outcome.summary.audit);
         }

@@ -3,7 +3,7 @@
 use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
 use genus_kernels::{
-    Gaussian, bernoulli_backward, bernoulli_nll as bernoulli_kernel, categorical_backward,
+    Gaussian, Mixture, bernoulli_backward, bernoulli_nll as bernoulli_kernel, categorical_backward,
     categorical_nll as categorical_kernel, gaussian_backward, gaussian_nll as gaussian_kernel,
 };
 
@@ -105,11 +105,51 @@ pub fn gaussian_nll(mean: Tensor<2>, log_variance: Tensor<2>, targets: Tensor<2>
     apply(GaussianNll, [input(mean), input(log_variance), input(targets)])
 }
 
+#[derive(Debug, Clone)]
+struct MixtureNll(Mixture);
+
+impl FusedOp<2> for MixtureNll {
+    type Kept = ();
+
+    fn forward(&self, [of, x]: [&[f32]; 2], shapes: [&[usize]; 2]) -> (Vec<f32>, Vec<usize>, ()) {
+        (self.0.nll(of, x, shapes[1][1]), vec![shapes[1][0]], ())
+    }
+
+    fn backward(&self, pass: Pass<'_, (), 2>, grad: Vec<f32>) -> [Option<Vec<f32>>; 2] {
+        let [of, x] = pass.inputs;
+        [Some(self.0.backward(of, x, &grad)), None]
+    }
+}
+
+/// Of mixtures of normals, in nats: −log Σ_k softmax(α)_k N(x; μ_k, floor + softplus(s_k)) summed over each row. Targets get no
+/// gradient.
+///
+/// # Shapes
+/// of: α, then μ, then s `[rows, places, 3 components]`, targets `[rows, places]` → `[rows]`
+pub fn mixture_nll(of: Tensor<3>, targets: Tensor<2>, mixture: Mixture) -> Tensor<1> {
+    if !here(&of) {
+        return portable::mixture_nll(of, targets, mixture);
+    }
+    apply(MixtureNll(mixture), [input(of), input(targets)])
+}
+
 /// The definitions.
 pub(super) mod portable {
-    use super::Tensor;
-    use burn::tensor::activation::log_softmax;
+    use super::{Mixture, Tensor};
+    use burn::tensor::activation::{log_softmax, softplus};
 
+    /// As [`mixture_nll`](super::mixture_nll).
+    pub fn mixture_nll(of: Tensor<3>, targets: Tensor<2>, mixture: Mixture) -> Tensor<1> {
+        let k = mixture.components;
+        let part = |i: usize| of.clone().narrow(2, i * k, k);
+        let sigma = softplus(part(2), 1.0) + mixture.floor;
+        let z = (targets.unsqueeze_dim::<3>(2) - part(1)) / sigma.clone();
+        let half_ln_2pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
+        let term = log_softmax(part(0), 2) - z.powi_scalar(2) * 0.5 - sigma.log() - half_ln_2pi;
+        let top = term.clone().max_dim(2).detach();
+        let total = (term - top.clone()).exp().sum_dim(2).log() + top;
+        total.squeeze_dim::<2>(2).sum_dim(1).squeeze_dim::<1>(1).neg()
+    }
     /// As [`bernoulli_nll`](super::bernoulli_nll).
     pub fn bernoulli_nll(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         let softplus = logits.clone().clamp_min(0.0) + logits.clone().abs().neg().exp().log1p();
@@ -167,6 +207,21 @@ mod tests {
                 [values(nll), grad(&a, &g)]
             };
             for (name, (f, p)) in ["nll", "da"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+
+        #[test]
+        fn mixture_equals_its_definition(rows in 1usize..6, places in 1usize..7, components in 1usize..12, seed: u64) {
+            let run = |fused: bool| {
+                let at = side(fused);
+                let of = draw(&at, seed, [rows, places, 3 * components]).autodiff().require_grad();
+                let f = if fused { mixture_nll } else { portable::mixture_nll };
+                let nll = f(of.clone(), draw(&at, seed ^ 1, [rows, places]), Mixture { components, floor: 0.1 });
+                let g = (nll.clone() * draw(&at, seed ^ 2, [rows])).sum().backward();
+                [values(nll), grad(&of, &g)]
+            };
+            for (name, (f, p)) in ["nll", "dof"].iter().zip(run(true).iter().zip(&run(false))) {
                 close(name, f, p);
             }
         }

@@ -7,14 +7,16 @@ mod latent;
 mod likelihood;
 mod lstm;
 mod nade;
+mod running;
 
 pub use conv::{conv, conv_transposed};
 pub use coupling::{Layer, coupling};
 pub use gate::{gate, relu};
 pub use latent::reparametrise;
-pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll};
+pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
 pub use lstm::lstm;
 pub use nade::nade;
+pub use running::running;
 
 use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
@@ -29,9 +31,10 @@ pub mod portable {
     pub use super::coupling::portable::coupling;
     pub use super::gate::portable::gate;
     pub use super::latent::portable::reparametrise;
-    pub use super::likelihood::portable::{bernoulli_nll, categorical_nll, gaussian_nll};
+    pub use super::likelihood::portable::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
     pub use super::lstm::portable::lstm;
     pub use super::nade::portable::nade;
+    pub use super::running::portable::running;
 
     use super::{Activation, Staircase, Tensor};
     use burn::tensor::activation::{leaky_relu, relu, sigmoid};

@@ -109,7 +109,7 @@ pub struct FvsbnConfig {
 }
 
 impl Settings for FvsbnConfig {
-    fn transform(&self, domain: &Domain) -> Result<Transform> {
+    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         Transform::to_binary(domain, self.binarize, 0)
     }
     fn class_conditional(&self) -> bool {

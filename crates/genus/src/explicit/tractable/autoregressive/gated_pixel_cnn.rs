@@ -36,7 +36,7 @@ use super::image_net::{Architecture, Builder, ImageNet, OfImages};
 use super::{Pixels, Rows, Settings};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Domain, Error, Result, Seed, Shape, Support};
+use genus_core::{Batch, Domain, Error, Result, Seed, Shape, Support};
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, TapRow, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,7 @@ impl Default for GatedPixelCnnConfig {
 }
 
 impl Settings for GatedPixelCnnConfig {
-    fn transform(&self, domain: &Domain) -> Result<Transform> {
+    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         self.pixels.transform(domain, self.binarize)
     }
     fn class_conditional(&self) -> bool {

@@ -3,6 +3,7 @@
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, ModelSpec, Result, Rng, Shape, Support};
 use genus_nn::{Id, Params, Tensor, TrainConfig, View};
+use law::Law;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
@@ -10,16 +11,25 @@ mod factorization;
 pub(crate) mod fvsbn;
 pub(crate) mod gated_pixel_cnn;
 mod image_net;
+mod law;
 pub(crate) mod made;
 mod masked_net;
 mod masks;
 pub(crate) mod nade;
 pub(crate) mod pixel_cnn;
 pub(crate) mod pixel_rnn;
+pub(crate) mod rnade;
 
 /// Members.
-pub const SPECS: &[&ModelSpec] =
-    &[&fvsbn::SPEC, &nade::SPEC, &made::SPEC, &pixel_cnn::SPEC, &gated_pixel_cnn::SPEC, &pixel_rnn::SPEC];
+pub const SPECS: &[&ModelSpec] = &[
+    &fvsbn::SPEC,
+    &nade::SPEC,
+    &rnade::SPEC,
+    &made::SPEC,
+    &pixel_cnn::SPEC,
+    &gated_pixel_cnn::SPEC,
+    &pixel_rnn::SPEC,
+];
 
 /// The network of a factorisation in the order of the columns: what a member of the family writes.
 /// [`factorization::Factorization`] makes the public model of it.
@@ -30,16 +40,22 @@ pub trait Conditionals: Clone + Debug + Send + Sync + Sized + 'static {
     /// Registry entry.
     fn spec() -> &'static ModelSpec;
 
+    /// What the conditionals are, for rows of the domain that the network works on.
+    fn law(config: &Self::Config, domain: &Domain) -> Law {
+        let _ = config;
+        Law::of(domain)
+    }
+
     /// Adds its parameters to `params`.
     ///
     /// # Errors
     /// [`genus_core::Error::Config`] if the configuration does not suit the rows.
     fn build(config: &Self::Config, rows: &Rows, params: &mut Params, rng: &mut Rng) -> Result<Self>;
 
-    /// Parameters of the conditional of every dimension given those before it: a logit for bits, a logit per level otherwise.
+    /// What the [law](Self::law) of every dimension given those before it takes.
     ///
     /// # Shapes
-    /// x `[rows, width]`, class one-hot `[rows, classes]` → `[rows, width]`, or `[rows, width · levels]`
+    /// x `[rows, width]`, class one-hot `[rows, classes]` → `[rows, width · outputs]`
     fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2>;
 
     /// Sets what a mask drops to zero in an array that belongs to the parameter `id`.
@@ -48,7 +64,7 @@ pub trait Conditionals: Clone + Debug + Send + Sync + Sized + 'static {
     }
 
     /// Goes through the dimensions of `x` in order and sets each to what `choose` makes of its conditional's parameters, which
-    /// have the bits of [`outputs`](Self::outputs); each value of the network is computed once.
+    /// have the bits of [`outputs`](Self::outputs) if values are bits or levels; each value of the network is computed once.
     fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>);
 }
 
@@ -91,11 +107,11 @@ impl Rows {
 
 /// What the hyper-parameters of all members have in common.
 pub trait Settings: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
-    /// From data to what the network works on.
+    /// From data to what the network works on, fitted to training rows.
     ///
     /// # Errors
     /// [`genus_core::Error::Domain`] if the model does not take such data.
-    fn transform(&self, domain: &Domain) -> Result<Transform>;
+    fn transform(&self, domain: &Domain, x: &Batch) -> Result<Transform>;
     /// Whether the class is given to the network.
     fn class_conditional(&self) -> bool;
     /// Training.

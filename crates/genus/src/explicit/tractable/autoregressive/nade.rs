@@ -122,7 +122,7 @@ impl Default for NadeConfig {
 }
 
 impl Settings for NadeConfig {
-    fn transform(&self, domain: &Domain) -> Result<Transform> {
+    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         Transform::to_binary(domain, self.binarize, 0)
     }
     fn class_conditional(&self) -> bool {

@@ -38,7 +38,7 @@ use super::image_net::{Architecture, Builder, ImageNet, OfImages};
 use super::{Pixels, Rows, Settings};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Domain, Result, Seed, Shape, Support};
+use genus_core::{Batch, Domain, Result, Seed, Shape, Support};
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ impl Default for PixelCnnConfig {
 }
 
 impl Settings for PixelCnnConfig {
-    fn transform(&self, domain: &Domain) -> Result<Transform> {
+    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         self.pixels.transform(domain, self.binarize)
     }
     fn class_conditional(&self) -> bool {

@@ -37,7 +37,7 @@ use super::image_net::{Architecture, Builder, ImageNet, OfImages};
 use super::{Pixels, Rows, Settings};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Domain, Error, Result, Seed, Shape, Support};
+use genus_core::{Batch, Domain, Error, Result, Seed, Shape, Support};
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, Lstm, Scan, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ impl Default for PixelRnnConfig {
 }
 
 impl Settings for PixelRnnConfig {
-    fn transform(&self, domain: &Domain) -> Result<Transform> {
+    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         self.pixels.transform(domain, self.binarize)
     }
     fn class_conditional(&self) -> bool {

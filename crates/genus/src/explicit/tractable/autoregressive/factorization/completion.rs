@@ -1,6 +1,6 @@
 //! Missing values, filled from the conditionals.
 
-use super::{Factorization, one_hot, probabilities};
+use super::{Factorization, one_hot};
 use crate::explicit::tractable::autoregressive::Conditionals;
 use genus_core::math::log_sum_exp;
 use genus_core::transform::Noise;
@@ -15,21 +15,12 @@ impl<C: Conditionals> Factorization<C> {
     fn log_known(&self, x: &Batch, known: &[bool], class: Option<&[u32]>) -> Vec<f64> {
         let class = class.map(|c| tensor(one_hot(c, self.prior.len())));
         let outputs = values(self.net.outputs(&self.params.frozen(), tensor(x.clone()), class));
-        let n = outputs.len() / x.data().len().max(1);
+        let n = self.law.outputs();
         let width = x.width();
         let each = |r: usize| -> f64 {
             (0..width)
                 .filter(|d| known[r * width + d])
-                .map(|d| {
-                    let p = probabilities(&outputs[(r * width + d) * n..][..n], 1.0);
-                    let v = x.row(r)[d];
-                    let p = match p.as_slice() {
-                        [one] if v > 0.5 => f64::from(*one),
-                        [one] => 1.0 - f64::from(*one),
-                        all => f64::from(all[v as usize]),
-                    };
-                    libm::log(p.max(1e-30))
-                })
+                .map(|d| self.law.log_prob(&outputs[(r * width + d) * n..][..n], x.row(r)[d]))
                 .sum()
         };
         (0..x.rows()).map(each).collect()
@@ -77,7 +68,7 @@ impl<C: Conditionals> Conditional for Factorization<C> {
                 true => self.classes_given(&known_values.slice(r, r + 1), &known, n, rng),
                 false => self.classes_of(n, rng),
             };
-            let u = Self::uniform(n, x.width(), rng);
+            let u = self.uniform(n, rng);
             self.fill(&mut drawn, &known_all, class.as_deref(), &u, 1.0);
             let weights: Vec<f64> = if continues {
                 vec![1.0 / n as f64; n]

@@ -2,17 +2,17 @@
 
 mod completion;
 
+use super::law::Law;
 use super::{Choose, Conditionals, Rows, Settings as _};
 use crate::presented::Presented;
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
     Autoregressive, Batch, ClassConditional, Conditional, Dataset, Density, Domain, Drawing, Error, Evidence,
-    Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Support,
+    Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
     Tensor as Stored, config, level_at,
 };
-use genus_kernels::{exp, sigmoid};
-use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, ops, tensor, values};
+use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, tensor, values};
 use std::collections::BTreeMap;
 
 /// A fitted factorisation p(x) = Π p(x_d | x_<d), or Σ p(class) Π p(x_d | x_<d, class).
@@ -22,6 +22,7 @@ pub struct Factorization<C: Conditionals> {
     transform: Transform,
     params: Params,
     net: C,
+    law: Law,
     /// log p(class), nats; empty without classes.
     prior: Vec<f64>,
     /// The columns in their own order.
@@ -35,46 +36,17 @@ fn one_hot(class: &[u32], classes: usize) -> Batch {
     Batch::from_fn(class.len(), classes, |r, c| f32::from(u8::from(class[r] as usize == c)))
 }
 
-/// Values that a dimension of the target domain may take.
-fn levels_of(transform: &Transform) -> usize {
-    match transform.target().support {
-        Support::Discrete { levels } => levels as usize,
-        _ => 2,
-    }
-}
-
 /// −log p of each row given its class, nats, part of the graph of `view`.
-fn nll<C: Conditionals>(
-    net: &C,
-    view: &View<'_>,
-    x: &Batch,
-    class: Option<&Batch>,
-    levels: usize,
-) -> Tensor<1> {
+fn nll<C: Conditionals>(net: &C, view: &View<'_>, x: &Batch, class: Option<&Batch>, law: Law) -> Tensor<1> {
     let outputs = net.outputs(view, tensor(x.clone()), class.map(|c| tensor(c.clone())));
-    if levels == 2 {
-        ops::bernoulli_nll(outputs, tensor(x.clone()))
-    } else {
-        ops::categorical_nll(outputs.reshape([x.rows(), x.width(), levels]), tensor(x.clone()))
-    }
-}
-
-/// Probabilities of a conditional: of a 1, or of every level.
-fn probabilities(outputs: &[f32], temperature: f32) -> Vec<f32> {
-    if let [logit] = outputs {
-        return vec![sigmoid(logit / temperature)];
-    }
-    let top = outputs.iter().fold(f32::NEG_INFINITY, |t, v| t.max(*v));
-    let each: Vec<f32> = outputs.iter().map(|v| exp((v - top) / temperature)).collect();
-    let total: f32 = each.iter().sum();
-    each.into_iter().map(|v| v / total).collect()
+    law.nll(outputs, tensor(x.clone()))
 }
 
 /// What training minimises: −log p, given the class if there are any.
 struct Likelihood<'a, C> {
     net: &'a C,
     seen: Presented,
-    levels: usize,
+    law: Law,
     /// One-hot classes of training and validation rows.
     classes: [Option<Batch>; 2],
 }
@@ -83,29 +55,23 @@ impl<C: Conditionals> Objective for Likelihood<'_, C> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let x = self.seen.batch(rows, cx)?;
         let class = self.classes[0].as_ref().map(|c| c.select(rows));
-        Ok(Loss { total: nll(self.net, view, &x, class.as_ref(), self.levels).mean(), parts: Vec::new() })
+        Ok(Loss { total: nll(self.net, view, &x, class.as_ref(), self.law).mean(), parts: Vec::new() })
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
         let Some(x) = &self.seen.valid else { return Ok(BTreeMap::new()) };
-        let nats = given(self.net, view, x, self.classes[1].as_ref(), self.levels);
+        let nats = given(self.net, view, x, self.classes[1].as_ref(), self.law);
         Ok(BTreeMap::from([("loss".into(), -nats.iter().sum::<f64>() / nats.len() as f64)]))
     }
 }
 
 /// log p of each row given its class, nats.
-fn given<C: Conditionals>(
-    net: &C,
-    view: &View<'_>,
-    x: &Batch,
-    class: Option<&Batch>,
-    levels: usize,
-) -> Vec<f64> {
-    let rows = (CHUNK / (x.width() * if levels == 2 { 1 } else { levels })).max(1);
+fn given<C: Conditionals>(net: &C, view: &View<'_>, x: &Batch, class: Option<&Batch>, law: Law) -> Vec<f64> {
+    let rows = (CHUNK / (x.width() * law.outputs())).max(1);
     let mut nats = Vec::with_capacity(x.rows());
     for start in (0..x.rows()).step_by(rows) {
         let class = class.map(|c| c.slice(start, start + rows));
-        let part = nll(net, view, &x.slice(start, start + rows), class.as_ref(), levels);
+        let part = nll(net, view, &x.slice(start, start + rows), class.as_ref(), law);
         nats.extend(values(part).into_iter().map(|v| -f64::from(v)));
     }
     nats
@@ -123,22 +89,19 @@ impl<C: Conditionals> Factorization<C> {
         let rows = Rows { domain: transform.target().clone(), classes: prior.len(), start };
         let net = C::build(config, &rows, &mut params, rng)?;
         let order = (0..rows.width()).collect();
-        Ok(Self { config: config.clone(), transform, params, net, prior, order })
-    }
-
-    fn levels(&self) -> usize {
-        levels_of(&self.transform)
+        let law = C::law(config, &rows.domain);
+        Ok(Self { config: config.clone(), transform, params, net, law, prior, order })
     }
 
     /// log p(x, class) of rows of the target domain, nats, class by class; log p(x) without classes.
     fn joint(&self, y: &Batch) -> Vec<Vec<f64>> {
         let view = self.params.frozen();
         if self.prior.is_empty() {
-            return vec![given(&self.net, &view, y, None, self.levels())];
+            return vec![given(&self.net, &view, y, None, self.law)];
         }
         let each = self.prior.iter().enumerate().map(|(c, prior)| {
             let class = one_hot(&vec![c as u32; y.rows()], self.prior.len());
-            let nats = given(&self.net, &view, y, Some(&class), self.levels());
+            let nats = given(&self.net, &view, y, Some(&class), self.law);
             nats.into_iter().map(|v| v + prior).collect()
         });
         each.collect()
@@ -157,20 +120,21 @@ impl<C: Conditionals> Factorization<C> {
     /// Fills the values of `x` that are not known, from the conditionals at a temperature and uniform numbers.
     fn fill(&self, x: &mut Batch, known: &[bool], class: Option<&[u32]>, u: &Batch, temperature: f32) {
         let class = class.map(|c| one_hot(c, self.prior.len()));
-        let (width, given) = (x.width(), x.clone());
+        let (width, given, each) = (x.width(), x.clone(), self.law.uniforms());
         let choose = |row: usize, dim: usize, outputs: &[f32]| {
             if known.get(row * width + dim).is_some_and(|k| *k) {
                 given.row(row)[dim]
             } else {
-                level_at(u.row(row)[dim], &probabilities(outputs, temperature)) as f32
+                self.law.draw(outputs, &u.row(row)[dim * each..][..each], temperature)
             }
         };
         let choose: Choose<'_> = &choose;
         self.net.walk(&self.params, x, class.as_ref(), choose);
     }
 
-    fn uniform(n: usize, width: usize, rng: &mut Rng) -> Batch {
-        Batch::from_fn(n, width, |_, _| rng.uniform())
+    /// What [`fill`](Self::fill) draws from.
+    fn uniform(&self, n: usize, rng: &mut Rng) -> Batch {
+        Batch::from_fn(n, self.order.len() * self.law.uniforms(), |_, _| rng.uniform())
     }
 
     /// Classes by their prior; none without classes.
@@ -190,9 +154,12 @@ impl<C: Conditionals> Factorization<C> {
         let prior = vec![-libm::log(3.0); classes];
         let start = vec![0.3; domain.width()];
         let transform = Transform::identity(domain.clone());
-        let Self { net, mut params, transform, .. } = Self::build(config, transform, prior, start, &mut rng)?;
-        let levels = levels_of(&transform);
-        let x = Batch::from_fn(3, domain.width(), |_, _| rng.below(levels) as f32);
+        let Self { net, mut params, law, .. } = Self::build(config, transform, prior, start, &mut rng)?;
+        let value = |rng: &mut Rng| match law {
+            Law::Real(_) => rng.normal() as f32,
+            _ => rng.below(law.levels()) as f32,
+        };
+        let x = Batch::from_fn(3, domain.width(), |_, _| value(&mut rng));
         let class: Vec<u32> = (0..3).map(|_| rng.below(classes.max(1)) as u32).collect();
         let class = (classes > 0).then(|| one_hot(&class, classes));
         let mask = |id, w: &mut [f32]| net.mask(id, w);
@@ -204,7 +171,7 @@ impl<C: Conditionals> Factorization<C> {
             params.set(id, w);
         }
         let found = genus_nn::gradcheck::check(&mut params, seed, mask, |view| {
-            Ok(Loss { total: nll(&net, view, &x, class.as_ref(), levels).mean(), parts: Vec::new() })
+            Ok(Loss { total: nll(&net, view, &x, class.as_ref(), law).mean(), parts: Vec::new() })
         })?;
         Ok(found.into_iter().map(|d| (d.name, d.error)).collect())
     }
@@ -215,7 +182,7 @@ impl<C: Conditionals> Family for Factorization<C> {
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let transform = config.transform(&data.domain)?;
+        let transform = config.transform(&data.domain, &data.train.x)?;
         let seed = cx.seed.child(C::spec().name);
         let seen = Presented::new(&transform, data, seed)?;
         let mut prior = Vec::new();
@@ -239,9 +206,13 @@ impl<C: Conditionals> Family for Factorization<C> {
             classes = [Some(labels), valid].map(|l| l.map(|l| one_hot(l, n)));
         }
         let rng = &mut seed.child("init").rng();
-        let mut model = Self::build(config, transform, prior, seen.marginal_logits(), rng)?;
-        let (rows, levels) = (seen.rows(), model.levels());
-        let mut objective = Likelihood { net: &model.net, seen, levels, classes };
+        let start = match C::law(config, transform.target()) {
+            Law::Bit => seen.marginal_logits(),
+            _ => vec![0.0; transform.target().width()],
+        };
+        let mut model = Self::build(config, transform, prior, start, rng)?;
+        let (rows, law) = (seen.rows(), model.law);
+        let mut objective = Likelihood { net: &model.net, seen, law, classes };
         let report =
             genus_nn::train(config.train(), &mut model.params, rows, &mut objective, C::spec().name, cx)?;
         Ok(Fit { model, report })
@@ -292,7 +263,7 @@ impl<C: Conditionals> Model for Factorization<C> {
         Some(self)
     }
     fn as_autoregressive(&self) -> Option<&dyn Autoregressive> {
-        Some(self)
+        (!matches!(self.law, Law::Real(_))).then_some(self)
     }
     fn as_class_conditional(&self) -> Option<&dyn ClassConditional> {
         (!self.prior.is_empty()).then_some(self)
@@ -339,9 +310,8 @@ impl<C: Conditionals> Sampler for Factorization<C> {
             }
             Some(c) => Some(vec![c; n]),
         };
-        let width = self.transform.target().width();
-        let u = Self::uniform(n, width, rng);
-        let mut x = Batch::zeros(n, width);
+        let u = self.uniform(n, rng);
+        let mut x = Batch::zeros(n, self.order.len());
         self.fill(&mut x, &[], class.as_deref(), &u, temperature);
         Ok(self.transform.inverse(&x))
     }
@@ -361,7 +331,7 @@ impl<C: Conditionals> ClassConditional for Factorization<C> {
         }
         let (y, log_det) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
         let class = one_hot(class, self.prior.len());
-        let nats = given(&self.net, &self.params.frozen(), &y, Some(&class), self.levels());
+        let nats = given(&self.net, &self.params.frozen(), &y, Some(&class), self.law);
         Ok(self.log_prob_of(nats, &log_det, "given the class"))
     }
 
@@ -376,7 +346,7 @@ impl<C: Conditionals> ClassConditional for Factorization<C> {
 
 impl<C: Conditionals> Autoregressive for Factorization<C> {
     fn levels(&self) -> usize {
-        self.levels()
+        self.law.levels()
     }
 
     fn members(&self) -> usize {
@@ -396,8 +366,8 @@ impl<C: Conditionals> Autoregressive for Factorization<C> {
         let class = (!self.prior.is_empty())
             .then(|| tensor(one_hot(&vec![member as u32; x.rows()], self.prior.len())));
         let outputs = values(self.net.outputs(&self.params.frozen(), tensor(x.clone()), class));
-        let n = outputs.len() / x.data().len().max(1);
-        let p = outputs.chunks_exact(n).flat_map(|o| probabilities(o, 1.0)).collect();
+        let n = self.law.outputs();
+        let p = outputs.chunks_exact(n).flat_map(|o| self.law.probabilities(o, 1.0)).collect();
         Batch::new(p, n * x.width())
     }
 
