@@ -183,6 +183,13 @@ fn passes(bench: &mut Bench) {
     bench.time("categorical gradient, 256 levels", Work::Bytes(8.0 * n), || {
         categorical_backward(&logits, &levels, &totals, &weight[..32], 256)
     });
+    let (mixture, n) = (Mixture { components: 10, floor: 1e-3 }, 100 * 64);
+    let (of, x) = (values(n * mixture.parameters(), 8), values(n, 9));
+    let bytes = 4.0 * of.len() as f64;
+    bench.time("mixture value, 10 normals", Work::Bytes(bytes), || mixture.nll(&of, &x, 64));
+    bench.time("mixture gradient, 10 normals", Work::Bytes(2.0 * bytes), || {
+        mixture.backward(&of, &x, &weight[..100])
+    });
     let (encoded, noise) = (values(128 * 40, 3), values(128 * 20, 4));
     bench.time("reparametrise", Work::Bytes(4.0 * 128.0 * 81.0), || reparametrise(&encoded, &noise, 20));
     let (x, dy) = (values(1 << 20, 5), values(1 << 19, 6));
@@ -283,6 +290,13 @@ fn scans(bench: &mut Bench) {
         nade.sample(&mut x, &|r, p, logit| f32::from(u8::from(u[r * d + p] < sigmoid(logit))));
         x
     });
+    let (d, n) = (64, 128);
+    let (w, c, rho, x) = (values(d * n, 5), values(n, 6), values(d, 7), values(rows * d, 8));
+    let running = Running { w: &w, c: &c, rho: &rho };
+    let g = values(rows * d * n, 9);
+    let bytes = (4 * rows * d * n) as f64;
+    bench.time("RNADE units forward", Work::Bytes(bytes), || running.hidden(&x));
+    bench.time("RNADE units backward", Work::Bytes(2.0 * bytes), || running.backward(&x, &g, false));
     for (name, scan) in [("row", Scan::Row), ("diagonal", Scan::Diagonal)] {
         let lstm = Lstm { scan, mirrored: false, hidden: 32 };
         let of = Images { count: 16, extents: [28; 2], channels: 128 };
