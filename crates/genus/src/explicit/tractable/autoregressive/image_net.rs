@@ -266,15 +266,15 @@ impl<'a> Builder<'a> {
 }
 
 impl ImageNet {
-    /// What the network sees of a value.
-    fn scale(&self) -> f32 {
-        1.0 / (self.levels - 1) as f32
+    /// Distance of two levels as the network sees them: from −1 to 1, so that black is not what lies beyond the edge, which is 0.
+    fn step(&self) -> f32 {
+        2.0 / (self.levels - 1) as f32
     }
 
     /// As [`Conditionals::outputs`].
     fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
         let [rows, d] = x.dims();
-        let image = (x * self.scale()).reshape([rows, self.height, self.width, self.channels]);
+        let image = (x * self.step() - 1.0).reshape([rows, self.height, self.width, self.channels]);
         let mut done: Vec<Tensor<4>> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let of = |source: Source| match source {
@@ -315,7 +315,7 @@ impl ImageNet {
 
     /// As [`Conditionals::walk`].
     fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
-        let (n, scale) = (x.rows(), self.scale());
+        let (n, step) = (x.rows(), self.step());
         let values: Vec<Vec<f32>> = params.ids().map(|id| params.values(id)).collect();
         let of: Vec<Id> = params.ids().collect();
         let at = |id: &Id| match of.iter().position(|i| i == id) {
@@ -351,14 +351,13 @@ impl ImageNet {
             })
             .collect();
         let images = Images { count: n, extents: [self.height, self.width], channels: self.channels };
-        x.data_mut().iter_mut().for_each(|v| *v *= scale);
+        x.data_mut().iter_mut().for_each(|v| *v = *v * step - 1.0);
         let draw: DrawPixel<'_> = &|image, place, channel, outputs, pixel| {
             let each = outputs.len() / self.channels;
             let outputs = &outputs[channel * each..][..each];
-            pixel[channel] = choose(image, place * self.channels + channel, outputs) * scale;
+            pixel[channel] = choose(image, place * self.channels + channel, outputs) * step - 1.0;
         };
         sample_pixels(&nodes, images, x.data_mut(), draw);
-        let top = (self.levels - 1) as f32;
-        x.data_mut().iter_mut().for_each(|v| *v = (*v * top).round());
+        x.data_mut().iter_mut().for_each(|v| *v = ((*v + 1.0) / step).round());
     }
 }
