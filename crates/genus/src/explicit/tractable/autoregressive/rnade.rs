@@ -24,9 +24,10 @@
 //! use genus::{Density as _, Family, FitContext, Rnade, RnadeConfig, Seed, Silent, config, data};
 //!
 //! let moons = data::load("moons", &data::Options::default())?;
-//! let config = toml::from_str("hidden = 16\ncomponents = 5\ntrain.epochs = 2").unwrap();
+//! let config = toml::from_str("hidden = 16\ntrain.epochs = 2\ntrain.optimizer.rate = 0.01").unwrap();
 //! let config: RnadeConfig = config::from_table(&config)?;
 //! let fit = Rnade::fit(&config, &moons, &mut FitContext::new(Seed::from(7), &mut Silent))?;
+//! // A single normal has -3.29.
 //! assert!(fit.model.log_prob(&moons.test.unwrap().x)?.mean() > -3.0);
 //! # Ok::<(), genus::Error>(())
 //! ```
