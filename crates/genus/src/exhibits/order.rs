@@ -31,8 +31,7 @@ pub(super) fn show(model: &dyn Model, seed: Seed, state: &mut State) -> Result<(
     put(state, "drawn.images", &x);
     state.tensors.insert("drawn.order".into(), Tensor::u64(&[d], order));
     put_f64(state, "drawn.levels", vec![ar.levels() as f64]);
-    let work = height * width * d * if ar.levels() == 2 { 1 } else { ar.levels() };
-    if height * width <= PIXELS && work <= WORK {
+    if height * width <= PIXELS && height * width * ar.conditionals(0, &x.slice(0, 1))?.width() <= WORK {
         receptive(ar, &x.slice(0, BASES), [height, width, channels], state)?;
     }
     Ok(())
@@ -46,11 +45,12 @@ fn receptive(ar: &dyn Autoregressive, bases: &Batch, extents: [usize; 3], state:
     let n = height * width;
     let targets = [(height / 2) * width + width / 2, (3 * height / 4) * width + width / 4];
     let top = ar.levels() as f32 - 1.0;
-    let each = channels * if ar.levels() == 2 { 1 } else { ar.levels() };
     let mut change = vec![0.0; targets.len() * n];
     for base in bases.iter() {
         let whole = Batch::new(base.to_vec(), base.len())?;
         let before = ar.conditionals(0, &whole)?;
+        // Of all channels of a pixel.
+        let each = before.width() / n;
         let chunk = (CHUNK / before.width()).max(1);
         for start in (0..n).step_by(chunk) {
             let rows = chunk.min(n - start);

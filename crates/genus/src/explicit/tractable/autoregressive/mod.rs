@@ -98,10 +98,7 @@ impl Rows {
 
     /// Values that a dimension may take.
     pub fn levels(&self) -> usize {
-        match self.domain.support {
-            Support::Discrete { levels } => levels as usize,
-            _ => 2,
-        }
+        Law::of(&self.domain).levels()
     }
 }
 
