@@ -1,7 +1,7 @@
 //! Gibbs sampling between two layers of binary units, as restricted Boltzmann machines need it.
 
 use crate::counter::Stream;
-use crate::gemm::{Init, Product};
+use crate::gemm::{End, Init, Product};
 use crate::isa::isa;
 use crate::linear::{Activation, activate};
 use crate::{Limits, Mat, crew, gemm, unwritten};
@@ -9,11 +9,20 @@ use crate::{Limits, Mat, crew, gemm, unwritten};
 /// Values of a job: a multiple of 64, so that a stream can be cut there.
 const BLOCK: usize = 1 << 13;
 
-/// p = σ(x W + b) of every unit of a layer given the other.
+/// a = x W + b: what every unit of a layer receives from the other.
 ///
 /// # Shapes
 /// x `[rows, from]`, w `[from, to]` (a transposed view serves the way back), b `[to]` → `[rows, to]`
+pub fn layer_inputs(x: &[f32], from: usize, w: Mat<'_>, b: &[f32]) -> Vec<f32> {
+    product(x, from, w, b, &|_| {})
+}
+
+/// p = σ(x W + b) of every unit of a layer given the other; shapes as in [`layer_inputs`].
 pub fn layer_probabilities(x: &[f32], from: usize, w: Mat<'_>, b: &[f32]) -> Vec<f32> {
+    product(x, from, w, b, &|row| activate(row, Activation::Sigmoid))
+}
+
+fn product(x: &[f32], from: usize, w: Mat<'_>, b: &[f32], end: End<'_>) -> Vec<f32> {
     let rows = x.len() / from.max(1);
     // SAFETY: a product that does not keep what is there writes every value.
     let mut p = unsafe { unwritten(rows * b.len()) };
@@ -24,8 +33,13 @@ pub fn layer_probabilities(x: &[f32], from: usize, w: Mat<'_>, b: &[f32]) -> Vec
         b: w,
         limits: Limits::Dense,
     };
-    product.run(&mut p, Init::Row(b), &|row| activate(row, Activation::Sigmoid));
+    product.run(&mut p, Init::Row(b), end);
     p
+}
+
+/// σ of every value, in place.
+pub fn probabilities(a: &mut [f32]) {
+    crew::chunks([a], BLOCK, |_, [a]| activate(a, Activation::Sigmoid));
 }
 
 /// 1 with probability p, else 0; value i is decided by number i of the stream.
@@ -53,6 +67,29 @@ impl Pair {
     /// All zero.
     pub fn zeros(visible: usize, hidden: usize) -> Self {
         Self { w: vec![0.0; visible * hidden], visible: vec![0.0; visible], hidden: vec![0.0; hidden] }
+    }
+
+    /// Every value times `factor`.
+    pub fn scale(&mut self, factor: f32) {
+        self.each(|v| v.iter_mut().for_each(|v| *v *= factor));
+    }
+
+    /// Adds `factor` times another change to every value.
+    pub fn add(&mut self, other: &Self, factor: f32) {
+        let pairs =
+            [(&mut self.w, &other.w), (&mut self.visible, &other.visible), (&mut self.hidden, &other.hidden)];
+        for (to, from) in pairs {
+            assert_eq!(to.len(), from.len(), "layers of the same sizes");
+            crew::chunks([to], BLOCK, |i, [to]| {
+                to.iter_mut().zip(&from[i * BLOCK..]).for_each(|(t, f)| *t += factor * f);
+            });
+        }
+    }
+
+    fn each(&mut self, f: impl Fn(&mut [f32]) + Sync) {
+        for part in [&mut self.w, &mut self.visible, &mut self.hidden] {
+            crew::chunks([part], BLOCK, |_, [part]| f(part));
+        }
     }
 
     /// Adds `rate` times the gradient of the mean log-likelihood as contrastive divergence estimates it: ⟨v h⟩ of the data minus

@@ -7,6 +7,7 @@
 
 mod adam;
 mod ancestral;
+mod anneal;
 mod bernoulli;
 mod categorical;
 mod conv;
@@ -32,6 +33,7 @@ mod taps;
 
 pub use adam::{Adam, adam, sum_of_squares};
 pub use ancestral::{MaskedLayer, sample_masked};
+pub use anneal::{anneal_bits, log_mass_change, row_products};
 pub use bernoulli::{bernoulli_backward, bernoulli_nll};
 pub use categorical::{categorical_backward, categorical_nll};
 pub use conv::{Conv, ConvGrads, Images};
@@ -41,7 +43,7 @@ pub use gate::{gate_backward, gate_forward};
 pub use gather::{gather_masked, scatter_masked};
 pub use gaussian::{Gaussian, gaussian_backward, gaussian_nll};
 pub use gemm::{Limits, Mat, gemm};
-pub use gibbs::{Pair, bernoulli_sample, layer_probabilities};
+pub use gibbs::{Pair, bernoulli_sample, layer_inputs, layer_probabilities, probabilities};
 pub use latent::{LOG_VARIANCE, reparametrise, reparametrise_backward};
 pub use linear::{Activation, LinearGrads, linear_backward, linear_forward};
 pub use lstm::{Lstm, LstmGrads, LstmKept, LstmStates, LstmSteps, Scan};

@@ -56,6 +56,8 @@ pub enum PixelOp<'a> {
     Activate(Activation),
     /// a + b, where b is a row for every image, `[images, channels]`: the condition on a class.
     Bias(&'a [f32]),
+    /// a + b, where b has a value for every channel of every pixel, `[height, width, channels]`: the condition on the place.
+    Place(&'a [f32]),
     /// As [`gate_forward`](crate::gate_forward).
     Gate {
         /// Channels of a half. A pixel may have several pairs of halves, one after the other: those of channel groups.
@@ -179,7 +181,10 @@ impl<'n> Job<'n> {
                     steps.step(states, [row, column], a, out);
                 }
             }
-            Op::Here(here) => here.run([a, &before[node.with]], [*first, *count], out),
+            Op::Here(here) => {
+                let place = row * net.of.extents[1] + column;
+                here.run([a, &before[node.with]], [*first, *count], [place, 1], out);
+            }
         }
         if slot.lined {
             for (image, values) in rest[0].chunks_exact(slot.channels).enumerate() {
@@ -219,15 +224,25 @@ impl<'n> Job<'n> {
                 let out = &mut out[slot.pixel(image, 0)..][..width * slot.channels];
                 let a = &a[from.pixel(image, 0)..][..width * from.channels];
                 let b = &b[with.pixel(image, 0)..][..width * with.channels];
-                here.run([a, b], [*first + image, 1], out);
+                here.run([a, b], [*first + image, 1], [row * width, width], out);
             }),
         }
     }
 }
 
 impl Here<'_> {
-    /// At some pixels one after the other: of one image, or one of each of `count` images from `first` on.
-    fn run(&self, [a, b]: [&[f32]; 2], [first, count]: [usize; 2], out: &mut [f32]) {
+    /// At the same `places` (the first, and how many) of `count` images from `first` on; one of the two counts is 1.
+    fn run(
+        &self,
+        [a, b]: [&[f32]; 2],
+        [first, count]: [usize; 2],
+        [place, places]: [usize; 2],
+        out: &mut [f32],
+    ) {
+        let biased = |bias: &[f32], channels: usize, out: &mut [f32]| {
+            let pixels = a.chunks_exact(channels).zip(out.chunks_exact_mut(channels));
+            bias.chunks_exact(channels).cycle().zip(pixels).for_each(|(bias, (a, out))| add(a, bias, out));
+        };
         match *self {
             Self::Sum(act) => {
                 add(a, b, out);
@@ -238,9 +253,10 @@ impl Here<'_> {
                 activate(out, act);
             }
             Self::Bias { channels, bias } => {
-                let rows = bias[first * channels..][..count * channels].chunks_exact(channels).cycle();
-                let pixels = a.chunks_exact(channels).zip(out.chunks_exact_mut(channels));
-                rows.zip(pixels).for_each(|(bias, (a, out))| add(a, bias, out));
+                biased(&bias[first * channels..][..count * channels], channels, out);
+            }
+            Self::Place { channels, bias } => {
+                biased(&bias[place * channels..][..places * channels], channels, out);
             }
             Self::Gate { width } => gate(a, width, out),
         }

@@ -40,6 +40,7 @@ pub(super) enum Here<'a> {
     Activate(Activation),
     Gate { width: usize },
     Bias { channels: usize, bias: &'a [f32] },
+    Place { channels: usize, bias: &'a [f32] },
 }
 
 /// Where the values of the image or of a node are kept.
@@ -177,6 +178,10 @@ fn prepare<'a>(node: &PixelNode<'a>, i: usize, of: Images, channels: &[usize]) -
             assert_eq!(bias.len(), of.count * k, "a bias of node {i} for every image");
             (Op::Here(Here::Bias { channels: k, bias }), k)
         }
+        PixelOp::Place(bias) => {
+            assert_eq!(bias.len(), of.extents[0] * of.extents[1] * k, "a bias of node {i} for every place");
+            (Op::Here(Here::Place { channels: k, bias }), k)
+        }
         PixelOp::Gate { width } => {
             assert!(width > 0 && k.is_multiple_of(2 * width), "node {i} gates pairs of {width} channels");
             (Op::Here(Here::Gate { width }), k / 2)
@@ -212,7 +217,7 @@ fn seen_here(node: &PixelNode<'_>, n: usize, slots: &[Vec<usize>]) -> Vec<usize>
             seen
         }
         PixelOp::Sum { with, .. } => from.iter().zip(&slots[slot(with)]).map(|(a, b)| *a.max(b)).collect(),
-        PixelOp::Activate(_) | PixelOp::Bias(_) => from.clone(),
+        PixelOp::Activate(_) | PixelOp::Bias(_) | PixelOp::Place(_) => from.clone(),
         PixelOp::Gate { width } => {
             let pairs = from.chunks_exact(2 * width);
             pairs.flat_map(|p| (0..width).map(|j| p[j].max(p[width + j]))).collect()

@@ -29,7 +29,7 @@ impl Made {
         let Source::Node(i) = of else { return self.of.channels };
         match self.nodes[i].op {
             PixelOp::Conv { conv, .. } => conv.outputs,
-            PixelOp::Sum { .. } | PixelOp::Activate(_) | PixelOp::Bias(_) => {
+            PixelOp::Sum { .. } | PixelOp::Activate(_) | PixelOp::Bias(_) | PixelOp::Place(_) => {
                 self.channels(self.nodes[i].from)
             }
             PixelOp::Gate { .. } => self.channels(self.nodes[i].from) / 2,
@@ -69,6 +69,11 @@ impl Made {
         self.push(from, PixelOp::Gate { width: n / 2 })
     }
 
+    fn place(&mut self, from: Source) -> Source {
+        let [height, width] = self.of.extents;
+        self.push(from, PixelOp::Place(values(height * width * self.channels(from), 6).leak()))
+    }
+
     fn lstm(&mut self, from: Source, scan: Scan, mirrored: bool) -> Source {
         let hidden = self.channels(from) / 4;
         let lstm = Lstm { scan, mirrored, hidden };
@@ -94,6 +99,7 @@ impl Made {
                     let at = |i: usize| i / of.each() * of.channels + i % of.channels;
                     a.iter().enumerate().map(|(i, v)| v + bias[at(i)]).collect()
                 }
+                PixelOp::Place(bias) => bias.iter().cycle().zip(a).map(|(b, v)| v + b).collect(),
                 PixelOp::Gate { width } => gate_forward(a, width),
                 PixelOp::Lstm { lstm, w } => lstm.forward(a, of, w).0,
             });
@@ -160,7 +166,8 @@ fn chain(m: &mut Made) {
 
 /// PixelCNN with residual blocks: activations come first, and lie outside the skip.
 fn residual(m: &mut Made) {
-    let mut h = m.conv(Source::Image, Taps::causal(5, Causal::A, 1), 12, Identity);
+    let h = m.conv(Source::Image, Taps::causal(5, Causal::A, 1), 12, Identity);
+    let mut h = m.place(h);
     for _ in 0..2 {
         let a = m.relu(h);
         let a = m.point(a, 6, Relu);
@@ -176,7 +183,10 @@ fn gated(m: &mut Made, classes: bool) {
     let (h, mut down, mut right) = (7, Source::Image, Source::Image);
     for layer in 0..3 {
         let [up, own] = [-1, 0].map(|dy| TapRow { dy, dx: -1, count: 3 });
-        let vertical = m.conv(down, Taps::rows(vec![up, own]), 2 * h, Identity);
+        let mut vertical = m.conv(down, Taps::rows(vec![up, own]), 2 * h, Identity);
+        if classes && layer == 0 {
+            vertical = m.place(vertical);
+        }
         down = m.gate(vertical, classes);
         let link = m.row(vertical, [-1, 0], 1, 2 * h);
         let across = m.row(right, [0, -1], if layer == 0 { 1 } else { 2 }, 2 * h);

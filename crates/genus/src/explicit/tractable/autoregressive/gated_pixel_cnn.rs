@@ -32,11 +32,11 @@
 //! ```
 
 use super::factorization::Factorization;
-use super::image_net::{Architecture, Builder, ImageNet, OfImages};
+use super::image_net::{Architecture, Builder, ImageNet, OfImages, odd};
 use super::{Pixels, Rows, Settings};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Error, Result, Seed, Shape, Support};
+use genus_core::{Batch, Domain, Result, Seed, Shape, Support};
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, TapRow, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ pub static SPEC: ModelSpec = ModelSpec {
     ],
     supports: &["binary", "discrete"],
     iterative: true,
-    tiny: super::image_tiny!("hidden = 16\nlayers = 2\nkernel = 3\n"),
+    tiny: super::image_tiny!("hidden = 16\nlayers = 2\nkernel = 3\n", "places = true\n"),
     gradient_check: Some(gradient_check),
     default_config: spec::default_config::<GatedPixelCnn>,
     check_config: spec::check_config::<GatedPixelCnn>,
@@ -84,6 +84,8 @@ pub struct GatedPixelCnnConfig {
     pub layers: NonZeroUsize,
     /// Size of the kernels after the first layer, odd and at most 99.
     pub kernel: NonZeroUsize,
+    /// Give the place to the first layer: a bias for every pixel of the image in both stacks.
+    pub places: bool,
     /// Whether levels are modelled as such or as bits.
     pub pixels: Pixels,
     /// Give the class to the network: p(x | class).
@@ -101,6 +103,7 @@ impl Default for GatedPixelCnnConfig {
             hidden: n(32),
             layers: n(7),
             kernel: n(3),
+            places: false,
             pixels: Pixels::default(),
             class_conditional: false,
             binarize: Binarize::default(),
@@ -135,10 +138,7 @@ impl Architecture for Stacks {
     fn lay(config: &GatedPixelCnnConfig, rows: &Rows, mut b: Builder<'_>) -> Result<ImageNet> {
         let (groups, h) = (b.groups(), b.channels(config.hidden.get()));
         let wide = h.saturating_mul(2);
-        let kernel = config.kernel.get();
-        if kernel.is_multiple_of(2) || kernel > 99 {
-            return Err(Error::config("kernel", format!("{kernel} is out of range; odd and at most 99")));
-        }
+        let kernel = odd(config.kernel)?;
         let point = || Taps::causal(1, Causal::B, groups);
         let (mut vertical, mut horizontal) = (Source::Image, Source::Image);
         for l in 0..config.layers.get() {
@@ -146,7 +146,11 @@ impl Architecture for Stacks {
             let half = (size / 2) as isize;
             let name = |part: &str| format!("layer.{l}.{part}");
             let rows = (-half..=0).map(|dy| TapRow { dy, dx: -half, count: size }).collect();
-            let v = b.conv(vertical, &name("vertical"), Taps::rows(rows), wide, Activation::Identity)?;
+            let places = config.places && l == 0;
+            let mut v = b.conv(vertical, &name("vertical"), Taps::rows(rows), wide, Activation::Identity)?;
+            if places {
+                v = b.place(v, &name("vertical"))?;
+            }
             let down = b.above(v, &name("down"), wide)?;
             if l + 1 < config.layers.get() {
                 let v = b.class(v, &name("vertical"))?;
@@ -154,7 +158,10 @@ impl Architecture for Stacks {
             }
             let row = Taps::causal_row(size, kind, groups);
             let x = b.conv(horizontal, &name("horizontal"), row, wide, Activation::Identity)?;
-            let x = b.sum(x, down);
+            let mut x = b.sum(x, down);
+            if places {
+                x = b.place(x, &name("horizontal"))?;
+            }
             let x = b.class(x, &name("horizontal"))?;
             let x = b.gate(x);
             let x = b.conv(x, &name("out"), point(), h, Activation::Identity)?;

@@ -6,6 +6,7 @@ use genus_kernels::{DrawPixel, PixelNode, PixelOp, Source, sample_pixels};
 use genus_nn::{Activation, Conv, Id, Images, Lstm, Params, TapRow, Taps, Tensor, View, ops};
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// Operations of the deepest network: several hundred layers.
@@ -48,6 +49,10 @@ enum Op {
     },
     /// A bias for every class.
     Class {
+        w: Id,
+    },
+    /// A bias for every place.
+    Place {
         w: Id,
     },
     Lstm {
@@ -101,6 +106,18 @@ impl<A: Architecture> Conditionals for OfImages<A> {
     fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
         self.net.walk(params, x, class, choose);
     }
+}
+
+/// The size of a kernel, if it has a middle.
+///
+/// # Errors
+/// [`Error::Config`] if it has none or is out of range.
+pub fn odd(kernel: NonZeroUsize) -> Result<usize> {
+    let kernel = kernel.get();
+    if kernel.is_multiple_of(2) || kernel > 99 {
+        return Err(Error::config("kernel", format!("{kernel} is out of range; odd and at most 99")));
+    }
+    Ok(kernel)
 }
 
 /// Adds operations to a network and their parameters to `params`.
@@ -231,6 +248,18 @@ impl<'a> Builder<'a> {
         Ok(self.push(from, Op::Class { w }, channels))
     }
 
+    /// Adds a bias that depends on the place: `[height, width, channels]` parameters that begin at 0.
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn place(&mut self, from: Source, name: &str) -> Result<Source> {
+        let (places, channels) = (self.net.height * self.net.width, self.of(from));
+        self.afford(places, channels)?;
+        let shape = [self.net.height, self.net.width, channels];
+        let w = self.params.add(format!("{name}.place"), &shape, vec![0.0; places * channels]);
+        Ok(self.push(from, Op::Place { w }, channels))
+    }
+
     /// A scan over the image; `from` gives what its gates receive but the states.
     ///
     /// # Errors
@@ -256,7 +285,9 @@ impl<'a> Builder<'a> {
         self.conv(h, "head.1", point, outputs, Activation::Identity)?;
         if let (2, Some(Node { op: Op::Conv { w, b, .. }, .. })) = (self.net.levels, self.net.nodes.last()) {
             // Pixels share the bias: begin at their mean brightness.
-            let mean = start.iter().sum::<f32>() / start.len().max(1) as f32;
+            let bright: f32 = start.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).sum();
+            let mean = bright / start.len().max(1) as f32;
+            let mean = (mean / (1.0 - mean)).ln();
             let quiet = self.params.values(*w).iter().map(|v| 0.1 * v).collect();
             self.params.set(*w, quiet);
             self.params.set(*b, vec![mean; outputs]);
@@ -294,6 +325,7 @@ impl ImageNet {
                     }
                     None => a,
                 },
+                Op::Place { w } => a + view.get::<3>(*w).unsqueeze::<4>(),
                 Op::Lstm { lstm, w } => ops::lstm(a, view.get(*w), *lstm),
             });
         }
@@ -346,6 +378,7 @@ impl ImageNet {
                     Op::Relu => PixelOp::Activate(Activation::Relu),
                     Op::Gate { width } => PixelOp::Gate { width: *width },
                     Op::Class { .. } => PixelOp::Bias(bias),
+                    Op::Place { w } => PixelOp::Place(at(w)),
                     Op::Lstm { lstm, w } => PixelOp::Lstm { lstm: *lstm, w: at(w) },
                 },
             })

@@ -143,9 +143,9 @@ impl Pixels {
     }
 }
 
-/// Tiny configurations of an image model, whose own keys are the argument.
+/// Tiny configurations of an image model, whose own keys are the first argument, and those of an option that some have the second.
 macro_rules! image_tiny {
-    ($net:literal) => {
+    ($net:literal, $option:literal) => {
         &[
             genus_core::spec::Tiny {
                 name: "bits",
@@ -162,13 +162,13 @@ macro_rules! image_tiny {
             genus_core::spec::Tiny {
                 name: "colours",
                 data: "colours2",
-                config: concat!($net, "[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
+                config: concat!($net, $option, "[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
                 expected_failures: &[],
             },
             genus_core::spec::Tiny {
                 name: "two classes",
                 data: "twotrees8",
-                config: concat!($net, "class_conditional = true\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
+                config: concat!($net, $option, "class_conditional = true\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
                 expected_failures: &[],
             },
         ]

@@ -3,8 +3,9 @@
 //! ## What it is
 //! p(x) = Π p(x_i | x_<i) over the values of an image in raster order, channel by channel, all conditionals from one pass through
 //! a stack of masked convolutions: 7×7 of type A, which sees neither the pixel itself nor what comes after it, then residual
-//! blocks of 1×1, 3×3 and 1×1 of type B, then a head of 1×1. With colour, channels are cut into groups, and a group sees the
-//! pixel's earlier groups (A), or its own too (B), in every layer.
+//! blocks of 1×1, k×k and 1×1 of type B, then a head of 1×1. With colour, channels are cut into groups, and a group sees the
+//! pixel's earlier groups (A), or its own too (B), in every layer. A bias for every place of the first layer, which the paper has
+//! not, is an option: convolutions do not know where they are, but digits are centred.
 //!
 //! Stacked masked convolutions never see a wedge of earlier pixels up and to the right: the blind spot, which
 //! [`GatedPixelCnn`](super::gated_pixel_cnn::GatedPixelCnn) has not.
@@ -34,7 +35,7 @@
 //! ```
 
 use super::factorization::Factorization;
-use super::image_net::{Architecture, Builder, ImageNet, OfImages};
+use super::image_net::{Architecture, Builder, ImageNet, OfImages, odd};
 use super::{Pixels, Rows, Settings};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
@@ -68,7 +69,7 @@ pub static SPEC: ModelSpec = ModelSpec {
     ],
     supports: &["binary", "discrete"],
     iterative: true,
-    tiny: super::image_tiny!("hidden = 8\nblocks = 1\n"),
+    tiny: super::image_tiny!("hidden = 8\nblocks = 1\n", "kernel = 5\nplaces = true\n"),
     gradient_check: Some(gradient_check),
     default_config: spec::default_config::<PixelCnn>,
     check_config: spec::check_config::<PixelCnn>,
@@ -80,10 +81,14 @@ pub static SPEC: ModelSpec = ModelSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PixelCnnConfig {
-    /// Channels of the 3×3 convolutions; residual connections and the head have twice as many.
+    /// Channels of the k×k convolutions; residual connections and the head have twice as many.
     pub hidden: NonZeroUsize,
     /// Residual blocks.
     pub blocks: NonZeroUsize,
+    /// Size of the kernels in the blocks, odd and at most 99.
+    pub kernel: NonZeroUsize,
+    /// Give the place to the first layer: a bias for every pixel of the image.
+    pub places: bool,
     /// Whether levels are modelled as such or as bits.
     pub pixels: Pixels,
     /// Give the class to the network: p(x | class).
@@ -100,6 +105,8 @@ impl Default for PixelCnnConfig {
         Self {
             hidden: n(32),
             blocks: n(5),
+            kernel: n(3),
+            places: false,
             pixels: Pixels::default(),
             class_conditional: false,
             binarize: Binarize::default(),
@@ -133,16 +140,19 @@ impl Architecture for Stack {
 
     fn lay(config: &PixelCnnConfig, rows: &Rows, mut b: Builder<'_>) -> Result<ImageNet> {
         let (groups, h) = (b.groups(), b.channels(config.hidden.get()));
-        let wide = h.saturating_mul(2);
+        let (wide, kernel) = (h.saturating_mul(2), odd(config.kernel)?);
         let masked = |size: usize, kind: Causal| Taps::causal(size, kind, groups);
         use Activation::{Identity, Relu};
         let mut x = b.conv(Source::Image, "first", masked(7, Causal::A), wide, Identity)?;
+        if config.places {
+            x = b.place(x, "first")?;
+        }
         x = b.class(x, "first")?;
         for i in 0..config.blocks.get() {
             let name = |part: &str| format!("block.{i}.{part}");
             let y = b.relu(x);
             let y = b.conv(y, &name("down"), masked(1, Causal::B), h, Relu)?;
-            let y = b.conv(y, &name("mid"), masked(3, Causal::B), h, Relu)?;
+            let y = b.conv(y, &name("mid"), masked(kernel, Causal::B), h, Relu)?;
             let y = b.conv(y, &name("up"), masked(1, Causal::B), wide, Identity)?;
             let y = b.class(y, &name("up"))?;
             x = b.sum(y, x);
