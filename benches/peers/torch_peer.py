@@ -221,6 +221,40 @@ def dcgan():
     return run
 
 
+def gated_logits(p):
+    def gate(x):
+        a, b = x.chunk(2, 1)
+        return torch.tanh(a) * torch.sigmoid(b)
+
+    def logits(x):
+        down, right = x, x
+        for layer in range(5):
+            q, half = p[8 * layer : 8 * layer + 8], 3 if layer == 0 else 1
+            a = F.conv2d(F.pad(down, (half, half, half, 0)), q[0], q[1])
+            link = F.conv2d(F.pad(a, (0, 0, 1, 0))[:, :, :-1], q[2], q[3])
+            down = gate(a)
+            # The first layer does not see the pixel itself.
+            across = F.conv2d(F.pad(right, (half, -1 if layer == 0 else 0)), q[4], q[5])
+            out = F.conv2d(gate(across + link), q[6], q[7])
+            right = out if layer == 0 else out + right
+        return F.conv2d(torch.relu(F.conv2d(torch.relu(right), p[40], p[41])), p[42], p[43])
+    return logits
+
+
+@torch.no_grad()
+def ais(steps):
+    w, b, c = (torch.from_numpy(a) for a in works.init("ais"))
+    v = torch.bernoulli(torch.sigmoid(b).expand(1000, -1))
+    log_w, base = torch.zeros(1000), b
+    for k in range(steps):
+        low, high = k / steps, (k + 1) / steps
+        a = v @ w + c
+        log_w += (high - low) * (v @ (b - base)) + (F.softplus(high * a) - F.softplus(low * a)).sum(1)
+        h = torch.bernoulli(torch.sigmoid(high * a))
+        v = torch.bernoulli(torch.sigmoid((1 - high) * base + high * (h @ w.T + b)))
+    return float(log_w.logsumexp(0))
+
+
 @torch.no_grad()
 def pixelcnn_sample(steps, logits):
     for _ in range(steps):
@@ -272,6 +306,11 @@ def prepare(name):
     if name == "pixelcnn-sample":
         logits = pixelcnn_logits(parameters(works.init(name)))
         return lambda steps: pixelcnn_sample(steps, logits)
+    if name == "gated-sample":
+        logits = gated_logits(parameters(works.init(name)))
+        return lambda steps: pixelcnn_sample(steps, logits)
+    if name == "ais":
+        return ais
     if name in ("nade-sample", "nade-sample-naive"):
         return lambda steps: nade_sample(steps, name == "nade-sample")
     return product(name) if name in works.GEMM else None

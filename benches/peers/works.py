@@ -66,6 +66,17 @@ def init(work):
     if work == "lstm":
         one = [k for _ in range(2) for k in kernel(128, 64, 1) + [0.1 * rng.standard_normal((128, 32, 2)).astype(np.float32)]]
         return kernel(64, 1, 7) + one + kernel(64, 32, 1) + kernel(64, 32, 1) + kernel(64, 64, 1) + kernel(1, 64, 1)
+    if work == "gated-sample":
+        layers = []
+        for size, i in [(7, 1)] + [(3, 32)] * 4:
+            half = size // 2
+            across = half if size == 7 else half + 1
+            for o, inputs, high, wide in [(64, i, half + 1, size), (64, 64, 1, 1), (64, i, 1, across), (32, 32, 1, 1)]:
+                bound = np.sqrt(6 / (inputs * high * wide))
+                layers += [(rng.uniform(-1, 1, (o, inputs, high, wide)) * bound).astype(np.float32), np.zeros(o, np.float32)]
+        return layers + kernel(64, 32, 1) + kernel(1, 64, 1)
+    if work == "ais":
+        return [0.05 * rng.standard_normal((784, 500)).astype(np.float32), np.full(784, -2, np.float32), np.zeros(500, np.float32)]
     if work == "rbm":
         return [0.01 * rng.standard_normal((784, 500)).astype(np.float32), np.zeros(784, np.float32), np.zeros(500, np.float32)]
     if work == "realnvp":

@@ -10,7 +10,6 @@
 mod dcgan;
 mod nade;
 mod products;
-mod rbm;
 mod realnvp;
 mod trainings;
 
@@ -45,12 +44,14 @@ fn prepare(name: &str) -> anyhow::Result<Option<Box<dyn Work>>> {
         "made" => trainings::made()?,
         "pixelcnn" => trainings::pixelcnn(),
         "pixelcnn-sample" => Box::new(trainings::PixelCnnSampler::new()),
+        "gated-sample" => Box::new(trainings::GatedSampler::new()?),
+        "ais" => Box::new(trainings::Anneal::new()?),
         "realnvp" => trainings::realnvp(),
         "dcgan" => Box::new(dcgan::Dcgan::new()),
         "nade-train" => trainings::nade(),
         "lstm" => trainings::lstm()?,
         "nade-sample" | "nade-sample-naive" => Box::new(nade::Sampler::new()),
-        "rbm" => Box::new(rbm::Rbm::new(trainings::rows())),
+        "rbm" => trainings::rbm()?,
         _ => match products::find(name) {
             Some(product) => Box::new(product),
             None => return Ok(None),

@@ -2,8 +2,9 @@
 
 use crate::Work;
 use anyhow::Context as _;
+use genus::{Annealing, Rbm, RbmConfig};
 use genus_core::{
-    Batch, Dataset, Domain, Event, FitContext, Seed, Shape, Split, StopReason, Support, config,
+    Batch, Dataset, Domain, Event, FitContext, Model, Seed, Shape, Split, StopReason, Support, config,
 };
 use genus_kernels::{PixelNode, PixelOp, Source, Stream, sample_pixels, sigmoid};
 use genus_nn::{
@@ -11,6 +12,7 @@ use genus_nn::{
     View, ops,
 };
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -93,6 +95,69 @@ pub fn made() -> anyhow::Result<Box<dyn Work>> {
 pub fn lstm() -> anyhow::Result<Box<dyn Work>> {
     let shape = Shape::Image { height: 28, width: 28, channels: 1 };
     model("pixelrnn", "hidden = 32\ntrain.batch = 16\ntrain.epochs = 1000000", shape)
+}
+
+/// 784-500, CD-1, plain gradient steps.
+pub fn rbm() -> anyhow::Result<Box<dyn Work>> {
+    let how =
+        "algorithm = \"contrastive\"\nbatch = 100\nrate = 0.05\nschedule = \"constant\"\nepochs = 1000000";
+    model("rbm", &format!("hidden = 500\n[train]\n{how}"), Shape::Flat(784))
+}
+
+/// Sixteen images from a GatedPixelCNN of 5 layers of 32 channels with its initial weights.
+pub struct GatedSampler {
+    model: Box<dyn Model>,
+    drawn: u64,
+}
+
+impl GatedSampler {
+    pub fn new() -> anyhow::Result<Self> {
+        let spec = genus::registry::find("gated-pixelcnn")?;
+        let mut table = (spec.default_config)();
+        config::merge(&mut table, &"hidden = 32\nlayers = 5".parse()?);
+        let shape = Shape::Image { height: 28, width: 28, channels: 1 };
+        let some = Split::unlabelled(rows().slice(0, 100));
+        let set = Dataset::new("bits", Domain { support: Support::Binary, shape }, some)?;
+        let mut stop = |_: &Event| ControlFlow::Break(StopReason::Interrupted);
+        let model = (spec.fit)(&table, &set, &mut FitContext::new(Seed::from(1), &mut stop))?.model;
+        Ok(Self { model, drawn: 0 })
+    }
+}
+
+impl Work for GatedSampler {
+    fn run(&mut self, steps: u64) -> anyhow::Result<()> {
+        let sampler = self.model.as_sampler().context("it draws")?;
+        for _ in 0..steps {
+            let rows = sampler.sample(16, &mut Seed::from(self.drawn).rng())?;
+            anyhow::ensure!(rows.data().contains(&1.0), "nothing was drawn");
+            self.drawn += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Annealed importance sampling of log Z, 1000 chains, 784-500.
+pub struct Anneal(Rbm);
+
+impl Anneal {
+    pub fn new() -> anyhow::Result<Self> {
+        let mut rng = Seed::from(3).rng();
+        let weights = Batch::from_fn(784, 500, |_, _| 0.05 * rng.normal() as f32);
+        let hidden = NonZeroUsize::MIN.saturating_add(499);
+        let annealing = Annealing { steps: NonZeroUsize::MIN, back_burn_in: 0, ..Annealing::default() };
+        let config = RbmConfig { hidden, annealing, ..RbmConfig::default() };
+        Ok(Self(Rbm::with_parameters(config, weights, vec![-2.0; 784], vec![0.0; 500], vec![-2.0; 784])?))
+    }
+}
+
+impl Work for Anneal {
+    fn run(&mut self, steps: u64) -> anyhow::Result<()> {
+        let n = |n: u64| NonZeroUsize::MIN.saturating_add(n as usize - 1);
+        let how = Annealing { exact: false, chains: n(1000), steps: n(steps), back_burn_in: 0 };
+        let figures = self.0.anneal(&how, Seed::from(1));
+        anyhow::ensure!(figures.iter().all(|f| f.value.is_finite()), "log Z is not finite");
+        Ok(())
+    }
 }
 
 /// 7×7 type A, five times 3×3 type B with 32 channels, 1×1 to a logit.
@@ -191,7 +256,7 @@ fn objective<O: Objective + 'static>(batch: usize, make: fn(&mut Params) -> O) -
     start(move |cx| {
         let mut params = Params::default();
         let mut objective = make(&mut params);
-        let many = |n: usize| std::num::NonZeroUsize::MIN.saturating_add(n - 1);
+        let many = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         let config = TrainConfig { epochs: many(1_000_000), batch: many(batch), ..TrainConfig::default() };
         drop(genus_nn::train(&config, &mut params, ROWS, &mut objective, "bench", cx));
     })

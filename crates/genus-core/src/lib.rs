@@ -37,8 +37,8 @@ pub use event::{Event, Observer, Silent, StopReason, Tee};
 pub use evidence::{Evidence, LogProb};
 pub use fit::{Family, Fit, FitContext, FitReport, Fitted};
 pub use model::{
-    Autoregressive, ClassConditional, Clusterer, Conditional, Decoder, Density, Drawing, Encoder, Figure,
-    Fill, LatentVariable, Model, Sampler, Scoring, level_at,
+    Autoregressive, Chain, ClassConditional, Clusterer, Conditional, Decoder, Density, Drawing, Encoder,
+    Figure, Fill, LatentVariable, Model, Sampler, Scoring, level_at,
 };
 pub use seed::{Rng, Seed};
 pub use spec::{Capability, EvidenceKind, ModelSpec, Reference, Tiny};

@@ -51,6 +51,10 @@ pub trait Model: Send + Sync {
     fn as_conditional(&self) -> Option<&dyn Conditional> {
         None
     }
+    /// The Markov chain that draws, if one does.
+    fn as_chain(&self) -> Option<&dyn Chain> {
+        None
+    }
     /// The densities of the classes, if the model was fitted with labels.
     fn as_class_conditional(&self) -> Option<&dyn ClassConditional> {
         None
@@ -151,6 +155,17 @@ pub trait Sampler: Model {
             remedy: "sample without --class and --temperature".into(),
         })
     }
+}
+
+/// The model draws by a Markov chain, which leaves the model's law as it is.
+///
+/// Audits use it: rows that begin as exact draws must stay such.
+pub trait Chain: Sampler {
+    /// Each row after so many transitions.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].
+    fn advance(&self, x: &Batch, transitions: usize, rng: &mut Rng) -> Result<Batch>;
 }
 
 /// Rows have codes.

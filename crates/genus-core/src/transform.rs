@@ -166,6 +166,21 @@ impl Transform {
         Ok(chain)
     }
 
+    /// As it is, and then divided by `unit`: a number that lies one unit from 0 lies at 1.
+    #[must_use]
+    pub fn in_units_of(mut self, unit: f64) -> Self {
+        match self.steps.last_mut() {
+            Some(Step::Standardize { std, .. }) => {
+                std.iter_mut().for_each(|s| *s *= unit);
+            }
+            _ => {
+                let width = self.source.width();
+                self.steps.push(Step::Standardize { mean: vec![0.0; width], std: vec![unit; width] });
+            }
+        }
+        self
+    }
+
     /// Checks a chain that comes from a file.
     ///
     /// # Errors

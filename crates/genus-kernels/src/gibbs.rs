@@ -69,6 +69,22 @@ impl Pair {
         Self { w: vec![0.0; visible * hidden], visible: vec![0.0; visible], hidden: vec![0.0; hidden] }
     }
 
+    /// What every hidden unit receives from visible rows: v W + c.
+    ///
+    /// # Shapes
+    /// v `[rows, visible]` → `[rows, hidden]`
+    pub fn up(&self, v: &[f32]) -> Vec<f32> {
+        layer_inputs(v, self.visible.len(), Mat::rows(&self.w, self.hidden.len()), &self.hidden)
+    }
+
+    /// What every visible unit receives from hidden rows: h Wᵀ + b.
+    ///
+    /// # Shapes
+    /// h `[rows, hidden]` → `[rows, visible]`
+    pub fn down(&self, h: &[f32]) -> Vec<f32> {
+        layer_inputs(h, self.hidden.len(), Mat::rows(&self.w, self.hidden.len()).t(), &self.visible)
+    }
+
     /// Every value times `factor`.
     pub fn scale(&mut self, factor: f32) {
         self.each(|v| v.iter_mut().for_each(|v| *v *= factor));

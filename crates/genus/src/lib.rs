@@ -22,6 +22,12 @@ pub mod recipe;
 pub mod registry;
 pub mod session;
 
+pub use explicit::approximate::markov_chain::Sampling;
+pub use explicit::approximate::markov_chain::annealing::Annealing;
+pub use explicit::approximate::markov_chain::boltzmann_machine::{BoltzmannMachine, BoltzmannMachineConfig};
+pub use explicit::approximate::markov_chain::gaussian_rbm::{GaussianRbm, GaussianRbmConfig};
+pub use explicit::approximate::markov_chain::rbm::{Rbm, RbmConfig};
+pub use explicit::approximate::markov_chain::training::{Algorithm, Learning};
 pub use explicit::approximate::variational::vae::{Likelihood, Vae, VaeConfig};
 pub use explicit::tractable::autoregressive::Pixels;
 pub use explicit::tractable::autoregressive::fvsbn::{Fvsbn, FvsbnConfig};

@@ -1,11 +1,10 @@
 //! What a training sees of the data, through a model's transform.
 
 use genus_core::transform::{Noise, Transform};
-use genus_core::{Batch, Dataset, Result, Seed};
-use genus_nn::StepContext;
+use genus_core::{Batch, Dataset, Result, Rng, Seed};
 
 /// Training rows, transformed once where that is all they need and at every presentation where their noise must be fresh.
-pub(crate) struct Presented {
+pub struct Presented {
     rows: Batch,
     /// Still to be done at every presentation.
     fresh: Option<Transform>,
@@ -39,17 +38,28 @@ impl Presented {
         self.rows.rows()
     }
 
-    /// A minibatch, in the model's domain.
-    pub fn batch(&self, rows: &[usize], cx: &StepContext) -> Result<Batch> {
+    /// Rows in the model's domain, with noise from a stream where that must be fresh.
+    pub fn batch(&self, rows: &[usize], noise: impl FnOnce() -> Rng) -> Result<Batch> {
         let x = self.rows.select(rows);
         match &self.fresh {
-            Some(t) => Ok(t.forward(&x, Noise::Stream(&mut cx.rng("noise")))?.0),
+            Some(t) => Ok(t.forward(&x, Noise::Stream(&mut noise()))?.0),
             None => Ok(x),
         }
+    }
+
+    /// Mean of each column, as if there had been one row of zeros and one of ones more.
+    pub fn means(&self) -> Vec<f32> {
+        self.means.iter().map(|m| *m as f32).collect()
     }
 
     /// Logit of the marginal of each column, for bits: what output biases start from.
     pub fn marginal_logits(&self) -> Vec<f32> {
         self.means.iter().map(|p| (libm::log(*p) - libm::log1p(-p)) as f32).collect()
+    }
+
+    /// Rows that are what the model works on already.
+    #[cfg(test)]
+    pub fn of_rows(rows: Batch) -> Self {
+        Self { means: vec![0.5; rows.width()], rows, fresh: None, valid: None }
     }
 }

@@ -7,6 +7,7 @@ const FAMILIES: &[&[&ModelSpec]] = &[
     explicit::tractable::autoregressive::SPECS,
     explicit::tractable::mixture::SPECS,
     explicit::approximate::variational::SPECS,
+    explicit::approximate::markov_chain::SPECS,
 ];
 
 /// All models.

@@ -4,7 +4,9 @@ use super::bounds::marginal;
 use super::chi_square::ChiSquare;
 use super::{mass, repeated, row};
 use crate::run::AuditRow;
-use crate::{Batch, Density, Evidence, LatentVariable, Measure, Result, Sampler, Scoring, Seed, Support};
+use crate::{
+    Batch, Chain, Density, Evidence, LatentVariable, Measure, Result, Sampler, Scoring, Seed, Support,
+};
 use std::collections::HashMap;
 
 /// Most rows that are enumerated.
@@ -46,7 +48,18 @@ pub(super) fn total(density: &dyn Density, seed: Seed) -> Result<Option<AuditRow
                 format!("sum = {sum:.4} ± {stderr:.4} over {n} rows, 16 draws each (false alarm 1e-4)");
             Some(row("bounds of all rows sum to at most 1", sum < 1.0 + 5.0 * stderr + 1e-6, figure))
         }
-        Evidence::LowerBound | Evidence::Estimate { .. } | Evidence::Unnormalized => None,
+        Evidence::Estimate { stderr } => {
+            let off = libm::log(mass(&lp));
+            let figure = format!("log of the sum = {off:.4} ± {stderr:.4} over {n} rows (false alarm 6e-7)");
+            let most = 5.0 * stderr + 1e-4;
+            // Levels that a density of numbers scores are bounded besides.
+            let bounds = lp.measure != Measure::Binarized && density.domain().support != Support::Binary;
+            Some(match bounds {
+                true => row("estimated bounds of all rows sum to at most 1", off < most, figure),
+                false => row("estimated probabilities of all rows sum to 1", off.abs() < most, figure),
+            })
+        }
+        Evidence::LowerBound | Evidence::Unnormalized => None,
     })
 }
 
@@ -69,12 +82,45 @@ pub(super) fn agreement(
         _ => return Ok(None),
     };
     let drawn = sampler.sample(n, &mut seed.child("agreement").rng())?;
+    Ok(Some(compared("draws follow the probabilities", &all, &nats, &drawn)))
+}
+
+/// Rows that begin as exact draws are still such after some transitions of the chain.
+pub(super) fn stationary(density: &dyn Density, chain: &dyn Chain, seed: Seed) -> Result<Option<AuditRow>> {
+    let (n, transitions) = (20_000, 5);
+    let Some(all) = support(density, MOST)? else { return Ok(None) };
+    let lp = density.log_prob(&all)?;
+    if lp.evidence != Evidence::Exact {
+        return Ok(None);
+    }
+    let rng = &mut seed.child("exact draws").rng();
+    let mut upto = 0.0;
+    let sums: Vec<f64> = lp
+        .nats
+        .iter()
+        .map(|v| {
+            upto += libm::exp(*v);
+            upto
+        })
+        .collect();
+    let draws: Vec<usize> = (0..n)
+        .map(|_| {
+            let u = rng.uniform_f64() * upto;
+            sums.partition_point(|s| *s <= u).min(all.rows() - 1)
+        })
+        .collect();
+    let moved = chain.advance(&all.select(&draws), transitions, rng)?;
+    Ok(Some(compared("a chain that begins at exact draws stays with the law", &all, &lp.nats, &moved)))
+}
+
+/// Counts of `drawn` among `all` rows against their probabilities.
+fn compared(check: &str, all: &Batch, nats: &[f64], drawn: &Batch) -> AuditRow {
     let key = |r: &[f32]| r.iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
     let mut counts: HashMap<Vec<u32>, usize> = HashMap::new();
     drawn.iter().for_each(|r| *counts.entry(key(r)).or_default() += 1);
     let mut test = ChiSquare::default();
-    for (r, nats) in all.iter().zip(&nats) {
-        test.add(counts.remove(&key(r)).unwrap_or(0) as f64, libm::exp(*nats) * n as f64);
+    for (r, nats) in all.iter().zip(nats) {
+        test.add(counts.remove(&key(r)).unwrap_or(0) as f64, libm::exp(*nats) * drawn.rows() as f64);
     }
-    Ok(Some(test.verdict("draws follow the probabilities", counts.values().sum())))
+    test.verdict(check, counts.values().sum())
 }

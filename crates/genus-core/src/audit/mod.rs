@@ -36,6 +36,9 @@ pub fn run(
         if let Some(latent) = model.as_latent_variable() {
             keep(bounds::below_exact(latent, rows, seed)?);
         }
+        if let Some(chain) = model.as_chain() {
+            keep(discrete::stationary(density, chain, seed)?);
+        }
         if let Some(sampler) = model.as_sampler() {
             keep(discrete::agreement(density, sampler, model.as_latent_variable(), seed)?);
             keep(real::agreement(density, sampler, rows, seed)?);

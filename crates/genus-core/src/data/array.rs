@@ -79,6 +79,12 @@ impl Array {
         Self { shape: shape.to_vec(), values: Values::Bytes(values) }
     }
 
+    /// The numbers; one axis is one row.
+    pub(super) fn into_batch(self) -> Result<Batch> {
+        let width = if self.shape.len() < 2 { self.values.len() } else { self.shape[1..].iter().product() };
+        Batch::new(self.values.into_f32(), width)
+    }
+
     /// The values, if they are bytes; else none of them.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         match self.values {

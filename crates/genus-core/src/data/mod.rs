@@ -41,8 +41,9 @@ pub use toys::log_density;
 pub use tree::BinaryTree;
 pub use write::write;
 
-use crate::{Dataset, Error, Result, Seed};
+use crate::{Batch, Dataset, Error, Result, Seed};
 use input::Input;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -148,6 +149,17 @@ pub fn load(source: &str, options: &Options) -> Result<Dataset> {
         None => from_path(source, options)?,
     };
     finish(set, source, options)
+}
+
+/// The arrays of an NPZ archive by name, as numbers in single precision; an array of one axis is one row, of more axes the first one
+/// is that of the rows.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no such archive or an array is empty.
+pub fn arrays(path: &Path) -> Result<BTreeMap<String, Batch>> {
+    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let arrays = npz::read(std::io::BufReader::new(file), path)?;
+    arrays.into_iter().map(|(name, array)| Ok((name, array.into_batch()?))).collect()
 }
 
 fn from_path(source: &str, options: &Options) -> Result<Dataset> {

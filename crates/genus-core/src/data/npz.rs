@@ -25,7 +25,7 @@ pub(super) fn load(path: &Path, name: &str) -> Result<Dataset> {
     array::assemble(path, name, named::parts(path, read(BufReader::new(file), path)?)?)
 }
 
-fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<String, Array>> {
+pub(super) fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<String, Array>> {
     let refuse = |at: String, e: String| {
         Error::format(path, at, format!("not a readable zip archive ({e}); fetch or save the file again"))
     };

@@ -185,7 +185,7 @@ struct NegativeElbo<'a> {
 
 impl Objective for NegativeElbo<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
-        let x = tensor(self.seen.batch(rows, cx)?);
+        let x = tensor(self.seen.batch(rows, || cx.rng("noise"))?);
         let noise = normals(rows.len(), self.net.latent, &mut cx.rng("z"));
         let (z, kl) = ops::reparametrise(self.net.encode(view, x.clone()), noise);
         let (nll, kl) = (self.net.nll(view, z, x).mean(), kl.mean());

@@ -175,7 +175,7 @@ struct Likelihood<'a> {
 impl Objective for Likelihood<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let member = &self.members[cx.step as usize % self.members.len()];
-        let x = tensor(member.places(self.seen.batch(rows, cx)?));
+        let x = tensor(member.places(self.seen.batch(rows, || cx.rng("noise"))?));
         let nll = ops::bernoulli_nll(self.net.logits(view, member, x.clone()), x);
         Ok(Loss { total: nll.mean(), parts: Vec::new() })
     }

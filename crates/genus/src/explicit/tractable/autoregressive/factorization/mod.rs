@@ -53,7 +53,7 @@ struct Likelihood<'a, C> {
 
 impl<C: Conditionals> Objective for Likelihood<'_, C> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
-        let x = self.seen.batch(rows, cx)?;
+        let x = self.seen.batch(rows, || cx.rng("noise"))?;
         let class = self.classes[0].as_ref().map(|c| c.select(rows));
         Ok(Loss { total: nll(self.net, view, &x, class.as_ref(), self.law).mean(), parts: Vec::new() })
     }

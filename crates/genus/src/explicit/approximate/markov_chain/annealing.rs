@@ -1,0 +1,223 @@
+//! log Z of a machine: annealed importance sampling (Neal 2001; Salakhutdinov & Murray 2008), and the same backwards.
+//!
+//! Between independent units with the marginals of the training rows (β = 0, whose Z is known) and the machine (β = 1) lie
+//! p_β(x) ∝ p*_base(x)^(1−β) p*_machine(x)^β, up to how hidden units are summed out. A chain that begins with an exact draw at 0
+//! and moves through them gathers a weight w = Π p*_{k}(x) / p*_{k−1}(x) whose mean is Z / Z_base. The mean of many is
+//! unbiased, its logarithm too low on average. Run backwards from draws of the machine, the same gives weights whose mean is
+//! Z_base / Z; by Jensen's inequality log Z_base minus the mean of their logarithms is too high on average, by the divergence
+//! between the laws of the two ways (Grosse, Ghahramani & Adams 2015). The two enclose log Z if the draws are draws: they are the
+//! ends of the way there, chosen by their weights, and then moved by the machine.
+
+use genus_core::math::log_mean_exp;
+use genus_core::{Evidence, Figure, Seed};
+use genus_kernels::Stream;
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+
+/// How log Z is found. The `[annealing]` table of the family.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Annealing {
+    /// Sum instead where a layer is small enough.
+    pub exact: bool,
+    /// Chains side by side, at least 2.
+    pub chains: NonZeroUsize,
+    /// Intermediate laws, spaced as published: of 14,500, 500 up to β = 0.5, 4000 up to 0.9, 10,000 up to 1.
+    pub steps: NonZeroUsize,
+    /// Transitions of the machine before the way back begins; 0 leaves the way back out.
+    pub back_burn_in: usize,
+}
+
+impl Default for Annealing {
+    fn default() -> Self {
+        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
+        Self { exact: true, chains: n(100), steps: n(14_500), back_burn_in: 5000 }
+    }
+}
+
+impl Annealing {
+    /// A few seconds' worth, for a machine whose training was interrupted.
+    pub fn short(&self) -> Self {
+        let steps = self.steps.min(NonZeroUsize::MIN.saturating_add(499));
+        Self { steps, back_burn_in: 0, ..*self }
+    }
+
+    /// Inverse temperatures from 0 to 1.
+    pub fn schedule(&self) -> Vec<f32> {
+        let n = self.steps.get() as f64;
+        let knots = [(0.0, 0.0), (500.0 / 14_500.0, 0.5), (4500.0 / 14_500.0, 0.9), (1.0, 1.0)];
+        let at = |k: usize| {
+            let t = k as f64 / n;
+            let piece = knots.windows(2).find(|w| t <= w[1].0).unwrap_or(&knots[2..]);
+            let [(t0, b0), (t1, b1)] = [piece[0], piece[1]];
+            (b0 + (b1 - b0) * (t - t0) / (t1 - t0)) as f32
+        };
+        (0..=self.steps.get()).map(at).collect()
+    }
+}
+
+/// A path of laws from independent units to a machine.
+pub trait Path: Sync {
+    /// log Z at β = 0.
+    fn log_z_base(&self) -> f64;
+
+    /// Exact draws at β = 0.
+    fn draw_base(&self, count: usize, stream: Stream) -> Vec<f32>;
+
+    /// log p*_to(x) − log p*_from(x) of each row of `x`, which then makes one transition that leaves p_to as it is.
+    fn advance(&self, x: &mut Vec<f32>, betas: [f32; 2], stream: Stream) -> Vec<f64>;
+}
+
+/// log Z, and how it was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Partition {
+    /// log Z, nats.
+    pub log_z: f64,
+    /// Standard error, by the delta method; 0 if it was summed.
+    pub stderr: f64,
+    /// log of Ẑ ± 3 standard errors of Ẑ.
+    pub interval: [f64; 2],
+    /// (Σ w)² / Σ w² of the chains; 0 if it was summed.
+    pub effective: f64,
+    /// What the way back says log Z is at most, on average; NaN if it was not gone.
+    pub back: f64,
+    /// Chains and steps of the estimate; 0 if it was summed.
+    pub extent: [f64; 2],
+}
+
+impl Partition {
+    /// Summed.
+    pub const fn exact(log_z: f64) -> Self {
+        Self { log_z, stderr: 0.0, interval: [log_z; 2], effective: 0.0, back: f64::NAN, extent: [0.0; 2] }
+    }
+
+    /// Estimated along a path, forwards and, if asked for, backwards.
+    pub fn estimate(path: &dyn Path, how: &Annealing, seed: Seed) -> Self {
+        let (n, betas) = (how.chains.get().max(2), how.schedule());
+        let walk = |name: &str, x: &mut Vec<f32>, betas: &mut dyn Iterator<Item = [f32; 2]>| {
+            let key = seed.child(name).rng().bits();
+            let mut log_w = vec![0.0; n];
+            for (k, pair) in betas.enumerate() {
+                let change = path.advance(x, pair, super::streams(key, k as u64));
+                log_w.iter_mut().zip(change).for_each(|(w, c)| *w += c);
+            }
+            log_w
+        };
+        let mut x = path.draw_base(n, super::streams(seed.child("start").rng().bits(), 0));
+        let log_w = walk("there", &mut x, &mut betas.windows(2).map(|w| [w[0], w[1]]));
+        let mean = log_mean_exp(&log_w);
+        let ratios: Vec<f64> = log_w.iter().map(|w| libm::exp(w - mean)).collect();
+        let spread = ratios.iter().map(|r| (r - 1.0).powi(2)).sum::<f64>() / (n - 1) as f64;
+        let stderr = libm::sqrt(spread / n as f64);
+        let log_z = path.log_z_base() + mean;
+        let around = |sign: f64| log_z + libm::log((1.0 + sign * 3.0 * stderr).max(0.0));
+        let back = if how.back_burn_in == 0 {
+            f64::NAN
+        } else {
+            let mut x = chosen(&x, &ratios, seed.child("start of the way back").rng().uniform_f64());
+            let key = seed.child("burn-in").rng().bits();
+            (0..how.back_burn_in as u64).for_each(|k| {
+                path.advance(&mut x, [1.0, 1.0], super::streams(key, k));
+            });
+            let log_w = walk("back", &mut x, &mut betas.windows(2).rev().map(|w| [w[1], w[0]]));
+            path.log_z_base() - log_w.iter().sum::<f64>() / n as f64
+        };
+        let effective = n as f64 * n as f64 / ratios.iter().map(|r| r * r).sum::<f64>();
+        let extent = [n, how.steps.get()].map(|n| n as f64);
+        Self { log_z, stderr, interval: [around(-1.0), around(1.0)], effective, back, extent }
+    }
+
+    /// The evidence of a log-probability that it normalises.
+    pub fn evidence(&self) -> Evidence {
+        if self.effective == 0.0 { Evidence::Exact } else { Evidence::Estimate { stderr: self.stderr } }
+    }
+
+    /// How it was found, for protocols.
+    pub fn protocol(&self) -> String {
+        if self.effective == 0.0 {
+            return "log Z by summation".into();
+        }
+        let mut text = format!(
+            "log Z = {:.3} by annealed importance sampling, {} chains of {} steps, three standard errors {:.3} to {:.3}, effective sample size {:.1}",
+            self.log_z, self.extent[0], self.extent[1], self.interval[0], self.interval[1], self.effective
+        );
+        if self.back.is_finite() {
+            text += &format!("; backwards, too high on average, {:.3}", self.back);
+        }
+        text
+    }
+
+    /// For tables.
+    pub fn figures(&self) -> Vec<Figure> {
+        if self.effective == 0.0 {
+            return vec![Figure::new("log Z, summed", self.log_z, "nats")];
+        }
+        let mut figures = vec![
+            Figure::new("log Z by annealed importance sampling", self.log_z, "nats"),
+            Figure::new("log Z, standard error", self.stderr, "nats"),
+            Figure::new("log Z, lower end of three standard errors", self.interval[0], "nats"),
+            Figure::new("log Z, upper end of three standard errors", self.interval[1], "nats"),
+            Figure::new("effective sample size of log Z", self.effective, "chains"),
+        ];
+        if self.back.is_finite() {
+            figures.push(Figure::new("log Z by the way back, too high on average", self.back, "nats"));
+            figures.push(Figure::new("gap between the two", self.back - self.log_z, "nats"));
+        }
+        figures
+    }
+
+    /// As numbers for a file.
+    pub fn to_array(self) -> [f64; 8] {
+        let [low, high] = self.interval;
+        let [chains, steps] = self.extent;
+        [self.log_z, self.stderr, low, high, self.effective, self.back, chains, steps]
+    }
+
+    /// What [`to_array`](Self::to_array) gave.
+    pub fn from_array(v: &[f64]) -> Self {
+        let (interval, extent) = ([v[2], v[3]], [v[6], v[7]]);
+        Self { log_z: v[0], stderr: v[1], interval, effective: v[4], back: v[5], extent }
+    }
+}
+
+/// As many rows of `x` as there are weights of mean 1, each as often as its weight up to rounding: systematic resampling.
+fn chosen(x: &[f32], weights: &[f64], u: f64) -> Vec<f32> {
+    let (mut rows, mut upto) = (Vec::with_capacity(x.len()), u);
+    for (row, w) in x.chunks_exact(x.len() / weights.len()).zip(weights) {
+        upto += w;
+        while upto >= 1.0 && rows.len() < x.len() {
+            rows.extend_from_slice(row);
+            upto -= 1.0;
+        }
+    }
+    // Rounding may leave the last one out.
+    while rows.len() < x.len() {
+        rows.extend_from_slice(&x[x.len() - x.len() / weights.len()..]);
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_chosen_by_weight() {
+        assert_eq!(chosen(&[1.0, 2.0, 3.0, 4.0], &[2.5, 0.0, 1.0, 0.5], 0.6), [1.0, 1.0, 1.0, 3.0]);
+        assert_eq!(chosen(&[1.0, 2.0], &[0.0, 2.0], 0.0), [2.0, 2.0]);
+    }
+
+    #[test]
+    fn schedule_is_the_published_one() {
+        let b = Annealing::default().schedule();
+        assert_eq!(b.len(), 14_501);
+        for (k, want) in
+            [(0, 0.0), (250, 0.25), (500, 0.5), (2500, 0.7), (4500, 0.9), (9500, 0.95), (14_500, 1.0)]
+        {
+            assert!((b[k] - want).abs() < 1e-6, "{k}: {} {want}", b[k]);
+        }
+        assert!(b.windows(2).all(|w| w[0] < w[1]));
+        let few = Annealing { steps: NonZeroUsize::MIN, ..Annealing::default() };
+        assert_eq!(few.schedule(), [0.0, 1.0]);
+    }
+}

@@ -1,0 +1,262 @@
+//! The public model of an energy: scores with log Z, chains that draw, chains with some units held.
+
+use super::annealing::{Annealing, Partition};
+use super::{Chains, Energy, Settings as _, streams};
+use crate::presented::Presented;
+use genus_core::math::softplus;
+use genus_core::transform::{Noise, Transform};
+use genus_core::{
+    Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Event, Evidence, Family, Figure, Fill, Fit,
+    FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, StopReason, Support,
+    Tensor, config,
+};
+
+/// A fitted machine p(x) = Σ_h exp(−E(x, h)) / Z.
+#[derive(Debug, Clone)]
+pub struct Boltzmann<E: Energy> {
+    config: E::Config,
+    transform: Transform,
+    pub(super) machine: E,
+    partition: Partition,
+}
+
+fn log_z<E: Energy>(machine: &E, how: &Annealing, seed: Seed) -> Partition {
+    let summed = if how.exact { machine.summed() } else { None };
+    summed.map_or_else(|| estimate(machine, how, seed.child("log Z")), Partition::exact)
+}
+
+fn estimate<E: Energy>(machine: &E, how: &Annealing, seed: Seed) -> Partition {
+    // Inside the pool, so that every kernel finds itself on one of its threads instead of waking it.
+    rayon::scope(|_| Partition::estimate(machine.path(), how, seed))
+}
+
+impl<E: Energy> Boltzmann<E> {
+    /// A machine whose parameters are known, with its log Z.
+    pub(super) fn of(config: E::Config, domain: Domain, machine: E) -> Self {
+        let partition = log_z(&machine, config.annealing(), Seed::from(0));
+        Self { config, transform: Transform::identity(domain), machine, partition }
+    }
+
+    /// log Z, nats, and what kind of number it is.
+    pub fn log_z(&self) -> (f64, Evidence) {
+        (self.partition.log_z, self.partition.evidence())
+    }
+
+    /// One more estimate of log Z by annealed importance sampling with this schedule, and the figures that tell how good it is.
+    pub fn anneal(&self, how: &Annealing, seed: Seed) -> Vec<Figure> {
+        estimate(&self.machine, how, seed).figures()
+    }
+
+    /// Chains go on for so many transitions.
+    fn run(&self, chains: &mut Chains, sweeps: u64, key: u64, first: u64) {
+        for sweep in first..first + sweeps {
+            self.machine.sweep(chains, streams(key, sweep));
+        }
+    }
+
+    /// A proxy of the log-likelihood of bits that needs no Z: D · log p(x_d | all others) for one d of each row, drawn at random
+    /// (Besag 1975), nats.
+    fn pseudo_likelihood(&self, y: &Batch, seed: Seed) -> f64 {
+        let mut flipped = y.clone();
+        for r in 0..y.rows() {
+            let d = seed.row(y.row(r)).rng().below(y.width());
+            let v = &mut flipped.row_mut(r)[d];
+            *v = 1.0 - *v;
+        }
+        let [own, other] = [y, &flipped].map(|x| self.machine.log_mass(x));
+        let each = own.iter().zip(other).map(|(own, other)| -softplus(other - own));
+        y.width() as f64 * each.sum::<f64>() / y.rows() as f64
+    }
+
+    fn is_bits(&self) -> bool {
+        self.transform.target().support == Support::Binary
+    }
+}
+
+impl<E: Energy> Family for Boltzmann<E> {
+    type Config = E::Config;
+
+    fn fit(config: &E::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
+        data.check()?;
+        let transform = config.transform(&data.domain, &data.train.x)?;
+        let seed = cx.seed.child(E::spec().name);
+        let seen = Presented::new(&transform, data, seed)?;
+        let start = match transform.target().support {
+            Support::Binary => seen.marginal_logits(),
+            _ => seen.means(),
+        };
+        let mut machine = E::build(config, transform.target(), &start, &mut seed.child("init").rng())?;
+        let report = machine.learn(config, &seen, seed, cx)?;
+        cx.emit(&Event::Phase { name: "log Z".into() });
+        let reason = cx.stopped().unwrap_or(StopReason::Completed);
+        let how = match reason {
+            StopReason::Interrupted => config.annealing().short(),
+            _ => *config.annealing(),
+        };
+        let partition = log_z(&machine, &how, seed);
+        cx.emit(&Event::End { step: report.steps, reason });
+        let model = Self { config: config.clone(), transform, machine, partition };
+        Ok(Fit { model, report })
+    }
+
+    fn restore(state: &State) -> Result<Self> {
+        let config: E::Config = crate::restore_config(state)?;
+        let transform = crate::restore_transform(state)?;
+        let start = vec![0.0; transform.target().width()];
+        let mut machine = E::build(&config, transform.target(), &start, &mut Seed::from(0).rng())?;
+        machine.load(state)?;
+        let partition = Partition::from_array(state.f64("partition", &[8])?);
+        Ok(Self { config, transform, machine, partition })
+    }
+}
+
+impl<E: Energy> Model for Boltzmann<E> {
+    fn spec(&self) -> &'static ModelSpec {
+        E::spec()
+    }
+
+    fn domain(&self) -> &Domain {
+        self.transform.source()
+    }
+
+    fn state(&self) -> State {
+        let mut state = crate::header(E::spec(), &config::to_table(&self.config), &self.transform);
+        state.tensors = self.machine.tensors().tensors;
+        let partition = Tensor::f64(&[8], self.partition.to_array().to_vec());
+        state.tensors.insert("partition".into(), partition);
+        state
+    }
+
+    fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
+        let (y, _) = self.transform.forward(x, Noise::Row(how.seed))?;
+        let mut figures = self.partition.figures();
+        if self.is_bits() && y.rows() > 0 {
+            let name = "pseudo-log-likelihood, a proxy";
+            figures.push(Figure::new(name, self.pseudo_likelihood(&y, how.seed.child("flips")), "nats"));
+        }
+        Ok(figures)
+    }
+
+    fn as_density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+    fn as_sampler(&self) -> Option<&dyn Sampler> {
+        Some(self)
+    }
+    fn as_chain(&self) -> Option<&dyn Chain> {
+        Some(self)
+    }
+    fn as_encoder(&self) -> Option<&dyn Encoder> {
+        (self.machine.code_width() > 0).then_some(self)
+    }
+    fn as_conditional(&self) -> Option<&dyn Conditional> {
+        Some(self)
+    }
+}
+
+impl<E: Energy> Density for Boltzmann<E> {
+    fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
+        let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
+        let mass = self.machine.log_mass(&y);
+        let words = [self.transform.protocol(), self.partition.protocol()];
+        Ok(LogProb {
+            nats: mass.iter().zip(log_det).map(|(m, d)| m - self.partition.log_z + d).collect(),
+            evidence: self.transform.evidence(self.partition.evidence()),
+            measure: self.transform.measure(),
+            protocol: words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+impl<E: Energy> Sampler for Boltzmann<E> {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
+        let how = self.config.sampling();
+        let (count, width) = (how.chains.get().min(n), self.transform.target().width());
+        let [begin, key] = [rng.bits(), rng.bits()];
+        let mut rows = Vec::with_capacity(n * width);
+        rayon::scope(|_| {
+            let mut chains = self.machine.begin(count, streams(begin, 0));
+            let (mut sweeps, mut first) = (how.burn_in.get() as u64, 0);
+            while rows.len() < n * width {
+                self.run(&mut chains, sweeps, key, first);
+                first += sweeps;
+                let more = chains.visible.len().min(n * width - rows.len());
+                rows.extend_from_slice(&chains.visible[..more]);
+                sweeps = how.thin.get() as u64;
+            }
+        });
+        Ok(self.transform.inverse(&Batch::new(rows, width)?))
+    }
+}
+
+impl<E: Energy> Chain for Boltzmann<E> {
+    fn advance(&self, x: &Batch, transitions: usize, rng: &mut Rng) -> Result<Batch> {
+        let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
+        let [begin, key] = [rng.bits(), rng.bits()];
+        let moved = rayon::scope(|_| {
+            let mut chains = self.machine.chains_at(y.data(), streams(begin, 0));
+            self.run(&mut chains, transitions as u64, key, 0);
+            chains.visible
+        });
+        Ok(self.transform.inverse(&Batch::new(moved, y.width())?))
+    }
+}
+
+impl<E: Energy> Encoder for Boltzmann<E> {
+    fn code_width(&self) -> usize {
+        self.machine.code_width()
+    }
+
+    fn encode(&self, x: &Batch) -> Result<Batch> {
+        let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
+        Ok(self.machine.features(&y))
+    }
+}
+
+impl<E: Energy> Conditional for Boltzmann<E> {
+    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
+        let missing = |r: usize, c: usize| x.row(r)[c].is_nan();
+        let whole = Batch::from_fn(x.rows(), x.width(), |r, c| if missing(r, c) { 0.0 } else { x.row(r)[c] });
+        let (known, _) = self.transform.forward(&whole, Noise::Row(Scoring::default().seed))?;
+        let open: Vec<usize> = (0..x.rows()).filter(|r| x.row(*r).iter().any(|v| v.is_nan())).collect();
+        let [begin, key] = [rng.bits(), rng.bits()];
+        let mut out = x.clone();
+        if open.is_empty() {
+            return Ok(out);
+        }
+        let sweeps = self.config.sampling().burn_in.get() as u64;
+        let filled = rayon::scope(|_| {
+            let mut chains = self.machine.begin(open.len(), streams(begin, 0));
+            let known = &known;
+            let held = |r: usize, c: usize| if missing(r, c) { f32::NAN } else { known.row(r)[c] };
+            chains.held = open.iter().flat_map(|r| (0..x.width()).map(move |c| held(*r, c))).collect();
+            chains.hold();
+            self.run(&mut chains, sweeps - sweeps / 2, key, 0);
+            let mut mean = chains.means.clone();
+            for sweep in sweeps - sweeps / 2..sweeps {
+                self.run(&mut chains, 1, key, sweep);
+                let weight = 1.0 / (sweep - (sweeps - sweeps / 2) + 2) as f32;
+                mean.iter_mut().zip(&chains.means).for_each(|(m, now)| *m += weight * (now - *m));
+            }
+            if fill == Fill::Sample { chains.visible } else { mean }
+        });
+        let filled = Batch::new(filled, x.width())?;
+        let filled = match fill {
+            Fill::Sample => self.transform.inverse(&filled),
+            Fill::Mean => self.transform.inverse_mean(&filled),
+        };
+        for (i, r) in open.into_iter().enumerate() {
+            for (v, f) in out.row_mut(r).iter_mut().zip(filled.row(i)).filter(|(v, _)| v.is_nan()) {
+                *v = *f;
+            }
+        }
+        Ok(out)
+    }
+
+    fn law(&self, _: &Batch) -> String {
+        let sweeps = self.config.sampling().burn_in;
+        format!(
+            "a Markov chain of {sweeps} transitions with what is known held, an approximation of the conditional"
+        )
+    }
+}

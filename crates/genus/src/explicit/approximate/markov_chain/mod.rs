@@ -1,0 +1,148 @@
+//! p(x) = Σ_h exp(−E(x, h)) / Z: an energy says how well values go together. Z is summed where that is possible and estimated by
+//! annealed importance sampling elsewhere; Markov chains draw.
+
+use annealing::{Annealing, Path};
+use genus_core::transform::Transform;
+use genus_core::{Batch, Domain, FitContext, FitReport, ModelSpec, Result, Rng, Seed, State};
+use genus_kernels::Stream;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+use std::num::NonZeroUsize;
+
+pub(crate) mod annealing;
+mod boltzmann;
+pub(crate) mod boltzmann_machine;
+pub(crate) mod gaussian_rbm;
+mod pairwise;
+pub(crate) mod rbm;
+mod restricted;
+pub(crate) mod training;
+mod units;
+
+use crate::presented::Presented;
+use training::Learning;
+
+/// Members.
+pub const SPECS: &[&ModelSpec] = &[&boltzmann_machine::SPEC, &rbm::SPEC, &gaussian_rbm::SPEC];
+
+/// An energy over visible and hidden units: what a member of the family writes. [`boltzmann::Boltzmann`] makes the public model of it.
+pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
+    /// Hyper-parameters.
+    type Config: Settings;
+
+    /// Registry entry.
+    fn spec() -> &'static ModelSpec;
+
+    /// The machine before training, with visible units at `start`, the inputs that give the marginals of the training rows.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Config`] if the machine would be too large.
+    fn build(config: &Self::Config, rows: &Domain, start: &[f32], rng: &mut Rng) -> Result<Self>;
+
+    /// Trains it.
+    ///
+    /// # Errors
+    /// Whatever training may meet.
+    fn learn(
+        &mut self,
+        config: &Self::Config,
+        seen: &Presented,
+        seed: Seed,
+        cx: &mut FitContext<'_>,
+    ) -> Result<FitReport>;
+
+    /// Parameters, by name.
+    fn tensors(&self) -> State;
+
+    /// The parameters that [`tensors`](Self::tensors) gave, into a machine of the same configuration.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Run`] if one is missing or has another shape.
+    fn load(&mut self, state: &State) -> Result<()>;
+
+    /// log Σ_h exp(−E(v, h)) of each row, nats.
+    fn log_mass(&self, v: &Batch) -> Vec<f64>;
+
+    /// log Z as a sum, nats, if that is possible.
+    fn summed(&self) -> Option<f64>;
+
+    /// What log Z is estimated along.
+    fn path(&self) -> &dyn Path;
+
+    /// p(h = 1 | v) of the hidden units.
+    fn features(&self, v: &Batch) -> Batch;
+
+    /// Number of [`features`](Self::features).
+    fn code_width(&self) -> usize;
+
+    /// Chains that begin at independent units with the marginals of the training rows.
+    fn begin(&self, count: usize, stream: Stream) -> Chains;
+
+    /// Chains that begin at rows, with further units drawn given these: of the machine's law if the rows are.
+    fn chains_at(&self, v: &[f32], stream: Stream) -> Chains;
+
+    /// One transition of every unit of every chain, visible units last, that leaves the machine's law as it is; given what is held,
+    /// its conditional law. Uses streams from `stream` on, fewer than 64.
+    fn sweep(&self, chains: &mut Chains, stream: Stream);
+}
+
+/// Chains side by side.
+#[derive(Debug, Clone, Default)]
+pub struct Chains {
+    /// Visible units, `[chains, visible]`.
+    pub visible: Vec<f32>,
+    /// Their means given the hidden units from which they were last drawn.
+    pub means: Vec<f32>,
+    /// Further units that the next transition begins from, if there are any.
+    pub hidden: Vec<f32>,
+    /// Visible units that do not change: NaN where they do. Empty if all do.
+    pub held: Vec<f32>,
+}
+
+impl Chains {
+    /// Puts what is held back in its place.
+    pub fn hold(&mut self) {
+        for (to, held) in self.visible.iter_mut().zip(&self.held).filter(|(_, held)| !held.is_nan()) {
+            *to = *held;
+        }
+    }
+}
+
+/// The streams of one number of [`Energy::sweep`].
+pub(crate) fn streams(key: u64, sweep: u64) -> Stream {
+    Stream { key, stream: sweep * 64 }
+}
+
+/// What the hyper-parameters of all members have in common.
+pub trait Settings: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
+    /// From data to what the machine works on, fitted to training rows.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Domain`] if the model does not take such data.
+    fn transform(&self, domain: &Domain, x: &Batch) -> Result<Transform>;
+    /// Training.
+    fn train(&self) -> &Learning;
+    /// Sampling.
+    fn sampling(&self) -> &Sampling;
+    /// Estimation of log Z.
+    fn annealing(&self) -> &Annealing;
+}
+
+/// How chains draw rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sampling {
+    /// Most chains side by side. Fewer rows than that are one row of each of as many chains.
+    pub chains: NonZeroUsize,
+    /// Transitions before the first row of a chain.
+    pub burn_in: NonZeroUsize,
+    /// Transitions between rows of the same chain.
+    pub thin: NonZeroUsize,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
+        Self { chains: n(1000), burn_in: n(1000), thin: n(100) }
+    }
+}
