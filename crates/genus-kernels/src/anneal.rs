@@ -13,16 +13,18 @@ fn block(width: usize) -> usize {
     ((1 << 13) / width.max(1)).max(1)
 }
 
-/// Σ_j softplus(`to` · a_j) − softplus(`from` · a_j) of each row: what a layer that is summed out contributes to the change of the
-/// log-mass of a row when the inverse temperature goes from `from` to `to`. With `from` 0, add ln 2 per unit for the mass itself.
-pub fn log_mass_change(a: &[f32], width: usize, [from, to]: [f32; 2]) -> Vec<f64> {
+/// Σ_j softplus(`to` · a_j + (1 − `to`) · base_j) − softplus(`from` · a_j + (1 − `from`) · base_j) of each row: what a layer that is
+/// summed out contributes to the change of the log-mass of a row when the inverse temperature goes from `from` to `to`; `base` is
+/// one row, or empty for 0. With `from` 0, add Σ softplus(base_j) for the mass itself.
+pub fn log_mass_change(a: &[f32], base: &[f32], width: usize, [from, to]: [f32; 2]) -> Vec<f64> {
+    assert!(base.is_empty() || base.len() == width, "a base for every unit");
     let rows = a.len() / width.max(1);
     // Two values of 32 bits hold one of 64: the sums are written through bytes that the loop over jobs may cut.
     let mut sums = vec![0.0f32; 2 * rows];
     crew::rows([(&mut sums, 2)], block(width), |i, [sums]| {
         for (r, slot) in sums.chunks_exact_mut(2).enumerate() {
             let row = &a[(i * block(width) + r) * width..][..width];
-            let sum = change(row, from, to);
+            let sum = if base.is_empty() { change(row, from, to) } else { change_from(row, base, from, to) };
             // High and low part: their sum has the precision of both.
             (slot[0], slot[1]) = (sum as f32, (sum - f64::from(sum as f32)) as f32);
         }
@@ -40,6 +42,24 @@ multiversion! {
             }
         }
         let tail: f64 = rest.iter().map(|a| f64::from(scalar::softplus(to * a) - scalar::softplus(from * a))).sum();
+        sums.iter().sum::<f64>() + tail
+    }
+}
+
+multiversion! {
+    fn change_from(a: &[f32], base: &[f32], from: f32, to: f32) -> f64 {
+        let one = |a: f32, b: f32| {
+            let at = |beta: f32| scalar::softplus(beta * a + (1.0 - beta) * b);
+            f64::from(at(to) - at(from))
+        };
+        let mut sums = [0.0f64; LANES];
+        let ((many, rest), (bases, others)) = (a.as_chunks::<LANES>(), base.as_chunks::<LANES>());
+        for (a, b) in many.iter().zip(bases) {
+            for l in 0..LANES {
+                sums[l] += one(a[l], b[l]);
+            }
+        }
+        let tail: f64 = rest.iter().zip(others).map(|(a, b)| one(*a, *b)).sum();
         sums.iter().sum::<f64>() + tail
     }
 }
@@ -102,12 +122,20 @@ mod tests {
     fn change_of_mass_against_f64() {
         for width in [1, 7, 16, 67] {
             let a = values(3 * width);
-            let got = log_mass_change(&a, width, [0.3, 0.31]);
-            for (a, got) in a.chunks_exact(width).zip(got) {
-                let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
-                let at = |beta: f32| a.iter().map(|a| softplus(f64::from(beta * a))).sum::<f64>();
-                let want = at(0.31) - at(0.3);
-                assert!((got - want).abs() < 3e-7 * width as f64, "{width}: {got} {want}");
+            for base in [Vec::new(), values(2 * width).split_off(width)] {
+                let got = log_mass_change(&a, &base, width, [0.3, 0.31]);
+                for (a, got) in a.chunks_exact(width).zip(got) {
+                    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+                    let at = |beta: f32| {
+                        let each = a.iter().enumerate().map(|(j, a)| {
+                            let b = base.get(j).copied().unwrap_or(0.0);
+                            softplus(f64::from(beta) * f64::from(*a) + f64::from(1.0 - beta) * f64::from(b))
+                        });
+                        each.sum::<f64>()
+                    };
+                    let want = at(0.31) - at(0.3);
+                    assert!((got - want).abs() < 4e-7 * width as f64, "{width}: {got} {want}");
+                }
             }
         }
     }

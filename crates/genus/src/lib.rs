@@ -25,6 +25,8 @@ pub mod session;
 pub use explicit::approximate::markov_chain::Sampling;
 pub use explicit::approximate::markov_chain::annealing::Annealing;
 pub use explicit::approximate::markov_chain::boltzmann_machine::{BoltzmannMachine, BoltzmannMachineConfig};
+pub use explicit::approximate::markov_chain::dbm::{DeepBoltzmannMachine, DeepBoltzmannMachineConfig};
+pub use explicit::approximate::markov_chain::dbn::{DeepBeliefNet, DeepBeliefNetConfig};
 pub use explicit::approximate::markov_chain::gaussian_rbm::{GaussianRbm, GaussianRbmConfig};
 pub use explicit::approximate::markov_chain::rbm::{Rbm, RbmConfig};
 pub use explicit::approximate::markov_chain::training::{Algorithm, Learning};

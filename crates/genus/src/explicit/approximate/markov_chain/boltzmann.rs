@@ -63,7 +63,7 @@ impl<E: Energy> Boltzmann<E> {
             let v = &mut flipped.row_mut(r)[d];
             *v = 1.0 - *v;
         }
-        let [own, other] = [y, &flipped].map(|x| self.machine.log_mass(x));
+        let [own, other] = [y, &flipped].map(|x| self.machine.log_mass(x, &Scoring::default()));
         let each = own.iter().zip(other).map(|(own, other)| -softplus(other - own));
         y.width() as f64 * each.sum::<f64>() / y.rows() as f64
     }
@@ -130,7 +130,7 @@ impl<E: Energy> Model for Boltzmann<E> {
     fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
         let (y, _) = self.transform.forward(x, Noise::Row(how.seed))?;
         let mut figures = self.partition.figures();
-        if self.is_bits() && y.rows() > 0 {
+        if self.is_bits() && E::bound(how).is_empty() && y.rows() > 0 {
             let name = "pseudo-log-likelihood, a proxy";
             figures.push(Figure::new(name, self.pseudo_likelihood(&y, how.seed.child("flips")), "nats"));
         }
@@ -144,24 +144,28 @@ impl<E: Energy> Model for Boltzmann<E> {
         Some(self)
     }
     fn as_chain(&self) -> Option<&dyn Chain> {
-        Some(self)
+        E::HOLDS.then_some(self)
     }
     fn as_encoder(&self) -> Option<&dyn Encoder> {
         (self.machine.code_width() > 0).then_some(self)
     }
     fn as_conditional(&self) -> Option<&dyn Conditional> {
-        Some(self)
+        E::HOLDS.then_some(self)
     }
 }
 
 impl<E: Energy> Density for Boltzmann<E> {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
         let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
-        let mass = self.machine.log_mass(&y);
-        let words = [self.transform.protocol(), self.partition.protocol()];
+        let mass = self.machine.log_mass(&y, how);
+        let words = [self.transform.protocol(), E::bound(how), self.partition.protocol()];
+        let normalised = match self.partition.evidence() {
+            Evidence::Exact if !E::bound(how).is_empty() => Evidence::LowerBound,
+            other => other,
+        };
         Ok(LogProb {
             nats: mass.iter().zip(log_det).map(|(m, d)| m - self.partition.log_z + d).collect(),
-            evidence: self.transform.evidence(self.partition.evidence()),
+            evidence: self.transform.evidence(normalised),
             measure: self.transform.measure(),
             protocol: words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),
         })

@@ -35,7 +35,7 @@ use super::annealing::{Annealing, Path};
 use super::boltzmann::Boltzmann;
 use super::pairwise::{ENUMERATED, Pairwise};
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, compared, constant, gap, load_pair, pair_state, train,
+    Algorithm, At, Follower, Learner, Learning, Part, compared, constant, gap, load_pair, pair_state, train,
 };
 use super::{Chains, Energy, Sampling, Settings, streams};
 use crate::presented::Presented;
@@ -43,7 +43,7 @@ use genus_core::config::Positive;
 use genus_core::math::softplus;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Error, FitContext, FitReport, Result, Rng, Seed, State, Tensor};
+use genus_core::{Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Tensor};
 use genus_kernels::{Limits, Mat, Pair, Stream, gemm, sigmoid};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -338,19 +338,14 @@ impl Energy for General {
             );
             return Err(Error::config("hidden", message));
         }
-        match config.train.algorithm {
-            Algorithm::Exact if n > ENUMERATED => {
-                let message = format!(
-                    "exact gradients go through all states of at most {ENUMERATED} units, and there are {n}; take \"persistent\""
-                );
-                Err(Error::config("train.algorithm", message))
-            }
-            Algorithm::Tempering => Err(Error::config(
-                "train.algorithm",
-                "tempering is for `rbm` and `gaussian-rbm`; take \"persistent\"",
-            )),
-            _ => Ok(built),
+        config.train.takes(&[Algorithm::Exact, Algorithm::Persistent, Algorithm::Contrastive])?;
+        if config.train.algorithm == Algorithm::Exact && n > ENUMERATED {
+            let message = format!(
+                "exact gradients go through all states of at most {ENUMERATED} units, and there are {n}; take \"persistent\""
+            );
+            return Err(Error::config("train.algorithm", message));
         }
+        Ok(built)
     }
 
     fn learn(
@@ -376,7 +371,7 @@ impl Energy for General {
             compared: compared(seen, most, seed)?,
             chains,
         };
-        let report = train(how, seen, &mut learning, SPEC.name, seed, cx)?;
+        let report = train(&[Part::whole(how)], seen, &mut learning, SPEC.name, seed, cx)?;
         self.set(learning.follower.kept(&learning.pair));
         Ok(report)
     }
@@ -395,7 +390,7 @@ impl Energy for General {
         Ok(())
     }
 
-    fn log_mass(&self, v: &Batch) -> Vec<f64> {
+    fn log_mass(&self, v: &Batch, _: &Scoring) -> Vec<f64> {
         let zeros = vec![0.0; v.rows() * self.hidden()];
         let own = self.machine.exponents(&self.joined(v.data(), &zeros));
         let rest: Vec<f64> =
@@ -471,7 +466,7 @@ impl Learner for Climb<'_> {
         let mean = |v: Vec<f64>| v.iter().sum::<f64>() / v.len() as f64;
         let (model, loss) = if self.how.algorithm == Algorithm::Exact {
             let moments = self.machine.machine.moments();
-            let loss = moments.log_sum - mean(self.machine.log_mass(x));
+            let loss = moments.log_sum - mean(self.machine.log_mass(x, &Scoring::default()));
             (moments.second.iter().map(|p| *p as f32).collect(), loss)
         } else {
             if self.how.algorithm == Algorithm::Contrastive {
@@ -537,7 +532,8 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
         let model: Vec<f32> = machine.machine.moments().second.iter().map(|p| *p as f32).collect();
         let gradient = machine.contrast(&data, &model);
         let value = |machine: &General| {
-            machine.log_mass(&x).iter().sum::<f64>() / x.rows() as f64 - machine.machine.log_sum()
+            machine.log_mass(&x, &Scoring::default()).iter().sum::<f64>() / x.rows() as f64
+                - machine.machine.log_sum()
         };
         let step = 1.0 / 128.0f32;
         let slope = |change: &dyn Fn(&mut Pairwise, f32)| {

@@ -3,7 +3,7 @@
 
 use annealing::{Annealing, Path};
 use genus_core::transform::Transform;
-use genus_core::{Batch, Domain, FitContext, FitReport, ModelSpec, Result, Rng, Seed, State};
+use genus_core::{Batch, Domain, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State};
 use genus_kernels::Stream;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -12,7 +12,10 @@ use std::num::NonZeroUsize;
 pub(crate) mod annealing;
 mod boltzmann;
 pub(crate) mod boltzmann_machine;
+pub(crate) mod dbm;
+pub(crate) mod dbn;
 pub(crate) mod gaussian_rbm;
+mod greedy;
 mod pairwise;
 pub(crate) mod rbm;
 mod restricted;
@@ -23,12 +26,16 @@ use crate::presented::Presented;
 use training::Learning;
 
 /// Members.
-pub const SPECS: &[&ModelSpec] = &[&boltzmann_machine::SPEC, &rbm::SPEC, &gaussian_rbm::SPEC];
+pub const SPECS: &[&ModelSpec] =
+    &[&boltzmann_machine::SPEC, &rbm::SPEC, &gaussian_rbm::SPEC, &dbn::SPEC, &dbm::SPEC];
 
 /// An energy over visible and hidden units: what a member of the family writes. [`boltzmann::Boltzmann`] makes the public model of it.
 pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
     /// Hyper-parameters.
     type Config: Settings;
+
+    /// Whether chains may begin at rows and be held there: whether hidden units can be drawn given visible ones.
+    const HOLDS: bool = true;
 
     /// Registry entry.
     fn spec() -> &'static ModelSpec;
@@ -60,8 +67,13 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
     /// [`genus_core::Error::Run`] if one is missing or has another shape.
     fn load(&mut self, state: &State) -> Result<()>;
 
-    /// log Σ_h exp(−E(v, h)) of each row, nats.
-    fn log_mass(&self, v: &Batch) -> Vec<f64>;
+    /// In words, the lower bound that [`log_mass`](Self::log_mass) is; empty if it is the log-mass itself.
+    fn bound(_: &Scoring) -> String {
+        String::new()
+    }
+
+    /// log Σ_h exp(−E(v, h)) of each row, or what [`bound`](Self::bound) says, nats.
+    fn log_mass(&self, v: &Batch, how: &Scoring) -> Vec<f64>;
 
     /// log Z as a sum, nats, if that is possible.
     fn summed(&self) -> Option<f64>;

@@ -2,12 +2,14 @@
 
 use super::annealing::Path;
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, compared, gap, load_pair, pair_state, train,
+    Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, train,
 };
 use super::units::Units;
 use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
-use genus_core::{Batch, Domain, Error, FitContext, FitReport, ModelSpec, Result, Rng, Seed, State, Tensor};
+use genus_core::{
+    Batch, Domain, Error, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State, Tensor,
+};
 use genus_kernels::{Pair, Stream, anneal_bits, log_mass_change, probabilities};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -55,7 +57,7 @@ impl<K: Kind> Restricted<K> {
 
     /// By how much the log-mass of rows changes between two inverse temperatures, given the inputs of their hidden units.
     fn change(&self, v: &[f32], a: &[f32], [from, to]: [f32; 2]) -> Vec<f64> {
-        let mut change = log_mass_change(a, self.pair.hidden.len(), [from, to]);
+        let mut change = log_mass_change(a, &[], self.pair.hidden.len(), [from, to]);
         if from != to {
             let gain = K::UNITS.log_mass_gain(v, &self.base, &self.pair.visible);
             change.iter_mut().zip(gain).for_each(|(c, g)| *c += f64::from(to - from) * g);
@@ -65,7 +67,7 @@ impl<K: Kind> Restricted<K> {
 
     /// log-mass of rows given the inputs of their hidden units, nats.
     fn mass(&self, v: &[f32], a: &[f32]) -> Vec<f64> {
-        let mut mass = log_mass_change(a, self.pair.hidden.len(), [0.0, 1.0]);
+        let mut mass = log_mass_change(a, &[], self.pair.hidden.len(), [0.0, 1.0]);
         let units = self.pair.hidden.len() as f64 * LN_2;
         let visible = K::UNITS.log_mass(v, &self.pair.visible);
         mass.iter_mut().zip(visible).for_each(|(m, v)| *m += units + v);
@@ -168,7 +170,7 @@ impl<K: Kind> Energy for Restricted<K> {
         cx: &mut FitContext<'_>,
     ) -> Result<FitReport> {
         let mut learning = Contrast::new(self.clone(), config.train(), seen, seed)?;
-        let report = train(config.train(), seen, &mut learning, K::spec().name, seed, cx)?;
+        let report = train(&[Part::whole(config.train())], seen, &mut learning, K::spec().name, seed, cx)?;
         self.pair = learning.follower.kept(&learning.machine.pair).clone();
         Ok(report)
     }
@@ -185,7 +187,7 @@ impl<K: Kind> Energy for Restricted<K> {
         Ok(())
     }
 
-    fn log_mass(&self, v: &Batch) -> Vec<f64> {
+    fn log_mass(&self, v: &Batch, _: &Scoring) -> Vec<f64> {
         let chunks = v.data().chunks(CHUNK * v.width());
         chunks.flat_map(|v| self.mass(v, &self.pair.up(v))).collect()
     }
@@ -403,7 +405,9 @@ impl<K: Kind> Restricted<K> {
         type Part = fn(&mut Pair) -> &mut Vec<f32>;
         let parts: [(&str, Part); 3] =
             [("w", |p| &mut p.w), ("visible", |p| &mut p.visible), ("hidden", |p| &mut p.hidden)];
-        let mean = |machine: &Self, x: &Batch| machine.log_mass(x).iter().sum::<f64>() / x.rows() as f64;
+        let mean = |machine: &Self, x: &Batch| {
+            machine.log_mass(x, &Scoring::default()).iter().sum::<f64>() / x.rows() as f64
+        };
         let mut found = Vec::new();
         for (name, part) in parts {
             let (mut off, mut size) = (0.0, 0.0);
@@ -465,7 +469,7 @@ mod tests {
             let want = log_sum_exp(each.collect::<Vec<_>>());
             let got = m.summed().unwrap();
             assert!((got - want).abs() < 1e-10, "{v} {h}: {got} {want}");
-            let scored = log_sum_exp(m.log_mass(&vs));
+            let scored = log_sum_exp(m.log_mass(&vs, &Scoring::default()));
             assert!((scored - want).abs() < 1e-5, "{scored} {want}");
         }
         assert_eq!(machine::<Bits>(40, 40, 0.1).summed(), None);
@@ -478,7 +482,7 @@ mod tests {
         let m = machine::<Normals>(2, 5, 0.7);
         let (n, step) = (300, 0.08f32);
         let grid = Batch::from_fn(n * n, 2, |r, c| step * ([r / n, r % n][c] as f32 - n as f32 / 2.0));
-        let want = log_sum_exp(m.log_mass(&grid)) + 2.0 * f64::from(step).ln();
+        let want = log_sum_exp(m.log_mass(&grid, &Scoring::default())) + 2.0 * f64::from(step).ln();
         let got = m.summed().unwrap();
         assert!((got - want).abs() < 1e-5, "{got} {want}");
     }

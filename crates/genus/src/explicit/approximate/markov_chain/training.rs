@@ -2,7 +2,9 @@
 
 use crate::presented::Presented;
 use genus_core::config::{Fraction, NonNegative, Positive};
-use genus_core::{Batch, Error, Event, FitContext, FitReport, Result, Seed, State, StopReason, Tensor};
+use genus_core::{
+    Batch, Error, Event, FitContext, FitReport, Result, Scoring, Seed, State, StopReason, Tensor,
+};
 use genus_kernels::Pair;
 use genus_nn::Schedule;
 use serde::{Deserialize, Serialize};
@@ -96,9 +98,11 @@ impl Default for Learning {
 /// Where in the training a step is.
 #[derive(Debug, Clone, Copy)]
 pub struct At {
-    /// Number of this step, from 1.
+    /// Part of the training, from 0.
+    pub part: usize,
+    /// Number of this step within that part, from 1.
     pub step: u64,
-    /// Steps planned in all.
+    /// Steps planned for that part.
     pub steps: u64,
 }
 
@@ -112,6 +116,22 @@ impl Learning {
             Schedule::Cosine => 0.5 * (1.0 + libm::cos(std::f64::consts::PI * t)),
         };
         (self.rate.get() * fall) as f32
+    }
+
+    /// That the algorithm is one of these, and nothing is asked for that only machines of two layers have.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if not.
+    pub fn takes(&self, algorithms: &[Algorithm]) -> Result<()> {
+        if !algorithms.contains(&self.algorithm) {
+            let names = algorithms.iter().map(|a| format!("\"{}\"", format!("{a:?}").to_lowercase()));
+            let message = format!("this model takes {}", names.collect::<Vec<_>>().join(" or "));
+            return Err(Error::config("algorithm", message));
+        }
+        if self.sparsity.get() > 0.0 {
+            return Err(Error::config("sparsity", "a target is for `rbm` and `gaussian-rbm`; leave it at 0"));
+        }
+        Ok(())
     }
 
     /// Transitions of a chain.
@@ -147,12 +167,36 @@ pub trait Learner: Send {
     fn load(&mut self, state: &State) -> Result<()>;
 }
 
-/// Takes `learner` through the epochs, with events and checkpoints; that it ends is for the caller to say. Everything random is a function of seed and step.
+/// One part of a training.
+pub struct Part<'a> {
+    /// What it does, for those who watch; empty if there is one part only.
+    pub name: String,
+    /// How.
+    pub how: &'a Learning,
+}
+
+impl<'a> Part<'a> {
+    /// The whole training.
+    pub const fn whole(how: &'a Learning) -> Self {
+        Self { name: String::new(), how }
+    }
+
+    fn per_epoch(&self, rows: usize) -> u64 {
+        rows.div_ceil(self.how.batch.get()) as u64
+    }
+
+    fn steps(&self, rows: usize) -> u64 {
+        self.per_epoch(rows) * self.how.epochs.get() as u64
+    }
+}
+
+/// Takes `learner` through the parts, with events and checkpoints; that it ends is for the caller to say. Everything random is a
+/// function of seed and step.
 ///
 /// # Errors
 /// [`Error::Numerical`] if parameters leave the finite numbers, and whatever the checkpoints may meet.
 pub fn train(
-    how: &Learning,
+    parts: &[Part<'_>],
     seen: &Presented,
     learner: &mut dyn Learner,
     model: &str,
@@ -160,23 +204,22 @@ pub fn train(
     cx: &mut FitContext<'_>,
 ) -> Result<FitReport> {
     // Inside the pool, so that every kernel finds itself on one of its threads instead of waking it.
-    rayon::scope(|_| go(how, seen, learner, model, seed, cx))
+    rayon::scope(|_| go(parts, seen, learner, model, seed, cx))
 }
 
 fn go(
-    how: &Learning,
+    parts: &[Part<'_>],
     seen: &Presented,
     learner: &mut dyn Learner,
     model: &str,
     seed: Seed,
     cx: &mut FitContext<'_>,
 ) -> Result<FitReport> {
-    let (rows, batch) = (seen.rows(), how.batch.get());
+    let rows = seen.rows();
     if rows == 0 {
         return Err(Error::Domain("no training row".into()));
     }
-    let per_epoch = rows.div_ceil(batch) as u64;
-    let steps = per_epoch * how.epochs.get() as u64;
+    let steps = parts.iter().map(|p| p.steps(rows)).sum();
     let mut step = 0;
     let mut sums: BTreeMap<String, f64> = BTreeMap::new();
     if let (Some(checkpoints), true) = (cx.checkpoints, cx.resume)
@@ -190,45 +233,57 @@ fn go(
     }
     let parameters = learner.parameters();
     cx.emit(&Event::Start { model: model.into(), steps: Some(steps), resumed_at: step, parameters });
-    let (mut order, mut saved) = (Vec::new(), (step, Instant::now()));
-    let mut ordered = u64::MAX;
-    while step < steps && cx.stopped().is_none() {
-        let epoch = step / per_epoch;
-        if ordered != epoch {
-            (order, ordered) = (seed.child("order").index(epoch).rng().permutation(rows), epoch);
+    let mut saved = (step, Instant::now());
+    let (mut steps_before, mut epochs_before) = (0, 0);
+    for (number, part) in parts.iter().enumerate() {
+        let (per_epoch, within, batch) = (part.per_epoch(rows), part.steps(rows), part.how.batch.get());
+        if step < steps_before + within && cx.stopped().is_none() && !part.name.is_empty() {
+            cx.emit(&Event::Phase { name: part.name.clone() });
         }
-        let from = (step % per_epoch) as usize * batch;
-        let some = &order[from..(from + batch).min(rows)];
-        step += 1;
-        let x = seen.batch(some, || seed.child("noise").index(step).rng())?;
-        let key = seed.child("chains").index(step).rng().bits();
-        let parts = learner.step(&x, At { step, steps }, key);
-        for (name, v) in &parts {
-            *sums.entry(name.clone()).or_default() += v * some.len() as f64;
-        }
-        cx.emit(&Event::Step { step, parts });
-        if step.is_multiple_of(per_epoch) {
-            if !learner.is_finite() {
-                let remedy = format!("choose a smaller train.rate than {}", how.rate.get());
-                return Err(Error::Numerical { what: "a parameter".into(), step, remedy });
+        let (mut order, mut ordered) = (Vec::new(), u64::MAX);
+        while step < steps_before + within && cx.stopped().is_none() {
+            let local = step - steps_before;
+            let epoch = epochs_before + local / per_epoch;
+            if ordered != epoch {
+                (order, ordered) = (seed.child("order").index(epoch).rng().permutation(rows), epoch);
             }
-            let train = std::mem::take(&mut sums).into_iter().map(|(k, v)| (k, v / rows as f64)).collect();
-            let valid = learner.validate();
-            cx.emit(&Event::Epoch { epoch: epoch + 1, step, train, valid, best: false });
-        }
-        let due =
-            |checkpoints: &genus_core::checkpoint::Checkpoints| saved.1.elapsed() >= checkpoints.interval();
-        let last = step == steps || cx.stopped().is_some();
-        if let Some(checkpoints) = cx.checkpoints.filter(|c| last || due(c)) {
-            let mut state = State::default();
-            state.nest("learner", learner.state());
-            for (name, sum) in &sums {
-                state.tensors.insert(format!("sums.{name}"), Tensor::f64(&[1], vec![*sum]));
+            let from = (local % per_epoch) as usize * batch;
+            let some = &order[from..(from + batch).min(rows)];
+            step += 1;
+            let x = seen.batch(some, || seed.child("noise").index(step).rng())?;
+            let key = seed.child("chains").index(step).rng().bits();
+            let parts = learner.step(&x, At { part: number, step: local + 1, steps: within }, key);
+            for (name, v) in &parts {
+                *sums.entry(name.clone()).or_default() += v * some.len() as f64;
             }
-            checkpoints.save(step, &state)?;
-            saved = (step, Instant::now());
-            cx.emit(&Event::Checkpoint { step });
+            cx.emit(&Event::Step { step, parts });
+            if (local + 1).is_multiple_of(per_epoch) {
+                if !learner.is_finite() {
+                    let remedy = format!("choose a smaller step size than {}", part.how.rate.get());
+                    return Err(Error::Numerical { what: "a parameter".into(), step, remedy });
+                }
+                let train =
+                    std::mem::take(&mut sums).into_iter().map(|(k, v)| (k, v / rows as f64)).collect();
+                let valid = learner.validate();
+                cx.emit(&Event::Epoch { epoch: epoch + 1, step, train, valid, best: false });
+            }
+            let due = |checkpoints: &genus_core::checkpoint::Checkpoints| {
+                saved.1.elapsed() >= checkpoints.interval()
+            };
+            let last = step == steps || cx.stopped().is_some();
+            if let Some(checkpoints) = cx.checkpoints.filter(|c| last || due(c)) {
+                let mut state = State::default();
+                state.nest("learner", learner.state());
+                for (name, sum) in &sums {
+                    state.tensors.insert(format!("sums.{name}"), Tensor::f64(&[1], vec![*sum]));
+                }
+                checkpoints.save(step, &state)?;
+                saved = (step, Instant::now());
+                cx.emit(&Event::Checkpoint { step });
+            }
         }
+        steps_before += within;
+        epochs_before += part.how.epochs.get() as u64;
     }
     let reason = cx.stopped().unwrap_or(StopReason::Completed);
     Ok(FitReport { steps: step, stopped: Some(reason), ..FitReport::default() })
@@ -249,7 +304,7 @@ pub fn compared(seen: &Presented, most: usize, seed: Seed) -> Result<Option<[Bat
 /// the former better (Hinton 2012).
 pub fn gap(machine: &impl super::Energy, compared: Option<&[Batch; 2]>) -> BTreeMap<String, f64> {
     let Some([train, valid]) = compared else { return BTreeMap::new() };
-    let mean = |x: &Batch| machine.log_mass(x).iter().sum::<f64>() / x.rows() as f64;
+    let mean = |x: &Batch| machine.log_mass(x, &Scoring::default()).iter().sum::<f64>() / x.rows() as f64;
     BTreeMap::from([("free energy gap".into(), mean(train) - mean(valid))])
 }
 
