@@ -38,7 +38,7 @@ pub use evidence::{Evidence, LogProb};
 pub use fit::{Family, Fit, FitContext, FitReport, Fitted};
 pub use model::{
     Autoregressive, Chain, ClassConditional, Clusterer, Conditional, Decoder, Density, Drawing, Encoder,
-    Figure, Fill, LatentVariable, Model, Sampler, Scoring, level_at,
+    Figure, Fill, LatentVariable, Model, Sampler, Scoring, Visited, level_at,
 };
 pub use seed::{Rng, Seed};
 pub use spec::{Capability, EvidenceKind, ModelSpec, Reference, Tiny};

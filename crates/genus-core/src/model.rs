@@ -27,6 +27,10 @@ pub trait Model: Send + Sync {
     fn as_density(&self) -> Option<&dyn Density> {
         None
     }
+    /// Weights between the values of a row and each of the hidden units that see them, a row per unit, if there are such.
+    fn filters(&self) -> Option<Batch> {
+        None
+    }
     /// The sampler, if it can draw rows.
     fn as_sampler(&self) -> Option<&dyn Sampler> {
         None
@@ -161,11 +165,23 @@ pub trait Sampler: Model {
 ///
 /// Audits use it: rows that begin as exact draws must stay such.
 pub trait Chain: Sampler {
-    /// Each row after so many transitions.
+    /// Transitions between two rows of one chain that [`Sampler::sample`] gives.
+    fn thinning(&self) -> usize;
+
+    /// Chains that begin at rows: where they are after `thin` transitions, after twice as many, and so on, `states` times.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].
-    fn advance(&self, x: &Batch, transitions: usize, rng: &mut Rng) -> Result<Batch>;
+    fn walk(&self, x: &Batch, states: usize, thin: usize, rng: &mut Rng) -> Result<Vec<Visited>>;
+}
+
+/// Where chains are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Visited {
+    /// A row of each.
+    pub rows: Batch,
+    /// The means of what these were drawn from at last, in the data's units.
+    pub means: Batch,
 }
 
 /// Rows have codes.

@@ -7,6 +7,7 @@
 //! template lays them out), so that a page of several runs side by side needs another layout only.
 
 mod block;
+mod chain;
 mod charts;
 mod curves;
 mod exhibits;

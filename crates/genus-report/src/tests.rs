@@ -267,6 +267,27 @@ fn images_with_everything() {
 }
 
 #[test]
+fn chains_and_filters() {
+    let mut s = exhibits(64);
+    let mut put = |name: &str, tensor: Tensor| s.tensors.insert(name.to_owned(), tensor);
+    put("chain.strip", Tensor::f32(&[2, 5, 64], noise(640, 30)));
+    put("chain.thin", Tensor::u64(&[1], vec![7]));
+    put("chain.correlation", Tensor::f64(&[4], vec![1.0, 0.5, 0.2, 0.04]));
+    put("chain.classes", Tensor::f64(&[2], vec![0.25, 0.75]));
+    put("filters", Tensor::f32(&[9, 64], noise(9 * 64, 31).iter().map(|v| v - 0.5).collect()));
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&s), &epochs());
+    let html = render(&run).unwrap();
+    assert_self_contained(&html);
+    for id in ["chain", "filters"] {
+        assert!(html.contains(&format!("<section id=\"{id}\"")), "{id}");
+    }
+    assert!(
+        html.contains("after every 7 transitions") && html.contains("75.0") && html.contains("Grey is 0")
+    );
+    assert_eq!(html.matches("<img ").count(), 28);
+}
+
+#[test]
 fn images_drawn_in_an_order() {
     let exhibits = ordered(exhibits(64), 8);
     let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&exhibits), &epochs());

@@ -3,7 +3,7 @@
 use crate::block::Section;
 use crate::facts::{self, Header};
 use crate::look::Look;
-use crate::{curves, exhibits, order};
+use crate::{chain, curves, exhibits, order};
 use genus_core::run::{RunDir, Summary};
 use genus_core::{Error, Event, Result};
 use serde::Serialize;
@@ -50,6 +50,8 @@ impl Page {
             order::receptive(&look, &state)?,
             exhibits::reconstructions(&look, &state)?,
             exhibits::interpolations(&look, &state)?,
+            chain::moves(&look, &state, &summary.classes)?,
+            chain::filters(&look, &state)?,
             exhibits::latent(&state, &summary.classes),
             exhibits::score_histogram(&state, &kind),
             exhibits::extremes(&look, &state, &kind)?,

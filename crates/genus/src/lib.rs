@@ -14,15 +14,17 @@
 //! ```
 
 pub mod audit;
+mod drawn;
 pub mod evaluate;
 pub mod exhibits;
 mod explicit;
+mod implicit;
 mod presented;
 pub mod recipe;
 pub mod registry;
+mod sampling;
 pub mod session;
 
-pub use explicit::approximate::markov_chain::Sampling;
 pub use explicit::approximate::markov_chain::annealing::Annealing;
 pub use explicit::approximate::markov_chain::boltzmann_machine::{BoltzmannMachine, BoltzmannMachineConfig};
 pub use explicit::approximate::markov_chain::dbm::{DeepBoltzmannMachine, DeepBoltzmannMachineConfig};
@@ -43,6 +45,9 @@ pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::*;
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
+pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};
+pub use implicit::markov_chain::gsn::{Gsn, GsnConfig};
+pub use sampling::Sampling;
 
 use serde::de::DeserializeOwned;
 use transform::Transform;

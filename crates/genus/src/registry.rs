@@ -1,6 +1,6 @@
 //! Every model, in the order of the taxonomy.
 
-use crate::{Error, Model, ModelSpec, Result, State, explicit};
+use crate::{Error, Model, ModelSpec, Result, State, explicit, implicit};
 
 /// The families in the order of the taxonomy.
 const FAMILIES: &[&[&ModelSpec]] = &[
@@ -8,6 +8,7 @@ const FAMILIES: &[&[&ModelSpec]] = &[
     explicit::tractable::mixture::SPECS,
     explicit::approximate::variational::SPECS,
     explicit::approximate::markov_chain::SPECS,
+    implicit::markov_chain::SPECS,
 ];
 
 /// All models.

@@ -3,7 +3,7 @@
 use crate::run::{DataConfig, FORMAT, RunConfig, RunDir, RunLock, Summary, TimedEvent, append_event};
 use crate::{
     Capability, Dataset, Error, Event, Fit, FitContext, Model, ModelSpec, Observer, Result, Scoring, Seed,
-    SplitName, StopReason, Tee, audit, checkpoint::Checkpoints, config, evaluate, exhibits, registry,
+    SplitName, StopReason, Tee, audit, checkpoint::Checkpoints, config, drawn, evaluate, exhibits, registry,
 };
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -228,12 +228,20 @@ fn go(
     phase("evaluate", &mut log, observer);
     let test_nats = score_splits(model.as_ref(), data, &request.scoring, &mut summary)?;
     summary.figures.extend(report.figures);
+    if model.as_density().is_none() {
+        summary.figures.extend(drawn::parzen::figures(model.as_ref(), data, seed.child("parzen"))?);
+    }
+    let mixing = drawn::mixing::of(model.as_ref(), data, seed.child("mixing"))?;
+    summary.figures.extend(mixing.iter().flat_map(drawn::mixing::Mixing::figures));
     phase("audit", &mut log, observer);
     let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
     summary.audit = audit::trained(model.as_ref(), &held.x.slice(0, 128), seed.child("audit"))?;
     phase("exhibits", &mut log, observer);
-    exhibits::of(model.as_ref(), data, test_nats.as_deref(), seed.child("exhibits"))?
-        .save(&run.exhibits_path())?;
+    let mut shown = exhibits::of(model.as_ref(), data, test_nats.as_deref(), seed.child("exhibits"))?;
+    if let Some(mixing) = mixing {
+        mixing.show(&mut shown);
+    }
+    shown.save(&run.exhibits_path())?;
     summary.seconds = log.seconds();
     run.write_summary(&summary)?;
     Ok(Outcome { run: run.clone(), summary, stopped: report.stopped })

@@ -109,8 +109,8 @@ pub(super) fn stationary(density: &dyn Density, chain: &dyn Chain, seed: Seed) -
             sums.partition_point(|s| *s <= u).min(all.rows() - 1)
         })
         .collect();
-    let moved = chain.advance(&all.select(&draws), transitions, rng)?;
-    Ok(Some(compared("a chain that begins at exact draws stays with the law", &all, &lp.nats, &moved)))
+    let Some(moved) = chain.walk(&all.select(&draws), 1, transitions, rng)?.pop() else { return Ok(None) };
+    Ok(Some(compared("a chain that begins at exact draws stays with the law", &all, &lp.nats, &moved.rows)))
 }
 
 /// Counts of `drawn` among `all` rows against their probabilities.

@@ -74,7 +74,7 @@ const fn binary_rows(
 
 const UCI: &str = "UCI Machine Learning Repository, CC BY 4.0";
 
-static ENTRIES: [Entry; 26] = [
+static ENTRIES: [Entry; 27] = [
     Entry {
         name: "digits",
         title: "Optical digits 8×8",
@@ -160,6 +160,16 @@ static ENTRIES: [Entry; 26] = [
         licence: "Y. LeCun, C. Cortes, C. Burges: The MNIST database of handwritten digits",
         get: "genus data get mnist",
         description: "Handwritten digits in grey. The last 10000 training images are the validation split.",
+    },
+    Entry {
+        name: "mnist-binary",
+        title: "MNIST, thresholded",
+        kind: Kind::Local,
+        rows: [50_000, 10_000, 10_000],
+        shape: "binary 28×28×1",
+        licence: "Y. LeCun, C. Cortes, C. Burges: The MNIST database of handwritten digits",
+        get: "genus data get mnist",
+        description: "MNIST with 1 where a pixel is brighter than half, and its labels: the bits of the GSN papers.",
     },
     Entry {
         name: "fashion-mnist",

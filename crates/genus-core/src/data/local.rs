@@ -3,7 +3,7 @@
 use super::array::{self, Array};
 use super::input::Input;
 use super::{Options, amat, catalogue, fetch, idx, npz, table};
-use crate::{Dataset, Error, Result, Shape};
+use crate::{Dataset, Domain, Error, Result, Shape, Support};
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -24,11 +24,14 @@ enum Form {
     Table(&'static str),
     /// An NPZ file of this name, or the three downloaded texts.
     Bits(&'static str),
+    /// The IDX files of this set, 1 where a pixel is brighter than half.
+    Threshold(&'static str),
 }
 
 fn form(name: &str) -> Option<Form> {
     Some(match name {
         "mnist" | "fashion-mnist" => Form::Idx,
+        "mnist-binary" => Form::Threshold("mnist"),
         "binarized-mnist" => Form::Bits("binarized_mnist"),
         "adult" => Form::Npz("adult"),
         "connect4" => Form::Npz("connect4"),
@@ -72,6 +75,7 @@ fn within(root: &Path, name: &str, form: Form) -> Option<PathBuf> {
         Form::Bits(f) => Some(dir.join(format!("{f}.npz")))
             .filter(|p| p.is_file())
             .or_else(|| texts(dir).map(|_| dir.into())),
+        Form::Threshold(of) => within(root, of, Form::Idx),
     })
 }
 
@@ -118,6 +122,10 @@ pub(super) fn load(name: &str, options: &Options) -> Result<Dataset> {
 }
 
 fn load_in(name: &str, roots: &[PathBuf], options: &Options) -> Result<Dataset> {
+    if let Some(Form::Threshold(of)) = form(name) {
+        find_in(name, roots)?;
+        return thresholded(load_in(of, roots, options)?, name);
+    }
     let path = find_in(name, roots)?;
     let mut set = match form(name) {
         Some(Form::Idx) => match idx::pair(&path) {
@@ -153,6 +161,18 @@ fn load_in(name: &str, roots: &[PathBuf], options: &Options) -> Result<Dataset> 
     Ok(set)
 }
 
+/// The set with 1 where a value is above half of the top level.
+fn thresholded(mut set: Dataset, name: &str) -> Result<Dataset> {
+    let half = 0.5 * set.domain.top().unwrap_or(1.0);
+    for split in [Some(&mut set.train), set.valid.as_mut(), set.test.as_mut()].into_iter().flatten() {
+        split.x.data_mut().iter_mut().for_each(|v| *v = f32::from(u8::from(*v > half)));
+    }
+    set.domain = Domain { support: Support::Binary, ..set.domain };
+    set.provenance.name = name.into();
+    set.provenance.splits += ", 1 where a pixel is brighter than half";
+    Ok(set)
+}
+
 fn bits(dir: &Path, files: &[PathBuf; 3], name: &str) -> Result<Dataset> {
     let read = |path: &PathBuf| -> Result<Option<(Array, Option<Array>)>> {
         let mut x = amat::read(&mut Input::open(path)?)?;
@@ -167,7 +187,6 @@ fn bits(dir: &Path, files: &[PathBuf; 3], name: &str) -> Result<Dataset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Support;
     use std::fs;
 
     fn idx_bytes(shape: &[u32], values: &[u8]) -> Vec<u8> {
@@ -203,6 +222,10 @@ mod tests {
         assert_eq!(set.train.x.row(0)[782..], [7.0, 255.0]);
         assert_eq!(valid.labels.as_ref().unwrap()[..2], [3, 4]);
         // The same file names elsewhere are not taken for the other set.
+        let binary = load_in("mnist-binary", &roots, &Options::default()).unwrap();
+        assert_eq!((binary.domain.support, binary.domain.shape), (Support::Binary, set.domain.shape));
+        assert_eq!(&binary.train.x.row(0)[782..], [0.0, 1.0]);
+        assert!(binary.train.labels == set.train.labels && binary.provenance.name == "mnist-binary");
         assert!(find_in("fashion-mnist", &roots).is_err());
         assert!(find_in("fashion-mnist", &[dir.path().join("mnist")]).is_err());
         assert!(find_in("mnist", &[dir.path().join("mnist")]).is_ok());

@@ -5,6 +5,9 @@ mod order;
 
 use crate::{Batch, Dataset, Density, Model, Result, Seed, Shape, Split, State, Support, Tensor, metrics};
 
+/// Hidden units whose weights are shown, at most.
+const FILTERS: usize = 100;
+
 /// Rows chosen by chance, in their own order.
 fn some(split: &Split, n: usize, seed: Seed) -> Split {
     let mut rows = seed.rng().permutation(split.x.rows());
@@ -86,6 +89,9 @@ pub fn of(model: &dyn Model, data: &Dataset, test_nats: Option<&[f64]>, seed: Se
         if plane {
             heat(density, held, &mut state)?;
         }
+    }
+    if let (Some(filters), Shape::Image { .. }) = (model.filters(), data.domain.shape) {
+        put(&mut state, "filters", &filters.slice(0, FILTERS));
     }
     given::by_class(model, seed.child("by class"), &mut state)?;
     given::completions(model, held, &data.domain, seed.child("completions"), &mut state)?;

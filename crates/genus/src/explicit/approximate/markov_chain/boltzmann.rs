@@ -3,12 +3,13 @@
 use super::annealing::{Annealing, Partition};
 use super::{Chains, Energy, Settings as _, streams};
 use crate::presented::Presented;
+use crate::sampling::completed;
 use genus_core::math::softplus;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
     Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Event, Evidence, Family, Figure, Fill, Fit,
     FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, StopReason, Support,
-    Tensor, config,
+    Tensor, Visited, config,
 };
 
 /// A fitted machine p(x) = Σ_h exp(−E(x, h)) / Z.
@@ -137,6 +138,10 @@ impl<E: Energy> Model for Boltzmann<E> {
         Ok(figures)
     }
 
+    fn filters(&self) -> Option<Batch> {
+        self.machine.filters()
+    }
+
     fn as_density(&self) -> Option<&dyn Density> {
         Some(self)
     }
@@ -194,15 +199,26 @@ impl<E: Energy> Sampler for Boltzmann<E> {
 }
 
 impl<E: Energy> Chain for Boltzmann<E> {
-    fn advance(&self, x: &Batch, transitions: usize, rng: &mut Rng) -> Result<Batch> {
+    fn thinning(&self) -> usize {
+        self.config.sampling().thin.get()
+    }
+
+    fn walk(&self, x: &Batch, states: usize, thin: usize, rng: &mut Rng) -> Result<Vec<Visited>> {
         let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        let [begin, key] = [rng.bits(), rng.bits()];
-        let moved = rayon::scope(|_| {
+        let ([begin, key], thin) = ([rng.bits(), rng.bits()], thin as u64);
+        rayon::scope(|_| {
             let mut chains = self.machine.chains_at(y.data(), streams(begin, 0));
-            self.run(&mut chains, transitions as u64, key, 0);
-            chains.visible
-        });
-        Ok(self.transform.inverse(&Batch::new(moved, y.width())?))
+            let visited = (0..states as u64).map(|s| {
+                self.run(&mut chains, thin, key, s * thin);
+                let [rows, means] =
+                    [&chains.visible, &chains.means].map(|v| Batch::new(v.clone(), y.width()));
+                Ok(Visited {
+                    rows: self.transform.inverse(&rows?),
+                    means: self.transform.inverse_mean(&means?),
+                })
+            });
+            visited.collect()
+        })
     }
 }
 
@@ -219,42 +235,23 @@ impl<E: Energy> Encoder for Boltzmann<E> {
 
 impl<E: Energy> Conditional for Boltzmann<E> {
     fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
-        let missing = |r: usize, c: usize| x.row(r)[c].is_nan();
-        let whole = Batch::from_fn(x.rows(), x.width(), |r, c| if missing(r, c) { 0.0 } else { x.row(r)[c] });
-        let (known, _) = self.transform.forward(&whole, Noise::Row(Scoring::default().seed))?;
-        let open: Vec<usize> = (0..x.rows()).filter(|r| x.row(*r).iter().any(|v| v.is_nan())).collect();
         let [begin, key] = [rng.bits(), rng.bits()];
-        let mut out = x.clone();
-        if open.is_empty() {
-            return Ok(out);
-        }
         let sweeps = self.config.sampling().burn_in.get() as u64;
-        let filled = rayon::scope(|_| {
-            let mut chains = self.machine.begin(open.len(), streams(begin, 0));
-            let known = &known;
-            let held = |r: usize, c: usize| if missing(r, c) { f32::NAN } else { known.row(r)[c] };
-            chains.held = open.iter().flat_map(|r| (0..x.width()).map(move |c| held(*r, c))).collect();
-            chains.hold();
-            self.run(&mut chains, sweeps - sweeps / 2, key, 0);
-            let mut mean = chains.means.clone();
-            for sweep in sweeps - sweeps / 2..sweeps {
-                self.run(&mut chains, 1, key, sweep);
-                let weight = 1.0 / (sweep - (sweeps - sweeps / 2) + 2) as f32;
-                mean.iter_mut().zip(&chains.means).for_each(|(m, now)| *m += weight * (now - *m));
-            }
-            if fill == Fill::Sample { chains.visible } else { mean }
-        });
-        let filled = Batch::new(filled, x.width())?;
-        let filled = match fill {
-            Fill::Sample => self.transform.inverse(&filled),
-            Fill::Mean => self.transform.inverse_mean(&filled),
-        };
-        for (i, r) in open.into_iter().enumerate() {
-            for (v, f) in out.row_mut(r).iter_mut().zip(filled.row(i)).filter(|(v, _)| v.is_nan()) {
-                *v = *f;
-            }
-        }
-        Ok(out)
+        completed(&self.transform, x, fill, |held| {
+            rayon::scope(|_| {
+                let mut chains = self.machine.begin(held.len() / x.width(), streams(begin, 0));
+                chains.held = held;
+                chains.hold();
+                self.run(&mut chains, sweeps - sweeps / 2, key, 0);
+                let mut mean = chains.means.clone();
+                for sweep in sweeps - sweeps / 2..sweeps {
+                    self.run(&mut chains, 1, key, sweep);
+                    let weight = 1.0 / (sweep - (sweeps - sweeps / 2) + 2) as f32;
+                    mean.iter_mut().zip(&chains.means).for_each(|(m, now)| *m += weight * (now - *m));
+                }
+                if fill == Fill::Sample { chains.visible } else { mean }
+            })
+        })
     }
 
     fn law(&self, _: &Batch) -> String {

@@ -37,8 +37,9 @@ use super::pairwise::{ENUMERATED, Pairwise};
 use super::training::{
     Algorithm, At, Follower, Learner, Learning, Part, compared, constant, gap, load_pair, pair_state, train,
 };
-use super::{Chains, Energy, Sampling, Settings, streams};
+use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
+use crate::sampling::Sampling;
 use genus_core::config::Positive;
 use genus_core::math::softplus;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};

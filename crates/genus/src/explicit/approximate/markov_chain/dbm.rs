@@ -43,8 +43,9 @@ use super::restricted::Restricted;
 use super::training::{
     Algorithm, At, Follower, Learner, Learning, Part, compared, constant, gap, load_pair, pair_state, train,
 };
-use super::{Chains, Energy, Sampling, Settings, streams};
+use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
+use crate::sampling::Sampling;
 use genus_core::config::Positive;
 use genus_core::math::{log_mean_exp, softplus};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
@@ -502,6 +503,13 @@ impl Energy for Deep {
 
     fn code_width(&self) -> usize {
         self.layers[self.layers.len() - 1]
+    }
+
+    fn filters(&self) -> Option<Batch> {
+        Some({
+            let (first, odd) = (self.layers[1], self.odd());
+            Batch::from_fn(first, self.layers[0], |j, i| self.pair.w[i * odd + j])
+        })
     }
 
     fn begin(&self, count: usize, stream: Stream) -> Chains {

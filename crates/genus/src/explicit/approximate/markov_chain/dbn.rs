@@ -36,8 +36,9 @@ use super::greedy::Greedy;
 use super::rbm::Bits;
 use super::restricted::Restricted;
 use super::training::{Algorithm, At, Learner, Learning, load_pair, pair_state, train};
-use super::{Chains, Energy, Sampling, Settings, streams};
+use super::{Chains, Energy, Settings, columns, streams};
 use crate::presented::Presented;
+use crate::sampling::Sampling;
 use genus_core::math::log_mean_exp;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
@@ -324,6 +325,10 @@ impl Energy for Belief {
 
     fn code_width(&self) -> usize {
         self.top.pair.hidden.len()
+    }
+
+    fn filters(&self) -> Option<Batch> {
+        Some(columns(&self.directed[0].w, self.start.len(), self.directed[0].hidden.len()))
     }
 
     fn begin(&self, count: usize, stream: Stream) -> Chains {

@@ -5,9 +5,8 @@ use annealing::{Annealing, Path};
 use genus_core::transform::Transform;
 use genus_core::{Batch, Domain, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State};
 use genus_kernels::Stream;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
-use std::num::NonZeroUsize;
 
 pub(crate) mod annealing;
 mod boltzmann;
@@ -23,6 +22,7 @@ pub(crate) mod training;
 mod units;
 
 use crate::presented::Presented;
+use crate::sampling::Sampling;
 use training::Learning;
 
 /// Members.
@@ -87,6 +87,11 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
     /// Number of [`features`](Self::features).
     fn code_width(&self) -> usize;
 
+    /// Weights from the visible units to each hidden unit that sees them, if those are layers of their own.
+    fn filters(&self) -> Option<Batch> {
+        None
+    }
+
     /// Chains that begin at independent units with the marginals of the training rows.
     fn begin(&self, count: usize, stream: Stream) -> Chains;
 
@@ -120,6 +125,11 @@ impl Chains {
     }
 }
 
+/// Columns of weights `[visible, hidden]` as rows.
+pub(crate) fn columns(w: &[f32], visible: usize, hidden: usize) -> Batch {
+    Batch::from_fn(hidden, visible, |j, i| w[i * hidden + j])
+}
+
 /// The streams of one number of [`Energy::sweep`].
 pub(crate) fn streams(key: u64, sweep: u64) -> Stream {
     Stream { key, stream: sweep * 64 }
@@ -138,23 +148,4 @@ pub trait Settings: Serialize + DeserializeOwned + Default + Clone + Debug + Sen
     fn sampling(&self) -> &Sampling;
     /// Estimation of log Z.
     fn annealing(&self) -> &Annealing;
-}
-
-/// How chains draw rows.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sampling {
-    /// Most chains side by side. Fewer rows than that are one row of each of as many chains.
-    pub chains: NonZeroUsize,
-    /// Transitions before the first row of a chain.
-    pub burn_in: NonZeroUsize,
-    /// Transitions between rows of the same chain.
-    pub thin: NonZeroUsize,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
-        Self { chains: n(1000), burn_in: n(1000), thin: n(100) }
-    }
 }

@@ -32,12 +32,13 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
+use super::Settings;
 use super::annealing::Annealing;
 use super::boltzmann::Boltzmann;
 use super::restricted::{Kind, Restricted, TwoLayers};
 use super::training::Learning;
 use super::units::Units;
-use super::{Sampling, Settings};
+use crate::sampling::Sampling;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Error, Result};

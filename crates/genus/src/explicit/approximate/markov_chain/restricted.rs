@@ -5,7 +5,7 @@ use super::training::{
     Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, train,
 };
 use super::units::Units;
-use super::{Chains, Energy, Settings, streams};
+use super::{Chains, Energy, Settings, columns, streams};
 use crate::presented::Presented;
 use genus_core::{
     Batch, Domain, Error, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State, Tensor,
@@ -228,6 +228,10 @@ impl<K: Kind> Energy for Restricted<K> {
 
     fn code_width(&self) -> usize {
         self.pair.hidden.len()
+    }
+
+    fn filters(&self) -> Option<Batch> {
+        Some(columns(&self.pair.w, self.pair.visible.len(), self.pair.hidden.len()))
     }
 
     fn begin(&self, count: usize, stream: Stream) -> Chains {

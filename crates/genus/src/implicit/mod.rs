@@ -1,0 +1,3 @@
+//! The model only draws: p(x) is what it draws from, and nobody can write it down.
+
+pub(crate) mod markov_chain;
