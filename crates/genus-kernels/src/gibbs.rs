@@ -4,6 +4,7 @@ use crate::counter::Stream;
 use crate::gemm::{End, Init, Product};
 use crate::isa::isa;
 use crate::linear::{Activation, activate};
+use crate::ones::Ones;
 use crate::{Limits, Mat, crew, gemm, unwritten};
 
 /// Values of a job: a multiple of 64, so that a stream can be cut there.
@@ -74,6 +75,12 @@ impl Pair {
     /// # Shapes
     /// v `[rows, visible]` → `[rows, hidden]`
     pub fn up(&self, v: &[f32]) -> Vec<f32> {
+        if let Some(ones) = Ones::of(v, self.visible.len()) {
+            // SAFETY: every value is written.
+            let mut a = unsafe { unwritten(v.len() / self.visible.len().max(1) * self.hidden.len()) };
+            ones.sum_rows(&mut a, self.hidden.len(), &self.w, Some(&self.hidden));
+            return a;
+        }
         layer_inputs(v, self.visible.len(), Mat::rows(&self.w, self.hidden.len()), &self.hidden)
     }
 
@@ -124,23 +131,31 @@ impl Pair {
         // Both parts are one product: the visible rows one below the other, and the hidden ones with their factors.
         let count = rows[0] + rows[1];
         // SAFETY: every row is written.
-        let (mut v, mut h) = unsafe { (unwritten(count * visible), unwritten(count * hidden)) };
-        crew::rows([(&mut v, visible), (&mut h, hidden)], 16, |i, [to_v, to_h]| {
-            let rows_v = to_v.chunks_exact_mut(visible.max(1));
-            for (r, (to_v, to_h)) in rows_v.zip(to_h.chunks_exact_mut(hidden.max(1))).enumerate() {
-                let at = i * 16 + r;
-                let (part, r) = if at < rows[0] { (0, at) } else { (1, at - rows[0]) };
-                let [v, h] = [data, chain][part];
-                to_v.copy_from_slice(&v[r * visible..][..visible]);
+        let mut h = unsafe { unwritten(count * hidden) };
+        let stack = |at: usize| if at < rows[0] { (0, at) } else { (1, at - rows[0]) };
+        crew::rows([(&mut h, hidden)], 16, |i, [to]| {
+            for (r, to) in to.chunks_exact_mut(hidden.max(1)).enumerate() {
+                let (part, r) = stack(i * 16 + r);
                 let factor = factor(part);
-                to_h.iter_mut().zip(&h[r * hidden..][..hidden]).for_each(|(t, h)| *t = factor * h);
+                to.iter_mut().zip(&[data, chain][part][1][r * hidden..]).for_each(|(t, h)| *t = factor * h);
             }
         });
-        let (a, b) = (Mat::rows(&v, visible).t(), Mat::rows(&h, hidden));
-        gemm(visible, hidden, count, a, b, &mut self.w, true, Limits::Dense);
-        let factors = |r: usize| factor(usize::from(r >= rows[0]));
-        add_columns(&mut self.visible, &v, factors);
         add_columns(&mut self.hidden, &h, |_| 1.0);
+        let v = [data[0], chain[0]].concat();
+        match Ones::of(&v, visible) {
+            Some(ones) => {
+                let ones = ones.transposed(visible);
+                ones.sum_rows(&mut self.w, hidden, &h, None);
+                for (i, b) in self.visible.iter_mut().enumerate() {
+                    *b += ones.row(i).iter().map(|r| factor(stack(*r as usize).0)).sum::<f32>();
+                }
+            }
+            None => {
+                let (a, b) = (Mat::rows(&v, visible).t(), Mat::rows(&h, hidden));
+                gemm(visible, hidden, count, a, b, &mut self.w, true, Limits::Dense);
+                add_columns(&mut self.visible, &v, |r| factor(stack(r).0));
+            }
+        }
     }
 }
 
@@ -220,20 +235,23 @@ mod tests {
     fn gradient_is_the_difference_of_correlations() {
         let v0 = [1.0, 0.0, 1.0, 0.0, 1.0, 1.0];
         let h0 = [0.25, 0.5, 1.0, 0.75];
-        let (v1, h1) = ([1.0, 1.0, 0.0], [0.5, 0.125]);
-        let mut g = Pair::zeros(V, H);
-        g.add_contrast([&v0, &h0], [&v1, &h1], 2.0);
-        for i in 0..V {
-            for j in 0..H {
-                let data = (v0[i] * h0[j] + v0[V + i] * h0[H + j]) / 2.0;
-                assert_eq!(g.w[i * H + j], 2.0 * (data - v1[i] * h1[j]));
+        let h1 = [0.5, 0.125];
+        // Bits, and numbers.
+        for v1 in [[1.0, 1.0, 0.0], [1.0, 0.5, 0.0]] {
+            let mut g = Pair::zeros(V, H);
+            g.add_contrast([&v0, &h0], [&v1, &h1], 2.0);
+            for i in 0..V {
+                for j in 0..H {
+                    let data = (v0[i] * h0[j] + v0[V + i] * h0[H + j]) / 2.0;
+                    assert_eq!(g.w[i * H + j], 2.0 * (data - v1[i] * h1[j]));
+                }
+                assert_eq!(g.visible[i], v0[i] + v0[V + i] - 2.0 * v1[i]);
             }
-            assert_eq!(g.visible[i], v0[i] + v0[V + i] - 2.0 * v1[i]);
+            assert_eq!(g.hidden, [0.25, 1.0]);
+            let once = g.clone();
+            g.add_contrast([&v0, &h0], [&v1, &h1], 2.0);
+            assert!(g.w.iter().zip(&once.w).all(|(twice, once)| *twice == 2.0 * once));
         }
-        assert_eq!(g.hidden, [0.25, 1.0]);
-        let once = g.clone();
-        g.add_contrast([&v0, &h0], [&v1, &h1], 2.0);
-        assert!(g.w.iter().zip(&once.w).all(|(twice, once)| *twice == 2.0 * once));
     }
 
     #[test]

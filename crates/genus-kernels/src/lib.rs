@@ -25,6 +25,7 @@ mod linear;
 mod lstm;
 mod mixture;
 mod nade;
+mod ones;
 mod pixel_net;
 mod running;
 mod scalar;

@@ -2,6 +2,7 @@
 
 use crate::gemm::{Init, Product};
 use crate::isa::isa;
+use crate::ones::Ones;
 use crate::{Limits, Mat, Staircase, crew, gemm, multiversion, scalar, unwritten};
 
 /// The function applied to each output.
@@ -46,6 +47,13 @@ pub fn linear_forward(
     let outputs = b.len();
     let inputs = w.len() / outputs.max(1);
     let rows = x.len() / inputs.max(1);
+    if let Some(ones) = Ones::of(x, inputs) {
+        // SAFETY: every value is written.
+        let mut y = unsafe { unwritten(rows * outputs) };
+        ones.sum_rows(&mut y, outputs, w, Some(b));
+        crew::rows([(&mut y, outputs)], 16, |_, [y]| activate(y, act));
+        return y;
+    }
     let limits = mask.map_or(Limits::Dense, Limits::Forward);
     let (x, w) = (Mat::rows(x, inputs), Mat::rows(w, outputs));
     // SAFETY: a product that does not keep what is there writes every value.
@@ -136,8 +144,13 @@ pub fn linear_backward(
     let dw = want[1].then(|| {
         // SAFETY: a product that does not add writes every value.
         let mut dw = unsafe { unwritten(inputs * outputs) };
-        let limits = mask.map_or(Limits::Dense, Limits::Weight);
-        gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, false, limits);
+        match Ones::of(x, inputs) {
+            Some(ones) => ones.transposed(inputs).sum_rows(&mut dw, outputs, &dy, Some(&vec![0.0; outputs])),
+            None => {
+                let limits = mask.map_or(Limits::Dense, Limits::Weight);
+                gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, false, limits);
+            }
+        }
         if let Some(mask) = mask {
             mask.apply(&mut dw);
         }
@@ -172,8 +185,11 @@ mod tests {
         let mask = Staircase::from_degrees(&[0, 1, 1, 2, 3], &[0, 1, 2, 3]);
         use Activation::{Identity, LeakyRelu, Relu, Sigmoid, Tanh};
         for act in [Identity, Relu, Tanh, Sigmoid, LeakyRelu] {
-            for masked in [None, Some(&mask)] {
-                let (x, b, c) = (wave(rows * inputs, 0.3), wave(outputs, 1.1), wave(rows * outputs, 2.2));
+            for (masked, bits) in [(None, false), (Some(&mask), false), (None, true), (Some(&mask), true)] {
+                let (mut x, b, c) = (wave(rows * inputs, 0.3), wave(outputs, 1.1), wave(rows * outputs, 2.2));
+                if bits {
+                    x.iter_mut().for_each(|v| *v = f32::from(u8::from(*v > 0.2)));
+                }
                 let mut w = wave(inputs * outputs, 0.7);
                 if let Some(m) = masked {
                     m.apply(&mut w);

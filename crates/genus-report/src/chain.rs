@@ -17,9 +17,12 @@ pub(crate) fn moves(look: &Look<'_>, state: &State, classes: &[String]) -> Resul
         && let Kind::Image(pixels) = look.kind(d)
     {
         let images: Vec<&[f32]> = paths.iter().take(12).flat_map(|p| p.first(p.n)).collect();
-        let alt =
-            format!("{} chains of {n} states, one per line, that begin at test images", paths.len().min(12));
-        let caption = "From left to right: a test image, and the means of the states that follow.".into();
+        let alt = format!(
+            "{} chains of {n} states, one per line, that begin at images of the data",
+            paths.len().min(12)
+        );
+        let caption =
+            "From left to right: an image of the data, and the means of the states that follow.".into();
         let grid = look.grid(&images, pixels, n, alt, caption)?;
         blocks.push(Block::Pictures(vec![Picture { title: "Consecutive states".into(), ..grid }]));
     }

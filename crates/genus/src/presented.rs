@@ -1,7 +1,7 @@
 //! What a training sees of the data, through a model's transform.
 
 use genus_core::transform::{Noise, Transform};
-use genus_core::{Batch, Dataset, Result, Rng, Seed};
+use genus_core::{Batch, Dataset, Result, Rng, Seed, Support};
 
 /// Training rows, transformed once where that is all they need and at every presentation where their noise must be fresh.
 pub struct Presented {
@@ -20,9 +20,13 @@ impl Presented {
         let still = |x: &Batch| transform.forward(x, Noise::Row(seed.child("still"))).map(|(x, _)| x);
         let steady = still(&data.train.x)?;
         let n = steady.rows() as f64;
-        let mut means = vec![1.0 / (n + 2.0); steady.width()];
+        let (first, n) = match transform.target().support {
+            Support::Binary => (1.0 / (n + 2.0), n + 2.0),
+            _ => (0.0, n),
+        };
+        let mut means = vec![first; steady.width()];
         for row in steady.iter() {
-            means.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / (n + 2.0));
+            means.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / n);
         }
         let valid = data.valid.as_ref().map(|v| still(&v.x)).transpose()?;
         let (rows, fresh) = if transform.is_random() {
@@ -47,7 +51,7 @@ impl Presented {
         }
     }
 
-    /// Mean of each column, as if there had been one row of zeros and one of ones more.
+    /// Mean of each column; of bits as if there had been one row of zeros and one of ones more.
     pub fn means(&self) -> Vec<f32> {
         self.means.iter().map(|m| *m as f32).collect()
     }

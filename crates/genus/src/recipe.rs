@@ -173,6 +173,7 @@ recipes!(
     "dbn-binarized-mnist",
     "dbm-binarized-mnist",
     "gsn-mnist-binary",
+    "gsn-mnist-binary-no-walkback",
 );
 
 /// Names of the recipes.

@@ -16,7 +16,7 @@ const TRIED: usize = 1000;
 /// Name of a figure.
 pub const CLASSES: &str = "classes that a chain visits, fewest";
 
-/// Chains that begin at test rows.
+/// Chains that begin at held-out rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixing {
     /// Transitions between states.
@@ -111,8 +111,11 @@ fn classes(states: &[Batch], data: &Dataset, seed: Seed) -> Option<Classes> {
     let names = 1 + data.train.labels.iter().flatten().copied().max()? as usize;
     let accuracy = data.test.as_ref().and_then(|test| {
         let right = test.labels.as_ref()?;
-        let found = nearest(&test.x.slice(0, TRIED), &known.x, labels);
-        let hits = found.iter().zip(right).filter(|(f, r)| **f == **r as usize).count();
+        let mut tried = seed.child("tried").rng().permutation(test.x.rows());
+        tried.truncate(TRIED);
+        let found = nearest(&test.x.select(&tried), &known.x, labels);
+        let hits =
+            found.iter().zip(tried.iter().map(|r| &right[*r])).filter(|(f, r)| **f == **r as usize).count();
         Some(hits as f64 / found.len() as f64)
     });
     let chains = states.first()?.rows();

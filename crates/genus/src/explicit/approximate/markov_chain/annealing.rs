@@ -1,6 +1,6 @@
 //! log Z of a machine: annealed importance sampling (Neal 2001; Salakhutdinov & Murray 2008), and the same backwards.
 //!
-//! Between independent units with the marginals of the training rows (β = 0, whose Z is known) and the machine (β = 1) lie
+//! Between independent units around the means of the training rows (β = 0, whose Z is known) and the machine (β = 1) lie
 //! p_β(x) ∝ p*_base(x)^(1−β) p*_machine(x)^β, up to how hidden units are summed out. A chain that begins with an exact draw at 0
 //! and moves through them gathers a weight w = Π p*_{k}(x) / p*_{k−1}(x) whose mean is Z / Z_base. The mean of many is
 //! unbiased, its logarithm too low on average. Run backwards from draws of the machine, the same gives weights whose mean is

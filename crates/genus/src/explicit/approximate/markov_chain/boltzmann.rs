@@ -87,9 +87,10 @@ impl<E: Energy> Family for Boltzmann<E> {
             _ => seen.means(),
         };
         let mut machine = E::build(config, transform.target(), &start, &mut seed.child("init").rng())?;
-        let report = machine.learn(config, &seen, seed, cx)?;
+        let mut report = machine.learn(config, &seen, seed, cx)?;
         cx.emit(&Event::Phase { name: "log Z".into() });
         let reason = cx.stopped().unwrap_or(StopReason::Completed);
+        report.stopped = Some(reason);
         let how = match reason {
             StopReason::Interrupted => config.annealing().short(),
             _ => *config.annealing(),

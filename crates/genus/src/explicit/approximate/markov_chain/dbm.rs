@@ -285,7 +285,8 @@ impl Deep {
         }
     }
 
-    /// Coordinate ascent on the bound, from a pass upwards with doubled inputs.
+    /// Coordinate ascent on the bound. The first layer begins with twice what it receives from the rows, in place of what it will
+    /// receive from above; further odd ones begin with their biases.
     fn mean_field(&self, v: &[f32], updates: usize) -> MeanField {
         let [visible, inner] = self.even();
         let (odd_width, rows) = (self.odd(), v.len() / visible);
@@ -582,6 +583,10 @@ impl Learner for Together<'_> {
             self.machine = self.kept();
             self.greedy = None;
             self.follower = Follower::new(&self.config.train, &self.machine.pair);
+            // Chains come near the machine before it learns from them.
+            for k in 0..SETTLED {
+                self.chains = self.machine.renew(&self.chains, streams(key, (1 << 32) + k));
+            }
         }
         let machine = &self.machine;
         let q = machine.mean_field(x.data(), self.config.mean_field.get());

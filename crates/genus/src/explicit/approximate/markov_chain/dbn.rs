@@ -261,7 +261,8 @@ impl Energy for Belief {
         let greedy = learning.greedy;
         let mut pairs = greedy.kept();
         let top = pairs.pop().unwrap_or_else(|| Pair::zeros(0, 0));
-        let some: Vec<usize> = (0..seen.rows().min(AVERAGED)).collect();
+        let mut some = seed.child("averaged").rng().permutation(seen.rows());
+        some.truncate(AVERAGED);
         let x = seen.batch(&some, || seed.child("base").rng())?;
         let h = greedy.rise(x.data(), pairs.len(), streams(seed.child("base draws").rng().bits(), 0));
         let width = top.visible.len();

@@ -92,13 +92,14 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
         None
     }
 
-    /// Chains that begin at independent units with the marginals of the training rows.
+    /// Chains that begin at independent units: bits with the marginals of the training rows, numbers with their means.
     fn begin(&self, count: usize, stream: Stream) -> Chains;
 
-    /// Chains that begin at rows, with further units drawn given these: of the machine's law if the rows are.
+    /// Chains that begin at rows, with further units drawn given these: of the machine's law if the rows are, or near it where that
+    /// takes a chain of its own.
     fn chains_at(&self, v: &[f32], stream: Stream) -> Chains;
 
-    /// One transition of every unit of every chain, visible units last, that leaves the machine's law as it is; given what is held,
+    /// One transition of every unit of every chain that leaves the machine's law as it is; given what is held,
     /// its conditional law. Uses streams from `stream` on, fewer than 64.
     fn sweep(&self, chains: &mut Chains, stream: Stream);
 }
@@ -108,7 +109,7 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
 pub struct Chains {
     /// Visible units, `[chains, visible]`.
     pub visible: Vec<f32>,
-    /// Their means given the hidden units from which they were last drawn.
+    /// What they were last drawn from.
     pub means: Vec<f32>,
     /// Further units that the next transition begins from, if there are any.
     pub hidden: Vec<f32>,

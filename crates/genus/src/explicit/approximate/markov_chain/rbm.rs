@@ -182,7 +182,7 @@ impl Rbm {
     /// annealing begins, best the logits of the marginals of the data
     ///
     /// # Errors
-    /// [`Error::Shape`] if these do not fit together or `config` wants another number of hidden units.
+    /// [`Error::Shape`] if these do not fit together, are not finite, or `config` wants another number of hidden units.
     pub fn with_parameters(
         config: RbmConfig,
         weights: Batch,
@@ -192,6 +192,14 @@ impl Rbm {
     ) -> Result<Self> {
         let found = [weights.rows(), weights.width(), base.len()];
         let wanted = [visible.len(), hidden.len(), visible.len()];
+        let finite = [weights.data(), &visible, &hidden, &base].into_iter().flatten().all(|v| v.is_finite());
+        if visible.is_empty() || !finite {
+            return Err(Error::shape(
+                "parameters of an RBM",
+                "finite ones of one visible unit at least",
+                "others",
+            ));
+        }
         if found != wanted || hidden.len() != config.hidden.get() {
             let config = config.hidden;
             return Err(Error::shape(

@@ -43,7 +43,7 @@ pub struct Learning {
     pub grow: bool,
     /// Persistent chains.
     pub chains: NonZeroUsize,
-    /// Temperatures of tempering, from independent units to the machine.
+    /// Temperatures of tempering, from independent units to the machine; two at least.
     pub temperatures: NonZeroUsize,
     /// Step size.
     pub rate: Positive,
@@ -51,7 +51,7 @@ pub struct Learning {
     pub schedule: Schedule,
     /// Share of the last change that is added to the next.
     pub momentum: Fraction,
-    /// Weight of an L2 penalty of half the squared weights.
+    /// Share of the weights, times the step size, that each step takes away, whatever the momentum: decoupled weight decay.
     pub weight_decay: NonNegative,
     /// Mean activity that hidden units are drawn to; 0 for no such pull.
     pub sparsity: Fraction,
@@ -89,7 +89,7 @@ impl Default for Learning {
             momentum: constant!(Fraction, 0.0),
             weight_decay: constant!(NonNegative, 0.0),
             sparsity: constant!(Fraction, 0.0),
-            sparsity_cost: constant!(NonNegative, 0.0),
+            sparsity_cost: constant!(NonNegative, 0.01),
             ema: constant!(Fraction, 0.0),
         }
     }
@@ -147,8 +147,8 @@ pub trait Learner: Send {
     fn parameters(&self) -> u64;
 
     /// One update by these rows; `key` is that of the step's random streams. Gives figures of the step, per row, among them `loss`:
-    /// how much greater the mean log-mass of the chains is than that of the rows. The step descends its gradient, and nothing
-    /// about the likelihood follows from its value, unless the expectation is exact: then it is −log p.
+    /// how much greater the mean log-mass of the chains is than that of the rows, or what stands for these where hidden units are
+    /// not summed out. Nothing about the likelihood follows from its value, unless the expectation is exact: then it is −log p.
     fn step(&mut self, x: &Batch, at: At, key: u64) -> BTreeMap<String, f64>;
 
     /// Figures after an epoch.
@@ -253,14 +253,16 @@ fn go(
             let x = seen.batch(some, || seed.child("noise").index(step).rng())?;
             let key = seed.child("chains").index(step).rng().bits();
             let parts = learner.step(&x, At { part: number, step: local + 1, steps: within }, key);
+            if !parts.values().all(|v| v.is_finite()) {
+                return Err(diverged(step, part.how));
+            }
             for (name, v) in &parts {
                 *sums.entry(name.clone()).or_default() += v * some.len() as f64;
             }
             cx.emit(&Event::Step { step, parts });
             if (local + 1).is_multiple_of(per_epoch) {
                 if !learner.is_finite() {
-                    let remedy = format!("choose a smaller step size than {}", part.how.rate.get());
-                    return Err(Error::Numerical { what: "a parameter".into(), step, remedy });
+                    return Err(diverged(step, part.how));
                 }
                 let train =
                     std::mem::take(&mut sums).into_iter().map(|(k, v)| (k, v / rows as f64)).collect();
@@ -289,6 +291,11 @@ fn go(
     Ok(FitReport { steps: step, stopped: Some(reason), ..FitReport::default() })
 }
 
+fn diverged(step: u64, how: &Learning) -> Error {
+    let remedy = format!("choose a smaller step size than {}", how.rate.get());
+    Error::Numerical { what: "the machine".into(), step, remedy }
+}
+
 /// As many training rows as there are for validation, at most `most`, and those.
 ///
 /// # Errors
@@ -296,8 +303,14 @@ fn go(
 pub fn compared(seen: &Presented, most: usize, seed: Seed) -> Result<Option<[Batch; 2]>> {
     let Some(valid) = &seen.valid else { return Ok(None) };
     let n = valid.rows().min(seen.rows()).min(most);
-    let some: Vec<usize> = (0..n).collect();
-    Ok(Some([seen.batch(&some, || seed.child("compared").rng())?, valid.slice(0, n)]))
+    // By chance: rows of a file may be sorted by class.
+    let some = |part: &str, rows: usize| {
+        let mut order = seed.child("compared").child(part).rng().permutation(rows);
+        order.truncate(n);
+        order
+    };
+    let train = seen.batch(&some("train", seen.rows()), || seed.child("compared").rng())?;
+    Ok(Some([train, valid.select(&some("valid", valid.rows()))]))
 }
 
 /// By how much free energies, which are minus log-masses, are lower on training rows than on others: it grows when a machine fits

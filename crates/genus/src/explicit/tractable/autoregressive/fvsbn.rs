@@ -100,7 +100,7 @@ pub static SPEC: ModelSpec = ModelSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FvsbnConfig {
-    /// Give the class to the network: p(x | class).
+    /// Give the class to the network: p(x | class). Losses while it trains are then given the class; scores sum over the classes.
     pub class_conditional: bool,
     /// How levels become bits.
     pub binarize: Binarize,

@@ -102,7 +102,7 @@ pub static SPEC: ModelSpec = ModelSpec {
 pub struct NadeConfig {
     /// Hidden units.
     pub hidden: NonZeroUsize,
-    /// Give the class to the network: p(x | class).
+    /// Give the class to the network: p(x | class). Losses while it trains are then given the class; scores sum over the classes.
     pub class_conditional: bool,
     /// How levels become bits.
     pub binarize: Binarize,

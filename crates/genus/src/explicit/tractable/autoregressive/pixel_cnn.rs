@@ -91,7 +91,7 @@ pub struct PixelCnnConfig {
     pub places: bool,
     /// Whether levels are modelled as such or as bits.
     pub pixels: Pixels,
-    /// Give the class to the network: p(x | class).
+    /// Give the class to the network: p(x | class). Losses while it trains are then given the class; scores sum over the classes.
     pub class_conditional: bool,
     /// How levels become bits, where they do.
     pub binarize: Binarize,

@@ -101,7 +101,7 @@ pub struct RnadeConfig {
     pub scale_floor: Positive,
     /// Standardise columns.
     pub standardize: bool,
-    /// Give the class to the network: p(x | class).
+    /// Give the class to the network: p(x | class). Losses while it trains are then given the class; scores sum over the classes.
     pub class_conditional: bool,
     /// Training.
     pub train: TrainConfig,
