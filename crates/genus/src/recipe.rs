@@ -125,7 +125,7 @@ pub struct Recipe {
     /// Importance samples of the final score.
     #[serde(default = "one")]
     pub importance_samples: usize,
-    /// The figures; runs with equal `set` are done once each.
+    /// The figures; those of one variant are of one run, with the assignments of the first.
     pub expect: Vec<Expectation>,
     /// The model's configuration.
     #[serde(default)]
@@ -253,21 +253,26 @@ impl Recipe {
         }
     }
 
-    /// Does the run of one expectation, into `out`, and compares; an interrupted run has no verdict.
+    /// The figures of each run.
+    pub fn runs(&self) -> impl Iterator<Item = &[Expectation]> {
+        self.expect.chunk_by(|a, b| a.variant == b.variant)
+    }
+
+    /// Does the run of these expectations, into `out`, and compares; an interrupted run has no verdicts.
     ///
     /// # Errors
     /// Whatever the run may meet.
     pub fn run(
         &self,
         name: &str,
-        expect: &Expectation,
+        expect: &[Expectation],
         set: &Dataset,
         out: PathBuf,
         how: &How,
         observer: &mut dyn Observer,
-    ) -> Result<(Option<Verdict>, Outcome)> {
+    ) -> Result<(Option<Vec<Verdict>>, Outcome)> {
         let spec = self.spec()?;
-        let mut assignments = expect.set.clone();
+        let mut assignments = expect.first().map_or_else(Vec::new, |e| e.set.clone());
         if how.plumbing {
             assignments.extend(self.plumbing.iter().cloned());
         }
@@ -299,14 +304,20 @@ impl Recipe {
         if outcome.stopped == Some(StopReason::Interrupted) {
             return Ok((None, outcome));
         }
-        let (reached, stderr) = measure(expect.figure, &outcome.summary)?;
-        let (expected, ok) = expect.judge(reached, stderr);
-        let name =
-            if expect.variant.is_empty() { name.to_owned() } else { format!("{name} {}", expect.variant) };
-        let run = outcome.run.path().to_path_buf();
         let seconds = outcome.summary.seconds.iter().map(|(_, s)| s).sum();
-        let verdict = Verdict { name, figure: expect.figure, expected, reached, stderr, ok, seconds, run };
-        Ok((Some(verdict), outcome))
+        let verdict = |expect: &Expectation| {
+            let (reached, stderr) = measure(expect.figure, &outcome.summary)?;
+            let (expected, ok) = expect.judge(reached, stderr);
+            let name = if expect.variant.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{name} {}", expect.variant)
+            };
+            let run = outcome.run.path().to_path_buf();
+            Ok(Verdict { name, figure: expect.figure, expected, reached, stderr, ok, seconds, run })
+        };
+        let verdicts = expect.iter().map(verdict).collect::<Result<_>>()?;
+        Ok((Some(verdicts), outcome))
     }
 }
 
@@ -416,11 +427,11 @@ mod tests {
         for name in names() {
             let r = find(name).unwrap();
             let set = data::load(&r.substitute, &data::Options::default()).unwrap();
-            let e = &r.expect[0];
+            let expect = r.runs().next().unwrap();
             let how = How { plumbing: true, ..How::default() };
-            let (v, outcome) = r.run(name, e, &set, dir.path().join(name), &how, &mut crate::Silent).unwrap();
-            let v = v.unwrap();
-            assert!(v.reached.is_finite(), "{name}");
+            let out = dir.path().join(name);
+            let (v, outcome) = r.run(name, expect, &set, out, &how, &mut crate::Silent).unwrap();
+            assert!(v.unwrap().iter().all(|v| v.reached.is_finite()), "{name}");
             assert!(outcome.summary.audit.iter().all(|a| a.passed), "{name}: {:?}", outcome.summary.audit);
         }
     }

@@ -50,23 +50,27 @@ pub fn run(
     let mut log = (!plumbing).then(|| open_record(record)).transpose()?;
     let how = How { resume, plumbing, versions: super::versions() };
     let mut verdicts: Vec<Verdict> = Vec::new();
-    for e in &r.expect {
-        let folder =
-            if e.variant.is_empty() { out.clone() } else { out.join(e.variant.replace([' ', '='], "-")) };
+    for expect in r.runs() {
+        let folder = match expect.first() {
+            Some(e) if !e.variant.is_empty() => out.join(e.variant.replace([' ', '='], "-")),
+            _ => out.clone(),
+        };
         let mut observer = Progress::new(None);
-        let (verdict, outcome) = r.run(name, e, &set, folder, &how, &mut observer)?;
+        let (found, outcome) = r.run(name, expect, &set, folder, &how, &mut observer)?;
         drop(observer);
         genus_report::write(&outcome.run)?;
-        let Some(verdict) = verdict else {
+        let Some(found) = found else {
             let place = if given { format!(" --out {}", out.display()) } else { String::new() };
             output::note(format!("interrupted; go on with: genus reproduce {name} --resume{place}"));
             return Ok(ExitCode::from(crate::INTERRUPTED));
         };
         if let Some(log) = &mut log {
-            writeln!(log, "{}", markdown(&verdict))
-                .with_context(|| format!("cannot write {}", record.display()))?;
+            for verdict in &found {
+                writeln!(log, "{}", markdown(verdict))
+                    .with_context(|| format!("cannot write {}", record.display()))?;
+            }
         }
-        verdicts.push(verdict);
+        verdicts.extend(found);
     }
     if cx.json {
         output::json(&verdicts)?;
@@ -85,7 +89,7 @@ pub fn run(
                 ]
             })
             .collect();
-        output::table(&["verdict", "recipe", "figure, nats", "expected", "reached", "time"], &rows);
+        output::table(&["verdict", "recipe", "figure", "expected", "reached", "time"], &rows);
         if plumbing {
             output::note("plumbing only: nothing was recorded, and the figures mean nothing");
         }
