@@ -116,9 +116,18 @@ multiversion! {
     }
 }
 
+/// Values of a job.
+const BLOCK: usize = 1 << 13;
+
+/// The function at every value.
+pub fn activation(x: &[f32], act: Activation) -> Vec<f32> {
+    let mut y = x.to_vec();
+    crew::chunks([&mut y], BLOCK, |_, [y]| activate(y, act));
+    y
+}
+
 /// Takes a gradient from behind the activation to before it; `y` is what came out of it.
-fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
-    const BLOCK: usize = 1 << 13;
+pub fn before_activation(dy: &mut [f32], y: &[f32], act: Activation) {
     if act != Activation::Identity {
         crew::chunks([dy], BLOCK, |i, [dy]| slope(dy, &y[i * BLOCK..][..dy.len()], act));
     }

@@ -1,8 +1,8 @@
-//! Functions of image networks, value by value.
+//! Functions value by value.
 
 use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
-use genus_kernels::{gate_backward, gate_forward};
+use genus_kernels::{Activation, activation, before_activation, gate_backward, gate_forward};
 
 #[derive(Debug, Clone)]
 struct Gate {
@@ -35,6 +35,27 @@ pub fn gate(x: Tensor<4>, width: usize) -> Tensor<4> {
     apply(Gate { width }, [input(x)])
 }
 
+#[derive(Debug, Clone)]
+struct Tanh;
+
+impl FusedOp<1> for Tanh {
+    type Kept = ();
+
+    fn forward(&self, [x]: [&[f32]; 1], shapes: [&[usize]; 1]) -> (Vec<f32>, Vec<usize>, ()) {
+        (activation(x, Activation::Tanh), shapes[0].to_vec(), ())
+    }
+
+    fn backward(&self, pass: Pass<'_, (), 1>, mut grad: Vec<f32>) -> [Option<Vec<f32>>; 1] {
+        before_activation(&mut grad, pass.output, Activation::Tanh);
+        [Some(grad)]
+    }
+}
+
+/// tanh x.
+pub fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if here(&x) { apply(Tanh, [input(x)]) } else { x.tanh() }
+}
+
 /// max(0, x).
 pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn::tensor::activation::relu(x)
@@ -63,6 +84,20 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn tanh_equals_its_definition(n in 1usize..9, width in 1usize..40, seed: u64) {
+            let run = |fused: bool| {
+                let at = side(fused);
+                let x = draw(&at, seed, [n, width]).autodiff().require_grad();
+                let y = if fused { tanh(x.clone()) } else { x.clone().tanh() };
+                let g = (y.clone() * draw(&at, seed ^ 1, [n, width])).sum().backward();
+                [values(y), grad(&x, &g)]
+            };
+            for (name, (f, p)) in ["y", "dx"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+
         #[test]
         fn gate_equals_its_definition(n in 1usize..4, extent in 1usize..5, width in 1usize..20, groups in 1usize..4, seed: u64) {
             let run = |fused: bool| {

@@ -11,7 +11,7 @@ mod running;
 
 pub use conv::{conv, conv_transposed};
 pub use coupling::{Layer, coupling};
-pub use gate::{gate, relu};
+pub use gate::{gate, relu, tanh};
 pub use latent::reparametrise;
 pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
 pub use lstm::lstm;

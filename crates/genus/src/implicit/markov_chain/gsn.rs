@@ -199,7 +199,7 @@ impl Layers {
             _ => h,
         };
         for l in (1..layers.len()).step_by(2).chain((2..layers.len()).step_by(2)) {
-            let h = disturb(self.input(view, l, layers), l).tanh();
+            let h = ops::tanh(disturb(self.input(view, l, layers), l));
             layers[l] = Some(disturb(h, l));
         }
         self.input(view, 0, layers)
