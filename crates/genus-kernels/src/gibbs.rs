@@ -92,6 +92,11 @@ impl Pair {
         layer_inputs(h, self.hidden.len(), Mat::rows(&self.w, self.hidden.len()).t(), &self.visible)
     }
 
+    /// Whether every value is finite.
+    pub fn is_finite(&self) -> bool {
+        [&self.w, &self.visible, &self.hidden].into_iter().flatten().all(|v| v.is_finite())
+    }
+
     /// Every value times `factor`.
     pub fn scale(&mut self, factor: f32) {
         self.each(|v| v.iter_mut().for_each(|v| *v *= factor));

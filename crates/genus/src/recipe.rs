@@ -173,7 +173,6 @@ recipes!(
     "dbn-binarized-mnist",
     "dbm-binarized-mnist",
     "gsn-mnist-binary",
-    "gsn-mnist-binary-no-walkback",
 );
 
 /// Names of the recipes.

@@ -492,7 +492,7 @@ impl Learner for Climb<'_> {
     }
 
     fn is_finite(&self) -> bool {
-        self.pair.w.iter().chain(&self.pair.visible).all(|v| v.is_finite())
+        self.pair.is_finite()
     }
 
     fn state(&self) -> State {

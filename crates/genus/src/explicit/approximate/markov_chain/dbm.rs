@@ -41,7 +41,8 @@ use super::greedy::Greedy;
 use super::rbm::Bits;
 use super::restricted::Restricted;
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, Part, compared, constant, gap, load_pair, pair_state, train,
+    Algorithm, At, Follower, Learner, Learning, Part, compared, constant, gap, load_pair, pair_state,
+    quotients, train,
 };
 use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
@@ -177,6 +178,12 @@ pub struct Deep {
     layers: Vec<usize>,
     /// 1 where layers are neighbours, in the shape of the weights; empty if all are.
     mask: Vec<f32>,
+}
+
+/// Change of parameters in the direction of the bound's gradient: statistics of the rows minus those of the chains.
+fn ascend(to: &mut Pair, mask: &[f32], data: [&[f32]; 2], chain: [&[f32]; 2], rate: f32) {
+    to.add_contrast(data, chain, rate);
+    to.w.iter_mut().zip(mask).for_each(|(w, m)| *w *= m);
 }
 
 /// Rows of the left with rows of the right behind them.
@@ -366,14 +373,6 @@ impl Deep {
 
     fn draw_even(&self, count: usize, stream: Stream) -> Vec<f32> {
         anneal_bits(&vec![0.0; count * self.base.len()], self.base.len(), 0.0, &self.base, stream)
-    }
-
-    /// Change of the parameters in the direction of the bound's gradient: statistics of the rows minus those of the chains.
-    fn ascend(&self, to: &mut Pair, data: [&[f32]; 2], chain: [&[f32]; 2], rate: f32) {
-        to.add_contrast(data, chain, rate);
-        if !self.mask.is_empty() {
-            to.w.iter_mut().zip(&self.mask).for_each(|(w, m)| *w *= m);
-        }
     }
 }
 
@@ -602,12 +601,10 @@ impl Learner for Together<'_> {
         let loss = chain - data.iter().sum::<f64>() / x.rows() as f64;
         probabilities(&mut odd);
         let even = joined(x.data(), &q.even, machine.even());
-        let (machine, chains) = (&self.machine, &self.chains);
-        let mut pair = machine.pair.clone();
-        self.follower.follow(&mut pair, &self.config.train, at, |to, rate| {
-            machine.ascend(to, [&even, &q.odd], [chains, &odd], rate);
+        let Deep { pair, mask, .. } = &mut self.machine;
+        self.follower.follow(pair, &self.config.train, at, |to, rate| {
+            ascend(to, mask, [&even, &q.odd], [&self.chains, &odd], rate);
         });
-        self.machine.pair = pair;
         BTreeMap::from([("loss".into(), loss)])
     }
 
@@ -616,9 +613,7 @@ impl Learner for Together<'_> {
     }
 
     fn is_finite(&self) -> bool {
-        let pair = &self.machine.pair;
-        let own = pair.w.iter().chain(&pair.visible).chain(&pair.hidden).all(|v| v.is_finite());
-        own && self.greedy.as_ref().is_none_or(Greedy::is_finite)
+        self.machine.pair.is_finite() && self.greedy.as_ref().is_none_or(Greedy::is_finite)
     }
 
     fn state(&self) -> State {
@@ -661,7 +656,6 @@ fn example(hidden: &[usize], seed: Seed) -> Deep {
 /// The gradient of the mean bound of rows at its best q, log Z summed, against difference quotients: q moves with the parameters, which
 /// changes the bound only to second order.
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-    type Of = fn(&mut Pair) -> &mut Vec<f32>;
     let mut found = Vec::new();
     for (name, hidden) in [("two", &[3, 2][..]), ("three", &[3, 2, 3])] {
         let deep = example(hidden, seed);
@@ -689,7 +683,7 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
         let even = joined(x.data(), &q.even, deep.even());
         let mut gradient = Pair::zeros(n, deep.odd());
         let nothing = (vec![0.0; n], vec![0.0; deep.odd()]);
-        deep.ascend(&mut gradient, [&even, &q.odd], [&nothing.0, &nothing.1], 1.0);
+        ascend(&mut gradient, &deep.mask, [&even, &q.odd], [&nothing.0, &nothing.1], 1.0);
         let mut model = Pair::zeros(n, deep.odd());
         gemm(
             n,
@@ -709,26 +703,9 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
             model.hidden.iter_mut().zip(row).for_each(|(s, v)| *s += v);
         }
         gradient.add(&model, -1.0);
-        let parts: [(&str, Of); 3] =
-            [("w", |p| &mut p.w), ("even", |p| &mut p.visible), ("odd", |p| &mut p.hidden)];
-        for (of, part) in parts {
-            let (mut off, mut size) = (0.0, 0.0);
-            for i in 0..part(&mut gradient).len() {
-                if of == "w" && deep.mask.get(i) == Some(&0.0) {
-                    continue;
-                }
-                let at = |by: f32| {
-                    let mut moved = deep.clone();
-                    part(&mut moved.pair)[i] += by;
-                    value(&moved)
-                };
-                let step = 1.0 / 128.0;
-                let slope = (at(step) - at(-step)) / (2.0 * f64::from(step));
-                off += (slope - f64::from(part(&mut gradient)[i])).powi(2);
-                size += slope * slope;
-            }
-            found.push((format!("{name} layers, {of}"), (off / size).sqrt()));
-        }
+        let moved = |pair: Pair| value(&Deep { pair, ..deep.clone() });
+        let errors = quotients(&deep.pair, &gradient, &deep.mask, &moved);
+        found.extend(errors.into_iter().map(|(of, error)| (format!("{name} layers, {of}"), error)));
     }
     Ok(found)
 }

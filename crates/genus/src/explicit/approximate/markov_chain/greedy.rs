@@ -150,9 +150,7 @@ impl Greedy {
 
     /// Whether all parameters are finite.
     pub fn is_finite(&self) -> bool {
-        self.layers
-            .iter()
-            .all(|l| l.pair.w.iter().chain(&l.pair.visible).chain(&l.pair.hidden).all(|v| v.is_finite()))
+        self.layers.iter().all(|l| l.pair.is_finite())
     }
 
     /// For a checkpoint.

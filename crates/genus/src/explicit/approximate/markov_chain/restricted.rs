@@ -2,7 +2,7 @@
 
 use super::annealing::Path;
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, train,
+    Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
 };
 use super::units::Units;
 use super::{Chains, Energy, Settings, columns, streams};
@@ -362,8 +362,7 @@ impl<K: Kind> Learner for Contrast<'_, K> {
     }
 
     fn is_finite(&self) -> bool {
-        let pair = &self.machine.pair;
-        [&pair.w, &pair.visible, &pair.hidden].into_iter().flatten().all(|v| v.is_finite())
+        self.machine.pair.is_finite()
     }
 
     fn state(&self) -> State {
@@ -406,29 +405,14 @@ impl<K: Kind> Restricted<K> {
         let mut gradient = Pair::zeros(rows.width(), machine.pair.hidden.len());
         let [p, q] = [&data, &chain].map(|x| machine.features(x).into_data());
         gradient.add_contrast([data.data(), &p], [chain.data(), &q], 1.0);
-        type Part = fn(&mut Pair) -> &mut Vec<f32>;
-        let parts: [(&str, Part); 3] =
-            [("w", |p| &mut p.w), ("visible", |p| &mut p.visible), ("hidden", |p| &mut p.hidden)];
         let mean = |machine: &Self, x: &Batch| {
             machine.log_mass(x, &Scoring::default()).iter().sum::<f64>() / x.rows() as f64
         };
-        let mut found = Vec::new();
-        for (name, part) in parts {
-            let (mut off, mut size) = (0.0, 0.0);
-            for i in 0..part(&mut gradient).len() {
-                let at = |by: f32| {
-                    let mut moved = machine.clone();
-                    part(&mut moved.pair)[i] += by;
-                    mean(&moved, &data) - mean(&moved, &chain)
-                };
-                let step = 1.0 / 128.0;
-                let slope = (at(step) - at(-step)) / (2.0 * f64::from(step));
-                off += (slope - f64::from(part(&mut gradient)[i])).powi(2);
-                size += slope * slope;
-            }
-            found.push((name.to_owned(), (off / size).sqrt()));
-        }
-        Ok(found)
+        let value = |pair: Pair| {
+            let moved = Self::new(pair, machine.base.clone());
+            mean(&moved, &data) - mean(&moved, &chain)
+        };
+        Ok(quotients(&machine.pair, &gradient, &[], &value))
     }
 }
 

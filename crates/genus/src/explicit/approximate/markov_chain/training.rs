@@ -391,6 +391,38 @@ impl Follower {
     }
 }
 
+/// Relative error of each part of a gradient at `pair` against difference quotients of `value`; weights where a `mask` is 0 stay.
+pub fn quotients(
+    pair: &Pair,
+    gradient: &Pair,
+    mask: &[f32],
+    value: &dyn Fn(Pair) -> f64,
+) -> Vec<(String, f64)> {
+    type Part = fn(&mut Pair) -> &mut Vec<f32>;
+    let parts: [(&str, Part); 3] =
+        [("w", |p| &mut p.w), ("visible", |p| &mut p.visible), ("hidden", |p| &mut p.hidden)];
+    let mut gradient = gradient.clone();
+    let error = |(name, part): (&str, Part)| {
+        let (mut off, mut size) = (0.0, 0.0);
+        for (i, found) in part(&mut gradient).iter().enumerate() {
+            if name == "w" && mask.get(i) == Some(&0.0) {
+                continue;
+            }
+            let at = |by: f32| {
+                let mut moved = pair.clone();
+                part(&mut moved)[i] += by;
+                value(moved)
+            };
+            let step = 1.0 / 128.0;
+            let slope = (at(step) - at(-step)) / (2.0 * f64::from(step));
+            off += (slope - f64::from(*found)).powi(2);
+            size += slope * slope;
+        }
+        (name.to_owned(), libm::sqrt(off / size))
+    };
+    parts.map(error).into()
+}
+
 /// Parameters between two layers as tensors `w`, `visible` and `hidden`.
 pub fn pair_state(pair: &Pair) -> State {
     let (v, h) = (pair.visible.len(), pair.hidden.len());
