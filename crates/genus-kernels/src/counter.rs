@@ -1,7 +1,7 @@
 //! Random numbers by counter: the number at an index depends on key, stream and index alone, so that any thread may draw any part
 //! of a stream. Philox4x32 with 10 rounds (Salmon, Moraes, Dror & Shaw 2011).
 
-use crate::multiversion;
+use crate::{multiversion, scalar};
 
 /// Blocks side by side: four words of each make 64 numbers.
 const LANES: usize = 16;
@@ -60,6 +60,20 @@ multiversion! {
     }
 }
 
+multiversion! {
+    /// Normal numbers of the group `group` (Box–Muller): radii of its first half, angles of its second one.
+    fn normals(of: Stream, group: u64) -> [f32; GROUP] {
+        let mut u = uniforms(of, group);
+        let (radii, turns) = u.split_at_mut(GROUP / 2);
+        for (r, t) in radii.iter_mut().zip(turns) {
+            let radius = (-2.0 * scalar::ln(1.0 - *r)).sqrt();
+            let (sin, cos) = scalar::sin_cos_turns(*t);
+            (*r, *t) = (radius * cos, radius * sin);
+        }
+        u
+    }
+}
+
 impl Stream {
     /// The numbers from `start`, a multiple of 64, on. Panics if it is none.
     pub fn fill(self, start: usize, out: &mut [f32]) {
@@ -86,18 +100,11 @@ impl Stream {
         }
     }
 
-    /// Standard normal numbers (Box–Muller), two of each pair of the stream's numbers; `start` as in [`fill`](Self::fill).
+    /// Standard normal numbers; `start` as in [`fill`](Self::fill).
     pub fn normals(self, start: usize, out: &mut [f32]) {
         assert!(start.is_multiple_of(GROUP), "streams are cut at multiples of {GROUP}");
         for (i, chunk) in out.chunks_mut(GROUP).enumerate() {
-            let u = uniforms(self, (start / GROUP + i) as u64);
-            for (pair, u) in chunk.chunks_mut(2).zip(u.chunks_exact(2)) {
-                let r = libm::sqrt(-2.0 * libm::log(1.0 - f64::from(u[0])));
-                let (sin, cos) = libm::sincos(std::f64::consts::TAU * f64::from(u[1]));
-                for (z, at) in pair.iter_mut().zip([cos, sin]) {
-                    *z = (r * at) as f32;
-                }
-            }
+            chunk.copy_from_slice(&normals(self, (start / GROUP + i) as u64)[..chunk.len()]);
         }
     }
 }

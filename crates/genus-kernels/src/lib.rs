@@ -46,7 +46,10 @@ pub use gaussian::{Gaussian, gaussian_backward, gaussian_nll};
 pub use gemm::{Limits, Mat, gemm};
 pub use gibbs::{Pair, bernoulli_sample, layer_inputs, layer_probabilities, probabilities};
 pub use latent::{LOG_VARIANCE, reparametrise, reparametrise_backward};
-pub use linear::{Activation, LinearGrads, activation, before_activation, linear_backward, linear_forward};
+pub use linear::{
+    Activation, LinearGrads, activation, before_activation, linear_backward, linear_forward, tied_backward,
+    tied_forward,
+};
 pub use lstm::{Lstm, LstmGrads, LstmKept, LstmStates, LstmSteps, Scan};
 pub use mixture::Mixture;
 pub use nade::{Nade, NadeGrads, Pick};

@@ -165,13 +165,7 @@ pub fn linear_backward(
         }
         dw
     });
-    let b = want[1].then(|| {
-        let mut b = vec![0.0; outputs];
-        for row in dy.chunks_exact(outputs.max(1)) {
-            b.iter_mut().zip(row).for_each(|(s, v)| *s += v);
-        }
-        b
-    });
+    let b = want[1].then(|| column_sums(&dy, outputs));
     let x = want[0].then(|| {
         // SAFETY: as above.
         let mut dx = unsafe { unwritten(rows * inputs) };
@@ -180,6 +174,46 @@ pub fn linear_backward(
         dx
     });
     LinearGrads { x, w: dw, b }
+}
+
+/// y `[rows, outputs]` = x `[rows, inputs]` · Wᵀ + b for W `[outputs, inputs]`: a layer that uses the weights of another one backwards.
+pub fn tied_forward(x: &[f32], w: &[f32], b: &[f32]) -> Vec<f32> {
+    let outputs = b.len();
+    let inputs = w.len() / outputs.max(1);
+    let rows = x.len() / inputs.max(1);
+    let (x, w) = (Mat::rows(x, inputs), Mat::rows(w, inputs).t());
+    // SAFETY: a product that does not keep what is there writes every value.
+    let mut y = unsafe { unwritten(rows * outputs) };
+    let product = Product { isa: isa(), shape: [rows, outputs, inputs], a: x, b: w, limits: Limits::Dense };
+    product.run(&mut y, Init::Row(b), &|_| {});
+    y
+}
+
+/// Gradients of [`tied_forward`] from `dy`; `want` as in [`linear_backward`].
+pub fn tied_backward(x: &[f32], w: &[f32], dy: &[f32], outputs: usize, want: [bool; 2]) -> LinearGrads {
+    let inputs = w.len() / outputs.max(1);
+    let rows = x.len() / inputs.max(1);
+    let product = |m: usize, n: usize, k: usize, a: Mat<'_>, b: Mat<'_>| {
+        // SAFETY: a product that does not add writes every value.
+        let mut c = unsafe { unwritten(m * n) };
+        gemm(m, n, k, a, b, &mut c, false, Limits::Dense);
+        c
+    };
+    let dy_rows = Mat::rows(dy, outputs);
+    LinearGrads {
+        x: want[0].then(|| product(rows, inputs, outputs, dy_rows, Mat::rows(w, inputs))),
+        w: want[1].then(|| product(outputs, inputs, rows, dy_rows.t(), Mat::rows(x, inputs))),
+        b: want[1].then(|| column_sums(dy, outputs)),
+    }
+}
+
+/// Sums over the rows.
+fn column_sums(x: &[f32], width: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; width];
+    for row in x.chunks_exact(width.max(1)) {
+        sums.iter_mut().zip(row).for_each(|(s, v)| *s += v);
+    }
+    sums
 }
 
 #[cfg(test)]

@@ -88,6 +88,9 @@ pub struct Expectation {
     pub value: f64,
     /// Allowed distance on both sides; none means that `value` is the limit: the highest, or the lowest where more is better.
     pub tolerance: Option<f64>,
+    /// The run shows that it does not get there: what it leaves out is needed.
+    #[serde(default)]
+    pub fails: bool,
     /// For a gap to the entropy: standard errors that it may lie below 0.
     #[serde(default)]
     pub below: Option<f64>,
@@ -325,7 +328,9 @@ impl Expectation {
     fn judge(&self, reached: f64, stderr: Option<f64>) -> (String, bool) {
         let (text, ok) = match self.tolerance {
             Some(t) => (format!("{} ± {t}", self.value), (reached - self.value).abs() <= t),
-            None if self.figure.more_is_better() => (format!("≥ {}", self.value), reached >= self.value),
+            None if self.figure.more_is_better() != self.fails => {
+                (format!("≥ {}", self.value), reached >= self.value)
+            }
             None => (format!("≤ {}", self.value), reached <= self.value),
         };
         let (text, ok) = match self.doubt {
@@ -408,10 +413,14 @@ mod tests {
             tolerance,
             below,
             doubt: None,
+            fails: false,
         };
         let doubtful = Expectation { doubt: Some(80.0), ..e(90.0, None, None) };
         assert!(doubtful.judge(85.0, None).1 && !doubtful.judge(79.0, None).1);
         assert!(e(90.0, None, None).judge(89.9, None).1 && !e(90.0, None, None).judge(90.1, None).1);
+        let parzen = |fails| Expectation { figure: Measured::ParzenWindow, fails, ..e(200.0, None, None) };
+        assert!(parzen(false).judge(201.0, None).1 && !parzen(false).judge(199.0, None).1);
+        assert!(!parzen(true).judge(201.0, None).1 && parzen(true).judge(199.0, None).1);
         assert!(
             e(-5.0, Some(0.1), None).judge(-5.05, None).1 && !e(-5.0, Some(0.1), None).judge(-5.2, None).1
         );

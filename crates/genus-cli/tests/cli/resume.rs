@@ -61,7 +61,12 @@ fn killed_until_done(
         if life == 0 && late {
             wait_for(&mut child, || has_checkpoint(&run));
         } else {
-            let below = if life == 0 { Duration::from_millis(10) } else { longest };
+            // Lives grow longer, so that at last one holds all that follows the last checkpoint.
+            let below = if life == 0 {
+                Duration::from_millis(10)
+            } else {
+                longest.mul_f64(1.0 + 0.05 * f64::from(life))
+            };
             let (start, moment) = (Instant::now(), moments.next(below));
             wait_for(&mut child, || start.elapsed() >= moment);
         }

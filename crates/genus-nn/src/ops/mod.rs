@@ -22,6 +22,7 @@ use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
 use genus_kernels::{
     Activation, Staircase, gather_masked as gather_kernel, linear_backward, linear_forward, scatter_masked,
+    tied_backward, tied_forward,
 };
 use std::sync::Arc;
 
@@ -69,6 +70,11 @@ pub mod portable {
             Activation::Sigmoid => sigmoid(a),
             Activation::LeakyRelu => leaky_relu(a, 0.2),
         }
+    }
+
+    /// As [`tied`](super::tied).
+    pub fn tied(x: Tensor<2>, w: Tensor<2>, b: Tensor<1>) -> Tensor<2> {
+        linear(x, w.transpose(), b, Activation::Identity, None)
     }
 
     /// As [`gather_masked`](super::gather_masked).
@@ -130,6 +136,34 @@ pub fn linear(
         return portable::linear(x, w, b, act, mask.map(|m| &**m));
     }
     apply(LinearOp { act, mask: mask.cloned() }, [input(x), input(w), input(b)])
+}
+
+#[derive(Debug, Clone)]
+struct TiedOp;
+
+impl FusedOp<3> for TiedOp {
+    type Kept = ();
+
+    fn forward(&self, [x, w, b]: [&[f32]; 3], shapes: [&[usize]; 3]) -> (Vec<f32>, Vec<usize>, ()) {
+        (tied_forward(x, w, b), vec![shapes[0][0], shapes[1][0]], ())
+    }
+
+    fn backward(&self, pass: Pass<'_, (), 3>, grad: Vec<f32>) -> [Option<Vec<f32>>; 3] {
+        let [x, w, b] = pass.inputs;
+        let g = tied_backward(x, w, &grad, b.len(), wanted(&pass));
+        [g.x, g.w, g.b]
+    }
+}
+
+/// x Wᵀ + b: a layer that uses the weights of another one backwards.
+///
+/// # Shapes
+/// x `[rows, inputs]`, w `[outputs, inputs]`, b `[outputs]` → `[rows, outputs]`
+pub fn tied(x: Tensor<2>, w: Tensor<2>, b: Tensor<1>) -> Tensor<2> {
+    if !here(&x) {
+        return portable::tied(x, w, b);
+    }
+    apply(TiedOp, [input(x), input(w), input(b)])
 }
 
 #[derive(Debug, Clone)]
@@ -246,6 +280,22 @@ mod tests {
                 [values(y), grad(&x, &g), grad(&w, &g), grad(&b, &g)]
             };
             for (name, (f, p)) in ["y", "dx", "dw", "db"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+
+        #[test]
+        fn tied_equals_its_definition(rows in 1usize..20, inputs in 1usize..40, outputs in 1usize..40, seed: u64) {
+            let run = |op: fn(Tensor<2>, Tensor<2>, Tensor<1>) -> Tensor<2>, fused: bool| {
+                let at = side(fused);
+                let x = draw(&at, seed, [rows, inputs]).autodiff().require_grad();
+                let w = draw(&at, seed ^ 1, [outputs, inputs]).autodiff().require_grad();
+                let b = draw(&at, seed ^ 2, [outputs]).autodiff().require_grad();
+                let y = op(x.clone(), w.clone(), b.clone());
+                let g = (y.clone() * draw(&at, seed ^ 3, [rows, outputs])).sum().backward();
+                [values(y), grad(&x, &g), grad(&w, &g), grad(&b, &g)]
+            };
+            for (name, (f, p)) in ["y", "dx", "dw", "db"].iter().zip(run(tied, true).iter().zip(&run(portable::tied, false))) {
                 close(name, f, p);
             }
         }

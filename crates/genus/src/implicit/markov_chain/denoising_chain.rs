@@ -174,7 +174,7 @@ impl Transition for Autoencoder {
         _: &mut Noise,
     ) -> Tensor<2> {
         let h = self.code(view, corrupted);
-        ops::linear(h, view.get::<2>(self.w).transpose(), view.get(self.visible), Activation::Identity, None)
+        ops::tied(h, view.get(self.w), view.get(self.visible))
     }
 
     fn code(&self, view: &View<'_>, x: Tensor<2>) -> Tensor<2> {

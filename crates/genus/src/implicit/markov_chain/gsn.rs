@@ -164,17 +164,18 @@ pub struct Layers {
 impl Layers {
     /// What layer `l` receives.
     fn input(&self, view: &View<'_>, l: usize, layers: &[Option<Tensor<2>>]) -> Tensor<2> {
+        let layer = |k: usize| layers.get(k).and_then(Clone::clone);
+        let weights = |k: usize| view.get::<2>(self.weights[k]);
         let bias = view.get::<1>(self.biases[l]);
-        let nothing = Tensor::zeros([self.widths[l]], &bias.device());
-        let below =
-            l.checked_sub(1).and_then(|k| layers[k].clone().map(|h| (h, view.get::<2>(self.weights[k]))));
-        let above = layers
-            .get(l + 1)
-            .and_then(|h| h.clone().map(|h| (h, view.get::<2>(self.weights[l]).transpose())));
-        let product = |(h, w), b| ops::linear(h, w, b, Activation::Identity, None);
-        match (below, above) {
-            (Some(below), Some(above)) => product(below, bias) + product(above, nothing),
-            (Some(one), None) | (None, Some(one)) => product(one, bias),
+        let from_below = |h, b| ops::linear(h, weights(l - 1), b, Activation::Identity, None);
+        let from_above = |h, b| ops::tied(h, weights(l), b);
+        match (l.checked_sub(1).and_then(layer), layer(l + 1)) {
+            (Some(below), Some(above)) => {
+                let nothing = Tensor::zeros([self.widths[l]], &bias.device());
+                from_below(below, bias) + from_above(above, nothing)
+            }
+            (Some(below), None) => from_below(below, bias),
+            (None, Some(above)) => from_above(above, bias),
             // The third layer is renewed before the second one has ever been.
             (None, None) => {
                 let rows = layers.iter().flatten().map(|h| h.dims()[0]).next().unwrap_or(0);
@@ -193,8 +194,8 @@ impl Layers {
         let mut noise = noise.filter(|_| self.noise > 0.0);
         let mut disturb = |h: Tensor<2>, l: usize| match &mut noise {
             Some(noise) if l > 1 => {
-                let z = noise.normals(h.dims());
-                h + z * self.noise
+                let z = noise.normals(h.dims(), self.noise);
+                h + z
             }
             _ => h,
         };

@@ -117,10 +117,11 @@ impl Noise {
         Stream { key: self.key, stream: self.stream }
     }
 
-    /// Normal numbers, `[rows, columns]`.
-    pub fn normals(&mut self, [rows, columns]: [usize; 2]) -> Tensor<2> {
+    /// Normal numbers of this standard deviation, `[rows, columns]`.
+    pub fn normals(&mut self, [rows, columns]: [usize; 2], deviation: f32) -> Tensor<2> {
         let mut values = vec![0.0; rows * columns];
         self.next().normals(0, &mut values);
+        values.iter_mut().for_each(|v| *v *= deviation);
         genus_nn::tensor_from(values, [rows, columns])
     }
 }
