@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -99,6 +100,15 @@ pub fn set(table: &mut Table, assignment: &str) -> Result<()> {
     Ok(())
 }
 
+/// A number of the program's own that is not 0. Panics if it is, in a constant when it is compiled.
+#[track_caller]
+pub const fn count(n: usize) -> NonZeroUsize {
+    match NonZeroUsize::new(n) {
+        Some(n) => n,
+        None => panic!("0"),
+    }
+}
+
 macro_rules! ranged {
     ($(#[$doc:meta])* $name:ident, |$v:ident| $ok:expr, $say:literal) => {
         $(#[$doc])*
@@ -110,6 +120,15 @@ macro_rules! ranged {
             /// The value, if it is in range.
             pub const fn new($v: f64) -> Option<Self> {
                 if $ok { Some(Self($v)) } else { None }
+            }
+
+            /// A value of the program's own. Panics if it is out of range, in a constant when it is compiled.
+            #[track_caller]
+            pub const fn constant(v: f64) -> Self {
+                match Self::new(v) {
+                    Some(v) => v,
+                    None => panic!("out of range"),
+                }
             }
 
             /// The value.

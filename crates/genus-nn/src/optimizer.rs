@@ -45,30 +45,18 @@ pub struct OptimizerConfig {
     pub clip: NonNegative,
 }
 
-/// A constant in range.
-macro_rules! constant {
-    ($ty:ty, $v:expr) => {{
-        const C: $ty = match <$ty>::new($v) {
-            Some(v) => v,
-            None => panic!("out of range"),
-        };
-        C
-    }};
-}
-pub(crate) use constant;
-
 impl Default for OptimizerConfig {
     fn default() -> Self {
         Self {
-            rate: constant!(Positive, 1e-3),
+            rate: Positive::constant(1e-3),
             schedule: Schedule::default(),
             warmup: 0,
-            beta1: constant!(Fraction, 0.9),
-            beta2: constant!(Fraction, 0.999),
-            epsilon: constant!(Positive, 1e-8),
-            decay: constant!(NonNegative, 0.0),
-            l2: constant!(NonNegative, 0.0),
-            clip: constant!(NonNegative, 0.0),
+            beta1: Fraction::constant(0.9),
+            beta2: Fraction::constant(0.999),
+            epsilon: Positive::constant(1e-8),
+            decay: NonNegative::constant(0.0),
+            l2: NonNegative::constant(0.0),
+            clip: NonNegative::constant(0.0),
         }
     }
 }

@@ -3,9 +3,9 @@
 //! Everything random is a function of (seed, epoch) or (seed, step): the order of rows, the noise of a step. A resumed run
 //! therefore needs weights, moments, counters and nothing else, and is bit-identical to an uninterrupted one.
 
-use crate::optimizer::{Optimizer, OptimizerConfig, constant, remedy};
+use crate::optimizer::{Optimizer, OptimizerConfig, remedy};
 use crate::{Params, Tensor, View};
-use genus_core::config::Fraction;
+use genus_core::config::{Fraction, count};
 use genus_core::{Error, Event, FitContext, FitReport, Result, Rng, Seed, State, StopReason};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,10 +34,10 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            epochs: NonZeroUsize::MIN.saturating_add(99),
-            batch: NonZeroUsize::MIN.saturating_add(99),
+            epochs: count(100),
+            batch: count(100),
             patience: 0,
-            ema: constant!(Fraction, 0.0),
+            ema: Fraction::constant(0.0),
             keep_best: true,
             optimizer: OptimizerConfig::default(),
         }

@@ -1,5 +1,6 @@
 //! What models that draw by Markov chains have in common: how they are asked for rows, and how they fill what is missing.
 
+use genus_core::config::count;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{Batch, Fill, Result, Scoring};
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,7 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
-        Self { chains: n(1000), burn_in: n(1000), thin: n(100) }
+        Self { chains: count(1000), burn_in: count(1000), thin: count(100) }
     }
 }
 

@@ -33,7 +33,7 @@
 use super::walker::Walker;
 use super::{Noise, Settings, Transition, salt_and_pepper};
 use crate::sampling::Sampling;
-use genus_core::config::Fraction;
+use genus_core::config::{Fraction, count};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::Binarize;
 use genus_core::{Domain, Result, Rng};
@@ -105,11 +105,10 @@ pub struct DenoisingChainConfig {
 
 impl Default for DenoisingChainConfig {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            hidden: n(1000),
+            hidden: count(1000),
             corruption: super::CORRUPTION,
-            steps: n(5),
+            steps: count(5),
             walkback: true,
             binarize: Binarize::default(),
             train: TrainConfig::default(),

@@ -33,7 +33,7 @@
 use super::walker::Walker;
 use super::{Noise, Settings, Transition, salt_and_pepper};
 use crate::sampling::Sampling;
-use genus_core::config::{Fraction, NonNegative};
+use genus_core::config::{Fraction, NonNegative, count};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::Binarize;
 use genus_core::{Domain, Error, Result, Rng};
@@ -83,8 +83,7 @@ pub static SPEC: ModelSpec = ModelSpec {
         },
     ],
     gradient_check: Some(|seed| {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
-        let config = GsnConfig { hidden: vec![n(5), n(4), n(3)], ..GsnConfig::default() };
+        let config = GsnConfig { hidden: vec![count(5), count(4), count(3)], ..GsnConfig::default() };
         Walker::<Layers>::gradient_check(&config, &Domain::binary(6), seed)
     }),
     default_config: spec::default_config::<Gsn>,
@@ -117,12 +116,11 @@ pub struct GsnConfig {
 
 impl Default for GsnConfig {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            hidden: vec![n(1000); 2],
+            hidden: vec![count(1000); 2],
             corruption: super::CORRUPTION,
             noise: super::NOISE,
-            steps: n(4),
+            steps: count(4),
             walkback: true,
             binarize: Binarize::default(),
             train: TrainConfig::default(),

@@ -2,7 +2,7 @@
 //! comes to (Bengio, Yao, Alain & Vincent 2013; Bengio, Thibodeau-Laufer, Alain & Yosinski 2014).
 
 use crate::sampling::Sampling;
-use genus_core::config::{Fraction, NonNegative};
+use genus_core::config::{Fraction, NonNegative, count};
 use genus_core::transform::Binarize;
 use genus_core::{ModelSpec, Result, Rng};
 use genus_kernels::Stream;
@@ -18,26 +18,12 @@ mod walker;
 /// Members.
 pub const SPECS: &[&ModelSpec] = &[&denoising_chain::SPEC, &gsn::SPEC];
 
-/// A number in its range.
-macro_rules! constant {
-    ($ty:ty, $v:expr) => {
-        match <$ty>::new($v) {
-            Some(v) => v,
-            None => panic!("out of range"),
-        }
-    };
-}
-
 /// Corruption of the published models.
-const CORRUPTION: Fraction = constant!(Fraction, 0.4);
+const CORRUPTION: Fraction = Fraction::constant(0.4);
 /// Noise of the published models.
-const NOISE: NonNegative = constant!(NonNegative, 2.0);
+const NOISE: NonNegative = NonNegative::constant(2.0);
 /// Drawing, unless the configuration says otherwise.
-const SAMPLING: Sampling = Sampling {
-    chains: NonZeroUsize::MIN.saturating_add(99),
-    burn_in: NonZeroUsize::MIN.saturating_add(99),
-    thin: NonZeroUsize::MIN.saturating_add(9),
-};
+const SAMPLING: Sampling = Sampling { chains: count(100), burn_in: count(100), thin: count(10) };
 
 /// A transition between rows of bits, which learns: what a member of the family writes. [`walker::Walker`] makes the public model of it.
 pub trait Transition: Clone + Debug + Send + Sync + Sized + 'static {

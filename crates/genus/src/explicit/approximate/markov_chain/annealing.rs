@@ -8,6 +8,7 @@
 //! between the laws of the two ways (Grosse, Ghahramani & Adams 2015). The two enclose log Z if the draws are draws: they are the
 //! ends of the way there, chosen by their weights, and then moved by the machine.
 
+use genus_core::config::count;
 use genus_core::math::log_mean_exp;
 use genus_core::{Evidence, Figure, Seed};
 use genus_kernels::Stream;
@@ -30,15 +31,14 @@ pub struct Annealing {
 
 impl Default for Annealing {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
-        Self { exact: true, chains: n(100), steps: n(14_500), back_burn_in: 5000 }
+        Self { exact: true, chains: count(100), steps: count(14_500), back_burn_in: 5000 }
     }
 }
 
 impl Annealing {
     /// A few seconds' worth, for a machine whose training was interrupted.
     pub fn short(&self) -> Self {
-        let steps = self.steps.min(NonZeroUsize::MIN.saturating_add(499));
+        let steps = self.steps.min(count(500));
         Self { steps, back_burn_in: 0, ..*self }
     }
 

@@ -35,7 +35,7 @@ use super::annealing::{Annealing, Path};
 use super::boltzmann::Boltzmann;
 use super::pairwise::{ENUMERATED, Pairwise};
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, Part, compared, constant, gap, load_pair, pair_state, train,
+    Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, train,
 };
 use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
@@ -127,7 +127,7 @@ impl Default for BoltzmannMachineConfig {
             hidden: 4,
             edges: Vec::new(),
             binarize: Binarize::default(),
-            train: Learning { rate: constant!(Positive, 0.1), ..Learning::default() },
+            train: Learning { rate: Positive::constant(0.1), ..Learning::default() },
             sampling: Sampling::default(),
             annealing: Annealing::default(),
         }

@@ -41,13 +41,12 @@ use super::greedy::Greedy;
 use super::rbm::Bits;
 use super::restricted::Restricted;
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, Part, compared, constant, gap, load_pair, pair_state,
-    quotients, train,
+    Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
 };
 use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
 use crate::sampling::Sampling;
-use genus_core::config::Positive;
+use genus_core::config::{Positive, count};
 use genus_core::math::{log_mean_exp, softplus};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
@@ -131,16 +130,19 @@ pub struct DeepBoltzmannMachineConfig {
 
 impl Default for DeepBoltzmannMachineConfig {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            hidden: vec![n(500), n(1000)],
+            hidden: vec![count(500), count(1000)],
             binarize: Binarize::default(),
-            mean_field: n(10),
-            pretrain: Learning { algorithm: Algorithm::Contrastive, epochs: n(20), ..Learning::default() },
+            mean_field: count(10),
+            pretrain: Learning {
+                algorithm: Algorithm::Contrastive,
+                epochs: count(20),
+                ..Learning::default()
+            },
             train: Learning {
-                epochs: n(100),
-                transitions: n(5),
-                rate: constant!(Positive, 0.01),
+                epochs: count(100),
+                transitions: count(5),
+                rate: Positive::constant(0.01),
                 ..Learning::default()
             },
             sampling: Sampling::default(),
@@ -798,8 +800,7 @@ mod tests {
     /// Z within four standard errors (false alarm 6e-5 each).
     #[test]
     fn annealing_finds_the_sum() {
-        let n = |n| NonZeroUsize::new(n).unwrap();
-        let how = Annealing { exact: false, chains: n(500), steps: n(400), back_burn_in: 200 };
+        let how = Annealing { exact: false, chains: count(500), steps: count(400), back_burn_in: 200 };
         for hidden in [&[3, 2][..], &[3, 2, 3]] {
             let deep = example(hidden, Seed::from(4));
             let found = Partition::estimate(&deep, &how, Seed::from(5));

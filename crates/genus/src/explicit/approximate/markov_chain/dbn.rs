@@ -39,6 +39,7 @@ use super::training::{Algorithm, At, Learner, Learning, load_pair, pair_state, t
 use super::{Chains, Energy, Settings, columns, streams};
 use crate::presented::Presented;
 use crate::sampling::Sampling;
+use genus_core::config::count;
 use genus_core::math::log_mean_exp;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
@@ -120,9 +121,8 @@ pub struct DeepBeliefNetConfig {
 
 impl Default for DeepBeliefNetConfig {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            hidden: vec![n(500), n(2000)],
+            hidden: vec![count(500), count(2000)],
             binarize: Binarize::default(),
             train: Learning::default(),
             sampling: Sampling::default(),

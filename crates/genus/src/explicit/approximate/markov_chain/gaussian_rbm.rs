@@ -34,10 +34,10 @@ use super::Settings;
 use super::annealing::Annealing;
 use super::boltzmann::Boltzmann;
 use super::restricted::{Kind, Restricted, TwoLayers};
-use super::training::{Learning, constant};
+use super::training::Learning;
 use super::units::Units;
 use crate::sampling::Sampling;
-use genus_core::config::Positive;
+use genus_core::config::{Positive, count};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{Batch, Domain, Result};
@@ -95,8 +95,7 @@ pub static SPEC: ModelSpec = ModelSpec {
         },
     ],
     gradient_check: Some(|seed| {
-        let config =
-            GaussianRbmConfig { hidden: NonZeroUsize::MIN.saturating_add(3), ..GaussianRbmConfig::default() };
+        let config = GaussianRbmConfig { hidden: count(4), ..GaussianRbmConfig::default() };
         Restricted::<Normals>::gradient_check(&config, &Domain::real(5), seed)
     }),
     default_config: spec::default_config::<GaussianRbm>,
@@ -126,10 +125,10 @@ pub struct GaussianRbmConfig {
 impl Default for GaussianRbmConfig {
     fn default() -> Self {
         Self {
-            hidden: NonZeroUsize::MIN.saturating_add(99),
+            hidden: count(100),
             standardize: true,
-            sigma: constant!(Positive, 0.5),
-            train: Learning { rate: constant!(Positive, 0.005), ..Learning::default() },
+            sigma: Positive::constant(0.5),
+            train: Learning { rate: Positive::constant(0.005), ..Learning::default() },
             sampling: Sampling::default(),
             annealing: Annealing::default(),
         }

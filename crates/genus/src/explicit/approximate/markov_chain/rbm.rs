@@ -39,6 +39,7 @@ use super::restricted::{Kind, Restricted, TwoLayers};
 use super::training::Learning;
 use super::units::Units;
 use crate::sampling::Sampling;
+use genus_core::config::count;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Error, Result};
@@ -100,7 +101,7 @@ pub static SPEC: ModelSpec = ModelSpec {
         },
     ],
     gradient_check: Some(|seed| {
-        let config = RbmConfig { hidden: NonZeroUsize::MIN.saturating_add(3), ..RbmConfig::default() };
+        let config = RbmConfig { hidden: count(4), ..RbmConfig::default() };
         Restricted::<Bits>::gradient_check(&config, &Domain::binary(5), seed)
     }),
     default_config: spec::default_config::<Rbm>,
@@ -128,7 +129,7 @@ pub struct RbmConfig {
 impl Default for RbmConfig {
     fn default() -> Self {
         Self {
-            hidden: NonZeroUsize::MIN.saturating_add(499),
+            hidden: count(500),
             binarize: Binarize::default(),
             train: Learning::default(),
             sampling: Sampling::default(),

@@ -422,6 +422,7 @@ mod tests {
     use crate::explicit::approximate::markov_chain::annealing::{Annealing, Partition};
     use crate::explicit::approximate::markov_chain::gaussian_rbm::Normals;
     use crate::explicit::approximate::markov_chain::rbm::Bits;
+    use genus_core::config::count;
     use genus_core::math::log_sum_exp;
 
     fn machine<K: Kind>(visible: usize, hidden: usize, scale: f32) -> Restricted<K> {
@@ -479,8 +480,7 @@ mod tests {
     #[test]
     fn annealing_finds_the_sum() {
         fn check<K: Kind>(m: &Restricted<K>) {
-            let n = |n| std::num::NonZeroUsize::new(n).unwrap();
-            let how = Annealing { exact: false, chains: n(500), steps: n(400), back_burn_in: 200 };
+            let how = Annealing { exact: false, chains: count(500), steps: count(400), back_burn_in: 200 };
             let found = Partition::estimate(m, &how, Seed::from(5));
             let want = m.summed().unwrap();
             let ratio = (found.log_z - want).exp() - 1.0;
@@ -496,11 +496,7 @@ mod tests {
     /// with 7 degrees of freedom, false alarm 1e-6 each.
     #[test]
     fn tempering_keeps_every_law() {
-        let how = Learning {
-            algorithm: Algorithm::Tempering,
-            temperatures: std::num::NonZeroUsize::new(3).unwrap(),
-            ..Learning::default()
-        };
+        let how = Learning { algorithm: Algorithm::Tempering, temperatures: count(3), ..Learning::default() };
         let m = machine::<Bits>(3, 4, 1.5);
         let all = rows(3);
         let law = |beta: f32| {

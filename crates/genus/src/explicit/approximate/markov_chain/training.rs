@@ -1,7 +1,7 @@
 //! Stochastic gradient ascent on a likelihood whose gradient is a difference of two expectations: the loop.
 
 use crate::presented::Presented;
-use genus_core::config::{Fraction, NonNegative, Positive};
+use genus_core::config::{Fraction, NonNegative, Positive, count};
 use genus_core::{
     Batch, Error, Event, FitContext, FitReport, Result, Scoring, Seed, State, StopReason, Tensor,
 };
@@ -62,35 +62,23 @@ pub struct Learning {
     pub ema: Fraction,
 }
 
-/// A constant in range.
-macro_rules! constant {
-    ($ty:ty, $v:expr) => {
-        match <$ty>::new($v) {
-            Some(v) => v,
-            None => unreachable!(),
-        }
-    };
-}
-pub(super) use constant;
-
 impl Default for Learning {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
             algorithm: Algorithm::default(),
-            epochs: n(50),
-            batch: n(100),
-            transitions: n(1),
+            epochs: count(50),
+            batch: count(100),
+            transitions: count(1),
             grow: false,
-            chains: n(100),
-            temperatures: n(10),
-            rate: constant!(Positive, 0.05),
+            chains: count(100),
+            temperatures: count(10),
+            rate: Positive::constant(0.05),
             schedule: Schedule::Linear,
-            momentum: constant!(Fraction, 0.0),
-            weight_decay: constant!(NonNegative, 0.0),
-            sparsity: constant!(Fraction, 0.0),
-            sparsity_cost: constant!(NonNegative, 0.01),
-            ema: constant!(Fraction, 0.0),
+            momentum: Fraction::constant(0.0),
+            weight_decay: NonNegative::constant(0.0),
+            sparsity: Fraction::constant(0.0),
+            sparsity_cost: NonNegative::constant(0.01),
+            ema: Fraction::constant(0.0),
         }
     }
 }

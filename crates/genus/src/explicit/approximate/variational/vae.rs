@@ -30,7 +30,7 @@
 
 use super::latent_net::{Net, normals};
 use crate::presented::Presented;
-use genus_core::config::NonNegative;
+use genus_core::config::{NonNegative, count};
 use genus_core::math::log_mean_exp;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
@@ -145,10 +145,9 @@ pub struct VaeConfig {
 
 impl Default for VaeConfig {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            latent: n(20),
-            hidden: vec![n(200), n(200)],
+            latent: count(20),
+            hidden: vec![count(200), count(200)],
             activation: Nonlinearity::Tanh,
             likelihood: Likelihood::Auto,
             binarize: Binarize::default(),
@@ -240,8 +239,7 @@ impl Vae {
 
     /// Gradient of −ELBO, with its noise held fixed, against difference quotients, under both likelihoods.
     fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
-        let config = VaeConfig { latent: n(3), hidden: vec![n(6), n(5)], ..VaeConfig::default() };
+        let config = VaeConfig { latent: count(3), hidden: vec![count(6), count(5)], ..VaeConfig::default() };
         let mut found = Vec::new();
         for domain in [Domain::binary(7), Domain::real(7)] {
             let mut rng = seed.child("gradient").rng();
@@ -555,7 +553,7 @@ mod tests {
     fn gaussian_draws_have_the_moments_of_the_model() {
         let config = VaeConfig {
             latent: NonZeroUsize::MIN,
-            hidden: vec![NonZeroUsize::MIN.saturating_add(7)],
+            hidden: vec![count(8)],
             likelihood: Likelihood::Gaussian,
             ..VaeConfig::default()
         };

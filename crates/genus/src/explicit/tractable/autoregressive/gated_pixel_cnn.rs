@@ -34,6 +34,7 @@
 use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages, odd};
 use super::{Pixels, Rows, Settings};
+use genus_core::config::count;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Result, Seed, Shape, Support};
@@ -98,11 +99,10 @@ pub struct GatedPixelCnnConfig {
 
 impl Default for GatedPixelCnnConfig {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            hidden: n(32),
-            layers: n(7),
-            kernel: n(3),
+            hidden: count(32),
+            layers: count(7),
+            kernel: count(3),
             places: false,
             pixels: Pixels::default(),
             class_conditional: false,
@@ -172,10 +172,9 @@ impl Architecture for Stacks {
 }
 
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-    let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
     let config = GatedPixelCnnConfig {
-        hidden: n(3),
-        layers: n(2),
+        hidden: count(3),
+        layers: count(2),
         class_conditional: true,
         ..GatedPixelCnnConfig::default()
     };

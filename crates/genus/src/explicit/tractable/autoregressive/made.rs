@@ -33,6 +33,7 @@
 use super::masked_net::{Member, Net, log_prob};
 use super::masks::MaskSet;
 use crate::presented::Presented;
+use genus_core::config::count;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
@@ -127,7 +128,7 @@ pub struct MadeConfig {
 impl Default for MadeConfig {
     fn default() -> Self {
         Self {
-            hidden: vec![NonZeroUsize::MIN.saturating_add(499)],
+            hidden: vec![count(500)],
             activation: Nonlinearity::default(),
             ordering: Ordering::default(),
             masks: NonZeroUsize::MIN,
@@ -219,12 +220,11 @@ impl Made {
     /// Gradient of −log p against difference quotients, for two masks with direct connections. Tanh units: the kinks of relu
     /// would disturb the quotients.
     fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         let config = MadeConfig {
-            hidden: vec![n(7), n(5)],
+            hidden: vec![count(7), count(5)],
             activation: Nonlinearity::Tanh,
             ordering: Ordering::Random,
-            masks: n(2),
+            masks: count(2),
             order_agnostic: true,
             direct: true,
             ..MadeConfig::default()

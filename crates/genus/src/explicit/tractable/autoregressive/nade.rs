@@ -30,6 +30,7 @@
 
 use super::factorization::Factorization;
 use super::{Choose, Conditionals, Rows, Settings, with_class};
+use genus_core::config::count;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Result, Rng, Seed};
@@ -113,7 +114,7 @@ pub struct NadeConfig {
 impl Default for NadeConfig {
     fn default() -> Self {
         Self {
-            hidden: NonZeroUsize::MIN.saturating_add(499),
+            hidden: count(500),
             class_conditional: false,
             binarize: Binarize::default(),
             train: TrainConfig::default(),
@@ -186,10 +187,6 @@ impl Conditionals for Shared {
 }
 
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-    let config = NadeConfig {
-        hidden: NonZeroUsize::MIN.saturating_add(4),
-        class_conditional: true,
-        ..NadeConfig::default()
-    };
+    let config = NadeConfig { hidden: count(5), class_conditional: true, ..NadeConfig::default() };
     Nade::gradient_check(&config, &Domain::binary(6), seed)
 }

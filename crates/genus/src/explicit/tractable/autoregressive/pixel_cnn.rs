@@ -37,6 +37,7 @@
 use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages, odd};
 use super::{Pixels, Rows, Settings};
+use genus_core::config::count;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Result, Seed, Shape, Support};
@@ -101,11 +102,10 @@ pub struct PixelCnnConfig {
 
 impl Default for PixelCnnConfig {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            hidden: n(32),
-            blocks: n(5),
-            kernel: n(3),
+            hidden: count(32),
+            blocks: count(5),
+            kernel: count(3),
             places: false,
             pixels: Pixels::default(),
             class_conditional: false,
@@ -162,9 +162,12 @@ impl Architecture for Stack {
 }
 
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-    let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
-    let config =
-        PixelCnnConfig { hidden: n(3), blocks: n(1), class_conditional: true, ..PixelCnnConfig::default() };
+    let config = PixelCnnConfig {
+        hidden: count(3),
+        blocks: count(1),
+        class_conditional: true,
+        ..PixelCnnConfig::default()
+    };
     let shape = Shape::Image { height: 2, width: 3, channels: 3 };
     let domain = Domain { support: Support::Discrete { levels: 3 }, shape };
     PixelCnn::gradient_check(&config, &domain, seed)

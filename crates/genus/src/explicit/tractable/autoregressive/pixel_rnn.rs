@@ -35,6 +35,7 @@
 use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages};
 use super::{Pixels, Rows, Settings};
+use genus_core::config::count;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Error, Result, Seed, Shape, Support};
@@ -128,10 +129,9 @@ pub struct PixelRnnConfig {
 
 impl Default for PixelRnnConfig {
     fn default() -> Self {
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            hidden: n(32),
-            layers: n(1),
+            hidden: count(32),
+            layers: count(1),
             recurrence: Recurrence::default(),
             pixels: Pixels::default(),
             class_conditional: false,
@@ -204,14 +204,13 @@ impl Architecture for Scans {
 }
 
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-    let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
     let shape = Shape::Image { height: 3, width: 3, channels: 1 };
     let domain = Domain { support: Support::Discrete { levels: 3 }, shape };
     let mut found = Vec::new();
     for recurrence in [Recurrence::Row, Recurrence::Diagonal] {
         let config = PixelRnnConfig {
-            hidden: n(3),
-            layers: n(2),
+            hidden: count(3),
+            layers: count(2),
             recurrence,
             class_conditional: true,
             ..PixelRnnConfig::default()

@@ -35,7 +35,7 @@
 use super::factorization::Factorization;
 use super::law::Law;
 use super::{Choose, Conditionals, Rows, Settings, with_class};
-use genus_core::config::Positive;
+use genus_core::config::{Positive, count};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{Batch, Domain, Result, Rng, Seed, Shape, Support};
@@ -113,10 +113,9 @@ impl Default for RnadeConfig {
             Some(v) => v,
             None => panic!("out of range"),
         };
-        let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
         Self {
-            hidden: n(64),
-            components: n(10),
+            hidden: count(64),
+            components: count(10),
             scale_floor: FLOOR,
             standardize: true,
             class_conditional: false,
@@ -221,9 +220,12 @@ impl Conditionals for Mixtures {
 }
 
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-    let n = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
-    let config =
-        RnadeConfig { hidden: n(4), components: n(3), class_conditional: true, ..RnadeConfig::default() };
+    let config = RnadeConfig {
+        hidden: count(4),
+        components: count(3),
+        class_conditional: true,
+        ..RnadeConfig::default()
+    };
     let domain = Domain { support: Support::Real, shape: Shape::Flat(4) };
     Rnade::gradient_check(&config, &domain, seed)
 }

@@ -34,7 +34,7 @@
 use super::conditional::Conditionals;
 use super::covariance::{Covariance, Factor};
 use super::em::{Climb, Component, Em, End, climb, joint};
-use genus_core::config::{NonNegative, Positive};
+use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Noise, RealSteps, Transform};
@@ -146,11 +146,11 @@ impl Default for GaussianMixtureConfig {
             None => unreachable!("{v} is positive"),
         };
         Self {
-            components: NonZeroUsize::MIN.saturating_add(7),
+            components: count(8),
             covariance: Covariance::Full,
             floor: positive(1e-6),
-            restarts: NonZeroUsize::MIN.saturating_add(4),
-            iterations: NonZeroUsize::MIN.saturating_add(499),
+            restarts: count(5),
+            iterations: count(500),
             tolerance: NonNegative::new(1e-7).unwrap_or_else(|| unreachable!("it is not negative")),
             standardize: false,
             logit: None,
@@ -446,7 +446,7 @@ mod tests {
             (0.7, vec![1.5, -1.0], vec![0.5, -0.2, -0.2, 0.4]),
         ];
         GaussianMixture {
-            config: GaussianMixtureConfig { components: NonZeroUsize::new(2).unwrap(), ..Default::default() },
+            config: GaussianMixtureConfig { components: count(2), ..Default::default() },
             transform: Transform::identity(Domain::real(2)),
             components: parts
                 .into_iter()
@@ -499,8 +499,7 @@ mod tests {
         let mut x = Batch::from_fn(500, 3, |_, _| 1e4 * rng.normal() as f32);
         (0..500).for_each(|r| x.row_mut(r)[2] = x.row(r)[0] + x.row(r)[1]);
         let set = Dataset::new("t", Domain::real(3), Split::unlabelled(x)).unwrap();
-        let config =
-            GaussianMixtureConfig { components: NonZeroUsize::new(2).unwrap(), ..Default::default() };
+        let config = GaussianMixtureConfig { components: count(2), ..Default::default() };
         let fit =
             GaussianMixture::fit(&config, &set, &mut FitContext::new(Seed::from(2), &mut Silent)).unwrap();
         assert!(fit.report.figures.iter().all(|f| f.value.is_finite()));
@@ -511,7 +510,7 @@ mod tests {
     fn the_reported_likelihood_is_in_data_units() {
         let iris = crate::data::load("iris", &crate::data::Options::default()).unwrap();
         let total = |standardize| {
-            let components = NonZeroUsize::new(2).unwrap();
+            let components = count(2);
             let config = GaussianMixtureConfig { components, standardize, ..Default::default() };
             let mut silent = Silent;
             let fit = GaussianMixture::fit(&config, &iris, &mut FitContext::new(Seed::from(0), &mut silent))
@@ -532,7 +531,7 @@ mod tests {
         let set = Dataset::new("t", Domain::real(2), Split::unlabelled(x)).unwrap();
         for covariance in [Covariance::Full, Covariance::Tied, Covariance::Diagonal, Covariance::Spherical] {
             let config = GaussianMixtureConfig {
-                components: NonZeroUsize::new(3).unwrap(),
+                components: count(3),
                 covariance,
                 floor: Positive::new(0.01).unwrap(),
                 ..Default::default()

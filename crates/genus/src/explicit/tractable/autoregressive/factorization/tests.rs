@@ -8,8 +8,8 @@ use super::super::pixel_cnn::{PixelCnnConfig, Stack};
 use super::super::pixel_rnn::{PixelRnnConfig, Recurrence, Scans};
 use super::super::rnade::{Mixtures, RnadeConfig};
 use super::*;
+use genus_core::config::count;
 use genus_core::{Fill, Silent, Support, data};
-use std::num::NonZeroUsize;
 
 /// With all parameters drawn from N(0, 1).
 fn random<C: Conditionals>(config: &C::Config, domain: Domain, classes: usize) -> Factorization<C> {
@@ -76,20 +76,16 @@ fn pixels(extents: [usize; 3], levels: u32) -> Domain {
     Domain { support, shape: genus_core::Shape::Image { height, width, channels } }
 }
 
-fn many(n: usize) -> NonZeroUsize {
-    NonZeroUsize::MIN.saturating_add(n - 1)
-}
-
 /// Every network without a blind spot: all earlier values, channel by channel, and no other.
 #[test]
 fn image_networks_see_every_earlier_value_and_no_other() {
-    let gated = GatedPixelCnnConfig { hidden: many(9), layers: many(3), ..GatedPixelCnnConfig::default() };
+    let gated = GatedPixelCnnConfig { hidden: count(9), layers: count(3), ..GatedPixelCnnConfig::default() };
     dependencies(&mild::<OfImages<Stacks>>(&gated, pixels([4, 6, 1], 2), 0), before);
     dependencies(&mild::<OfImages<Stacks>>(&gated, pixels([2, 3, 3], 4), 0), before);
     let classes = GatedPixelCnnConfig { class_conditional: true, ..gated };
     dependencies(&mild::<OfImages<Stacks>>(&classes, pixels([3, 4, 1], 3), 2), before);
     // Wide enough that relu leaves every path of every channel group open on some row.
-    let small = PixelCnnConfig { hidden: many(24), blocks: many(2), ..PixelCnnConfig::default() };
+    let small = PixelCnnConfig { hidden: count(24), blocks: count(2), ..PixelCnnConfig::default() };
     dependencies(&mild::<OfImages<Stack>>(&small, pixels([2, 2, 3], 4), 0), before);
 }
 
@@ -98,7 +94,7 @@ fn image_networks_see_every_earlier_value_and_no_other() {
 #[test]
 fn diagonals_see_every_earlier_pixel_but_one() {
     let (height, width) = (4, 6);
-    let config = PixelRnnConfig { hidden: many(8), ..PixelRnnConfig::default() };
+    let config = PixelRnnConfig { hidden: count(8), ..PixelRnnConfig::default() };
     dependencies(&mild::<OfImages<Scans>>(&config, pixels([height, width, 1], 2), 0), |out, input| {
         let last_above = input + 1 == out / width * width;
         input < out && !(last_above && out % width + 4 < width)
@@ -119,17 +115,17 @@ fn blind_spot() {
         let ([y, x], [v, u]) = ([out / width, out % width], [input / width, input % width]);
         (y as isize - v as isize, u as isize - x as isize)
     };
-    let config = PixelCnnConfig { hidden: many(8), blocks: many(1), ..PixelCnnConfig::default() };
+    let config = PixelCnnConfig { hidden: count(8), blocks: count(1), ..PixelCnnConfig::default() };
     dependencies(&mild::<OfImages<Stack>>(&config, domain(), 0), |out, input| {
         let (up, dx) = offset(out, input);
         reached(up, dx)
     });
     assert!(!reached(1, 4) && reached(2, 4), "the blind spot of this stack");
-    let gated = GatedPixelCnnConfig { hidden: many(8), layers: many(2), ..GatedPixelCnnConfig::default() };
+    let gated = GatedPixelCnnConfig { hidden: count(8), layers: count(2), ..GatedPixelCnnConfig::default() };
     let (out, unseen) = (2 * width + 4, width + 8);
     assert_eq!(offset(out, unseen), (1, 4));
     assert!(jacobian(&mild::<OfImages<Stacks>>(&gated, domain(), 0))[out][unseen] > 0.0);
-    let rows = PixelRnnConfig { hidden: many(8), recurrence: Recurrence::Row, ..PixelRnnConfig::default() };
+    let rows = PixelRnnConfig { hidden: count(8), recurrence: Recurrence::Row, ..PixelRnnConfig::default() };
     for (out, row) in jacobian(&mild::<OfImages<Scans>>(&rows, domain(), 0)).iter().enumerate() {
         for (input, size) in row.iter().enumerate() {
             let (up, dx) = offset(out, input);
@@ -141,7 +137,7 @@ fn blind_spot() {
 }
 
 fn nade(classes: bool) -> NadeConfig {
-    let hidden = NonZeroUsize::MIN.saturating_add(8);
+    let hidden = count(9);
     NadeConfig { hidden, class_conditional: classes, ..NadeConfig::default() }
 }
 
@@ -158,7 +154,7 @@ fn outputs_depend_on_all_earlier_dimensions_and_on_no_other() {
 }
 
 fn rnade(classes: bool) -> RnadeConfig {
-    let (hidden, components) = (many(16), many(3));
+    let (hidden, components) = (count(16), count(3));
     RnadeConfig { hidden, components, class_conditional: classes, ..RnadeConfig::default() }
 }
 
