@@ -210,9 +210,9 @@ fn passes(bench: &mut Bench) {
         scale: 1.0,
         step: 10,
     };
-    bench.time("Adam", Work::Bytes(28.0 * n as f64), || adam(&mut p, &g, &mut m, &mut v, None, &how));
+    bench.time("Adam", Work::Bytes(28.0 * n as f64), || adam(&mut p, &g, &mut m, &mut v, None, None, &how));
     bench.time("Adam with average", Work::Bytes(36.0 * n as f64), || {
-        adam(&mut p, &g, &mut m, &mut v, Some((&mut average, 0.999)), &how);
+        adam(&mut p, &g, &mut m, &mut v, Some((&mut average, 0.999)), None, &how);
     });
     bench.time("Bernoulli draws", Work::Bytes(8.0 * n as f64), || {
         bernoulli_sample(&average, Stream { key: 1, stream: 1 })

@@ -1,6 +1,6 @@
 //! Adam in one pass over parameter, gradient and both moments (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019).
 
-use crate::{crew, multiversion};
+use crate::{Staircase, crew, multiversion};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Values of a job.
@@ -28,13 +28,15 @@ pub struct Adam {
 }
 
 /// Updates parameter `p`, first moment `m` and second moment `v` by gradient `g`. With `averaged`, the moving average of the
-/// parameter follows in the same pass: average ← decay · average + (1 − decay) · p.
+/// parameter follows in the same pass: average ← decay · average + (1 − decay) · p. What a `mask` of the parameter drops, in whose
+/// place all of these are zero for good, is neither read nor written.
 pub fn adam(
     p: &mut [f32],
     g: &[f32],
     m: &mut [f32],
     v: &mut [f32],
     averaged: Option<(&mut [f32], f32)>,
+    mask: Option<&Staircase>,
     how: &Adam,
 ) {
     assert!(p.len() == g.len() && p.len() == m.len() && p.len() == v.len());
@@ -42,13 +44,32 @@ pub fn adam(
     let correct = |beta: f32| 1.0 - f64::from(beta).powf(how.step as f64);
     let rate = (f64::from(how.rate) / correct(how.beta1)) as f32;
     let root = (1.0 / correct(how.beta2).sqrt()) as f32;
-    let g = |i: usize, n: usize| &g[i * BLOCK..][..n];
+    // A row of a masked parameter begins where the mask lets it; without one, everything is a single row of values.
+    let (width, rows) = mask.map_or((1, BLOCK), |k| (k.outputs(), (BLOCK / k.outputs().max(1)).max(1)));
+    assert!(mask.is_none_or(|k| k.inputs() * width == p.len()), "a mask of as many weights");
+    let kept = |i: usize, n: usize| {
+        let rows = mask.map_or(&[][..], |k| &k.first()[i * rows..]).iter();
+        let rows = rows.enumerate().map(|(r, first)| r * width + first..(r + 1) * width);
+        rows.take(n / width).chain(mask.is_none().then_some(0..n))
+    };
+    let g = |i: usize, n: usize| &g[i * rows * width..][..n];
     match averaged {
-        None => crew::chunks([p, m, v], BLOCK, |i, [p, m, v]| pass(p, g(i, p.len()), m, v, how, rate, root)),
-        Some((average, decay)) => crew::chunks([p, m, v, average], BLOCK, |i, [p, m, v, average]| {
-            pass(p, g(i, p.len()), m, v, how, rate, root);
-            follow(average, p, decay);
+        None => crew::rows([p, m, v].map(|s| (s, width)), rows, |i, [p, m, v]| {
+            let g = g(i, p.len());
+            for at in kept(i, p.len()) {
+                pass(&mut p[at.clone()], &g[at.clone()], &mut m[at.clone()], &mut v[at], how, rate, root);
+            }
         }),
+        Some((average, decay)) => {
+            crew::rows([p, m, v, average].map(|s| (s, width)), rows, |i, [p, m, v, average]| {
+                let g = g(i, p.len());
+                for at in kept(i, p.len()) {
+                    let p = &mut p[at.clone()];
+                    pass(p, &g[at.clone()], &mut m[at.clone()], &mut v[at.clone()], how, rate, root);
+                    follow(&mut average[at], p, decay);
+                }
+            })
+        }
     }
 }
 
@@ -119,7 +140,7 @@ mod tests {
                 scale: 0.5,
                 step,
             };
-            adam(&mut p, &g, &mut m, &mut v, Some((&mut average, 0.75)), &how);
+            adam(&mut p, &g, &mut m, &mut v, Some((&mut average, 0.75)), None, &how);
             for i in 0..n {
                 let g = f64::from(g[i]) * 0.5 + 0.01 * p64[i];
                 m64[i] = 0.9 * m64[i] + 0.1 * g;
@@ -133,6 +154,46 @@ mod tests {
         for i in 0..n {
             assert!((f64::from(p[i]) - p64[i]).abs() < 2e-6, "{i}: {} {}", p[i], p64[i]);
             assert!((f64::from(average[i]) - average64[i]).abs() < 2e-6, "{i}: {}", average[i]);
+        }
+    }
+    /// With a mask the same bits as without, and what it drops is not even read.
+    #[test]
+    fn what_a_mask_drops_is_left_alone() {
+        for (inputs, outputs) in [(1, 1), (7, 5), (300, 131)] {
+            let degrees = |n: usize| (0..n).map(|i| i * 4 / n).collect::<Vec<_>>();
+            let mask = Staircase::from_degrees(&degrees(inputs), &degrees(outputs));
+            let how = Adam {
+                rate: 0.1,
+                beta1: 0.9,
+                beta2: 0.99,
+                epsilon: 1e-8,
+                decay: 0.1,
+                l2: 0.01,
+                scale: 1.0,
+                step: 2,
+            };
+            let values = |s: f32| -> Vec<f32> {
+                let mut v: Vec<f32> = (0..inputs * outputs).map(|i| (i as f32 + s).sin().abs()).collect();
+                mask.apply(&mut v);
+                v
+            };
+            let [p, g, m, v, average] = [0.1, 0.2, 0.3, 0.4, 0.5].map(values);
+            for averaged in [false, true] {
+                let mut plain = [p.clone(), m.clone(), v.clone(), average.clone()];
+                let mut masked = plain.clone();
+                // NaN where nothing is read.
+                let mut other = g.clone();
+                other
+                    .iter_mut()
+                    .zip(mask.dense())
+                    .filter(|(_, kept)| *kept == 0.0)
+                    .for_each(|(g, _)| *g = f32::NAN);
+                for (set, g, mask) in [(&mut plain, &g, None), (&mut masked, &other, Some(&mask))] {
+                    let [p, m, v, average] = set;
+                    adam(p, g, m, v, averaged.then_some((average, 0.5)), mask, &how);
+                }
+                assert_eq!(plain, masked);
+            }
         }
     }
 }

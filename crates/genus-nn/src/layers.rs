@@ -60,7 +60,7 @@ impl Linear {
         rng: &mut Rng,
     ) -> Self {
         let mut layer = Self::new(params, name, mask.inputs(), mask.outputs(), act, rng);
-        params.update(layer.w, |w| mask.apply(w));
+        params.restrict(layer.w, mask);
         layer.mask = Some(Arc::clone(mask));
         layer
     }

@@ -145,7 +145,8 @@ impl Optimizer {
                 step,
             };
             let average = averages.as_mut().map(|(all, decay)| (&mut all[i][..], *decay));
-            params.update(id, |p| adam(p, g, m, v, average, &how));
+            let mask = params.mask(id).cloned();
+            params.update(id, |p| adam(p, g, m, v, average, mask.as_deref(), &how));
         }
         Ok(norm)
     }

@@ -3,6 +3,8 @@
 use burn::Tensor;
 use burn::tensor::{DispatchTensor, TensorData};
 use genus_core::{Error, Result, Rng, State};
+use genus_kernels::Staircase;
+use std::sync::Arc;
 
 /// Handle of a parameter in the [`Params`] that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,8 @@ struct Entry {
     shape: Vec<usize>,
     /// Leaf of the graph; its rank is `shape.len()`. None while it is being changed.
     leaf: Option<DispatchTensor>,
+    /// What is not dropped.
+    mask: Option<Arc<Staircase>>,
 }
 
 impl Entry {
@@ -93,7 +97,7 @@ impl Params {
         let name = name.into();
         assert!(self.entries.iter().all(|e| e.name != name), "parameter {name} twice");
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
-        self.entries.push(Entry { name, shape: shape.to_vec(), leaf: Some(leaf(values, shape)) });
+        self.entries.push(Entry { name, shape: shape.to_vec(), leaf: Some(leaf(values, shape)), mask: None });
         Id(self.entries.len() - 1)
     }
 
@@ -102,6 +106,19 @@ impl Params {
         let n = shape.iter().product();
         let values = (0..n).map(|_| ((2.0 * rng.uniform_f64() - 1.0) * bound) as f32).collect();
         self.add(name, shape, values)
+    }
+
+    /// From now on the weights that `mask` drops are zero, whatever they are set to. Their gradients must be zero too, as those of
+    /// [`ops::linear`](crate::ops::linear) with that mask are; training then leaves them out. Panics if the mask has another shape.
+    pub fn restrict(&mut self, id: Id, mask: &Arc<Staircase>) {
+        assert_eq!(self.shape(id), [mask.inputs(), mask.outputs()], "a mask of {}", self.name(id));
+        self.entries[id.0].mask = Some(Arc::clone(mask));
+        self.update(id, |w| mask.apply(w));
+    }
+
+    /// What [`restrict`](Self::restrict) was given.
+    pub(crate) fn mask(&self, id: Id) -> Option<&Arc<Staircase>> {
+        self.entries[id.0].mask.as_ref()
     }
 
     /// For training: forward passes are recorded.
@@ -150,9 +167,12 @@ impl Params {
     }
 
     /// Replaces a parameter's values. Panics if their number changes.
-    pub fn set(&mut self, id: Id, values: Vec<f32>) {
+    pub fn set(&mut self, id: Id, mut values: Vec<f32>) {
         let entry = &mut self.entries[id.0];
         assert_eq!(values.len(), entry.shape.iter().product::<usize>(), "values of {}", entry.name);
+        if let Some(mask) = &entry.mask {
+            mask.apply(&mut values);
+        }
         entry.leaf = Some(leaf(values, &entry.shape));
     }
 

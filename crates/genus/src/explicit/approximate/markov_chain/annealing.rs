@@ -6,14 +6,23 @@
 //! unbiased, its logarithm too low on average. Run backwards from draws of the machine, the same gives weights whose mean is
 //! Z_base / Z; by Jensen's inequality log Z_base minus the mean of their logarithms is too high on average, by the divergence
 //! between the laws of the two ways (Grosse, Ghahramani & Adams 2015). The two enclose log Z if the draws are draws: they are the
-//! ends of the way there, chosen by their weights, and then moved by the machine.
+//! ends of the way there, chosen by their weights, and then moved by the machine. Where no chain has come to the states that matter,
+//! both are too low.
 
+use crate::presented::Presented;
 use genus_core::config::count;
 use genus_core::math::log_mean_exp;
-use genus_core::{Evidence, Figure, Seed};
+use genus_core::{Batch, Evidence, Figure, Result, Seed};
 use genus_kernels::Stream;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
+
+/// Training rows over which hidden units are averaged, at most.
+const AVERAGED: usize = 10_000;
+/// An effective sample size below this is none.
+const FEW: f64 = 5.0;
+/// Nats between the ways there and back that are too many.
+const WIDE: f64 = 3.0;
 
 /// How log Z is found. The `[annealing]` table of the family.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -54,6 +63,29 @@ impl Annealing {
         };
         (0..=self.steps.get()).map(at).collect()
     }
+}
+
+/// Inputs of independent units with the means of `x`, one row of zeros and one of ones added: where paths begin.
+///
+/// # Shapes
+/// x `[rows, width]` → `[width]`
+pub fn independent(x: &[f32], width: usize) -> Vec<f32> {
+    let rows = (x.len() / width.max(1)) as f64;
+    let input = |j: usize| {
+        let ones: f64 = x.iter().skip(j).step_by(width).map(|v| f64::from(*v)).sum();
+        (libm::log(ones + 1.0) - libm::log(rows - ones + 1.0)) as f32
+    };
+    (0..width).map(input).collect()
+}
+
+/// Training rows, as many as are enough for [`independent`].
+///
+/// # Errors
+/// If rows do not fit the domain.
+pub fn averaged(seen: &Presented, seed: Seed) -> Result<Batch> {
+    let mut some = seed.child("averaged").rng().permutation(seen.rows());
+    some.truncate(AVERAGED);
+    seen.batch(&some, || seed.child("base").rng())
 }
 
 /// A path of laws from independent units to a machine.
@@ -130,6 +162,18 @@ impl Partition {
     /// The evidence of a log-probability that it normalises.
     pub fn evidence(&self) -> Evidence {
         if self.effective == 0.0 { Evidence::Exact } else { Evidence::Estimate { stderr: self.stderr } }
+    }
+
+    /// Why it should not be trusted, if there is a reason to be seen; chains that all miss the same states show none.
+    pub fn doubt(&self) -> Option<String> {
+        let few = self.effective > 0.0 && self.effective < FEW;
+        let wide = self.back - self.log_z > WIDE;
+        (few || wide).then(|| {
+            format!(
+                "log Z, and every likelihood with it, is uncertain by more than its standard error: {}; more annealing.steps or chains help, or a machine trained with smaller steps",
+                self.protocol()
+            )
+        })
     }
 
     /// How it was found, for protocols.

@@ -96,6 +96,9 @@ impl<E: Energy> Family for Boltzmann<E> {
             _ => *config.annealing(),
         };
         let partition = log_z(&machine, &how, seed);
+        if let Some(doubt) = partition.doubt() {
+            cx.warn(&mut report, doubt);
+        }
         cx.emit(&Event::End { step: report.steps, reason });
         let model = Self { config: config.clone(), transform, machine, partition };
         Ok(Fit { model, report })

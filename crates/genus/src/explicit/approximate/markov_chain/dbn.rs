@@ -30,7 +30,7 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::annealing::{Annealing, Path};
+use super::annealing::{Annealing, Path, averaged, independent};
 use super::boltzmann::Boltzmann;
 use super::greedy::Greedy;
 use super::rbm::Bits;
@@ -100,8 +100,6 @@ pub static SPEC: ModelSpec = ModelSpec {
 
 /// Rows of a pass while scoring.
 const CHUNK: usize = 1000;
-/// Training rows over which the marginals of the top's lower layer are averaged, at most.
-const AVERAGED: usize = 10_000;
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -261,17 +259,10 @@ impl Energy for Belief {
         let greedy = learning.greedy;
         let mut pairs = greedy.kept();
         let top = pairs.pop().unwrap_or_else(|| Pair::zeros(0, 0));
-        let mut some = seed.child("averaged").rng().permutation(seen.rows());
-        some.truncate(AVERAGED);
-        let x = seen.batch(&some, || seed.child("base").rng())?;
+        let x = averaged(seen, seed)?;
         let h = greedy.rise(x.data(), pairs.len(), streams(seed.child("base draws").rng().bits(), 0));
-        let width = top.visible.len();
-        let base = (0..width).map(|j| {
-            let ones: f32 = h.iter().skip(j).step_by(width).sum();
-            let p = (f64::from(ones) + 1.0) / (x.rows() as f64 + 2.0);
-            (libm::log(p) - libm::log1p(-p)) as f32
-        });
-        self.top = Restricted::new(top, base.collect());
+        let base = independent(&h, top.visible.len());
+        self.top = Restricted::new(top, base);
         self.directed = pairs;
         Ok(report)
     }

@@ -13,6 +13,7 @@ mod boltzmann;
 pub(crate) mod boltzmann_machine;
 pub(crate) mod dbm;
 pub(crate) mod dbn;
+mod deep;
 pub(crate) mod gaussian_rbm;
 mod greedy;
 mod pairwise;

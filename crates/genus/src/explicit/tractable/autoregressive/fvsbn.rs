@@ -145,6 +145,7 @@ impl Conditionals for Logistic {
         let outputs: Vec<usize> = (0..n).map(|o| o.saturating_sub(classes)).collect();
         let mask = Arc::new(Staircase::from_degrees(&inputs, &outputs));
         let w = params.add("w", &[n, n], vec![0.0; n * n]);
+        params.restrict(w, &mask);
         let mut bias = vec![0.0; classes];
         bias.extend(&rows.start);
         let b = params.add("b", &[n], bias);

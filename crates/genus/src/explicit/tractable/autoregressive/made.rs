@@ -209,9 +209,7 @@ impl Made {
             net.fixed = true;
             let weights = net.layers.iter().map(|(w, _)| *w).zip(&only.set.layers);
             for (w, mask) in weights.chain(net.direct.map(|id| (id, &only.set.direct))) {
-                let mut values = params.values(w);
-                mask.apply(&mut values);
-                params.set(w, values);
+                params.restrict(w, mask);
             }
         }
         Self { config: config.clone(), transform, params, net, members }
