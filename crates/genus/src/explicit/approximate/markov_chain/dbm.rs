@@ -36,7 +36,7 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::annealing::{Annealing, Path, averaged, independent};
+use super::annealing::{Annealing, Path, averaged};
 use super::boltzmann::Boltzmann;
 use super::dbn::layers;
 use super::deep::{Deep, SCORED, ascend, example, joined, parted};
@@ -215,10 +215,7 @@ impl Energy for Deep {
         };
         let report = train(&parts, seen, &mut learning, SPEC.name, seed, cx)?;
         *self = learning.kept();
-        let [visible, inner] = self.even();
-        let q = self.mean_field(averaged(seen, seed)?.data(), SCORED);
-        self.base.truncate(visible);
-        self.base.extend(independent(&q.even, inner));
+        self.begin_around(averaged(seen, seed)?.data());
         Ok(report)
     }
 
