@@ -261,8 +261,12 @@ impl Energy for Belief {
         let top = pairs.pop().unwrap_or_else(|| Pair::zeros(0, 0));
         let x = averaged(seen, seed)?;
         let h = greedy.rise(x.data(), pairs.len(), streams(seed.child("base draws").rng().bits(), 0));
-        let base = independent(&h, top.visible.len());
+        // Few of the many units of the top are 1. From as many 1 as 0, annealing comes too late to the states that matter.
+        let mut above = top.up(&h);
+        probabilities(&mut above);
+        let (base, above) = (independent(&h, top.visible.len()), independent(&above, top.hidden.len()));
         self.top = Restricted::new(top, base);
+        self.top.above = above;
         self.directed = pairs;
         Ok(report)
     }

@@ -7,6 +7,7 @@ use super::training::{
 use super::units::Units;
 use super::{Chains, Energy, Settings, columns, streams};
 use crate::presented::Presented;
+use genus_core::math::softplus;
 use genus_core::{
     Batch, Domain, Error, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State, Tensor,
 };
@@ -46,18 +47,20 @@ pub struct Restricted<K> {
     pub(super) pair: Pair,
     /// Inputs of the independent visible units with which annealing, and chains, begin.
     pub(super) base: Vec<f32>,
+    /// Those of the hidden units with which annealing begins; empty for 0.
+    pub(super) above: Vec<f32>,
     kind: PhantomData<K>,
 }
 
 impl<K: Kind> Restricted<K> {
     /// A machine with these parameters.
     pub fn new(pair: Pair, base: Vec<f32>) -> Self {
-        Self { pair, base, kind: PhantomData }
+        Self { pair, base, above: Vec::new(), kind: PhantomData }
     }
 
     /// By how much the log-mass of rows changes between two inverse temperatures, given the inputs of their hidden units.
     fn change(&self, v: &[f32], a: &[f32], [from, to]: [f32; 2]) -> Vec<f64> {
-        let mut change = log_mass_change(a, &[], self.pair.hidden.len(), [from, to]);
+        let mut change = log_mass_change(a, &self.above, self.pair.hidden.len(), [from, to]);
         if from != to {
             let gain = K::UNITS.log_mass_gain(v, &self.base, &self.pair.visible);
             change.iter_mut().zip(gain).for_each(|(c, g)| *c += f64::from(to - from) * g);
@@ -81,7 +84,8 @@ impl<K: Kind> Restricted<K> {
 
     /// Visible units after one transition at an inverse temperature, given the inputs of the hidden units.
     fn renew(&self, a: &[f32], beta: f32, stream: Stream) -> Vec<f32> {
-        let h = anneal_bits(a, self.pair.hidden.len(), beta, &[], stream);
+        let rest: Vec<f32> = self.above.iter().map(|b| (1.0 - beta) * b).collect();
+        let h = anneal_bits(a, self.pair.hidden.len(), beta, &rest, stream);
         let next = Stream { stream: stream.stream + 1, ..stream };
         K::UNITS.anneal(self.pair.down(&h), &self.base, beta, next)
     }
@@ -127,7 +131,8 @@ fn log_sum(bias: &[f64], rows: &[Vec<f64>], rest: &(dyn Fn(usize, f64) -> f64 + 
 impl<K: Kind> Path for Restricted<K> {
     fn log_z_base(&self) -> f64 {
         let visible: f64 = self.base.iter().map(|b| K::UNITS.log_partition(f64::from(*b), 0.0)).sum();
-        visible + self.pair.hidden.len() as f64 * LN_2
+        let hidden = (self.pair.hidden.len() - self.above.len()) as f64 * LN_2;
+        visible + hidden + self.above.iter().map(|c| softplus(f64::from(*c))).sum::<f64>()
     }
 
     fn draw_base(&self, count: usize, stream: Stream) -> Vec<f32> {
@@ -178,12 +183,18 @@ impl<K: Kind> Energy for Restricted<K> {
     fn tensors(&self) -> State {
         let mut state = pair_state(&self.pair);
         state.tensors.insert("base".into(), Tensor::f32(&[self.base.len()], self.base.clone()));
+        if !self.above.is_empty() {
+            state.tensors.insert("above".into(), Tensor::f32(&[self.above.len()], self.above.clone()));
+        }
         state
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
         load_pair(&mut self.pair, state)?;
         self.base = state.f32("base", &[self.base.len()])?.to_vec();
+        if state.tensors.contains_key("above") {
+            self.above = state.f32("above", &[self.pair.hidden.len()])?.to_vec();
+        }
         Ok(())
     }
 
@@ -488,7 +499,9 @@ mod tests {
             assert!(found.back > want - 0.02 && found.back < want + 0.3, "{found:?} {want}");
             assert!(found.effective > 100.0 && found.effective <= 500.0, "{found:?}");
         }
-        check(&machine::<Bits>(12, 10, 0.8));
+        let m = machine::<Bits>(12, 10, 0.8);
+        check(&m);
+        check(&Restricted { above: (0..10).map(|j| 0.3 * j as f32 - 1.0).collect(), ..m });
         check(&machine::<Normals>(5, 8, 0.5));
     }
 
