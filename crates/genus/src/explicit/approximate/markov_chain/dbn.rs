@@ -238,8 +238,10 @@ impl Energy for Belief {
         let copies = vec![[1, 1]; hidden.len()];
         let mut directed = Greedy::new(start, &hidden, &copies, &config.train, rng).kept();
         let top = directed.pop().unwrap_or_else(|| Pair::zeros(0, 0));
-        let base = vec![0.0; top.visible.len()];
-        Ok(Self { directed, top: Restricted::new(top, base), start: start.to_vec() })
+        let [base, above] = [&top.visible, &top.hidden].map(|side| vec![0.0; side.len()]);
+        let mut top = Restricted::new(top, base);
+        top.above = above;
+        Ok(Self { directed, top, start: start.to_vec() })
     }
 
     fn learn(

@@ -192,8 +192,8 @@ impl<K: Kind> Energy for Restricted<K> {
     fn load(&mut self, state: &State) -> Result<()> {
         load_pair(&mut self.pair, state)?;
         self.base = state.f32("base", &[self.base.len()])?.to_vec();
-        if state.tensors.contains_key("above") {
-            self.above = state.f32("above", &[self.pair.hidden.len()])?.to_vec();
+        if !self.above.is_empty() {
+            self.above = state.f32("above", &[self.above.len()])?.to_vec();
         }
         Ok(())
     }
