@@ -187,7 +187,7 @@ def dcgan():
 def pixelcnn_sample():
     p = [jnp.asarray(a) for a in works.init("pixelcnn")]
 
-    # A loop of compiled passes: within a compiled loop, convolutions take more than ten times as long.
+    # A loop of compiled passes: all of them as one compiled loop had not ended after five minutes.
     @jax.jit
     def one(key, k, x):
         i, j = k // 28, k % 28
