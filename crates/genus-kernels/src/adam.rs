@@ -156,6 +156,7 @@ mod tests {
             assert!((f64::from(average[i]) - average64[i]).abs() < 2e-6, "{i}: {}", average[i]);
         }
     }
+
     /// With a mask the same bits as without, and what it drops is not even read.
     #[test]
     fn what_a_mask_drops_is_left_alone() {

@@ -17,7 +17,8 @@ pub const SCORED: usize = 50;
 pub struct Deep {
     /// Even layers × odd layers: `visible` are the biases of the former, `hidden` those of the latter.
     pub pair: Pair,
-    /// Inputs of the independent even units with which annealing, and chains, begin: 0 but for the visible ones.
+    /// Inputs of the independent even units with which annealing, and chains, begin; those of the
+    /// hidden ones are 0 until [`begin_around`](Self::begin_around).
     pub base: Vec<f32>,
     /// Units of each layer, from below.
     pub layers: Vec<usize>,
@@ -39,6 +40,7 @@ pub fn joined(left: &[f32], right: &[f32], [l, r]: [usize; 2]) -> Vec<f32> {
     left.chunks_exact(l).zip(right.chunks_exact(r)).flat_map(|(l, r)| l.iter().chain(r)).copied().collect()
 }
 
+/// The two of which [`joined`] makes one.
 pub fn parted(x: &[f32], [l, r]: [usize; 2]) -> [Vec<f32>; 2] {
     let rows = || x.chunks_exact(l + r);
     [rows().flat_map(|x| &x[..l]).copied().collect(), rows().flat_map(|x| &x[l..]).copied().collect()]
