@@ -34,16 +34,26 @@ pub fn log_mass_change(a: &[f32], base: &[f32], width: usize, [from, to]: [f32; 
 
 multiversion! {
     fn change(a: &[f32], from: f32, to: f32) -> f64 {
-        let mut sums = [0.0f64; LANES];
-        let (many, rest) = a.as_chunks::<LANES>();
-        for a in many {
-            for l in 0..LANES {
-                sums[l] += f64::from(scalar::softplus(to * a[l]) - scalar::softplus(from * a[l]));
-            }
+        // Most often all of it is asked for, from 0 on.
+        if from == 0.0 {
+            let none = scalar::softplus(0.0);
+            return lanes(a, |a| scalar::softplus(to * a) - none);
         }
-        let tail: f64 = rest.iter().map(|a| f64::from(scalar::softplus(to * a) - scalar::softplus(from * a))).sum();
-        sums.iter().sum::<f64>() + tail
+        lanes(a, |a| scalar::softplus(to * a) - scalar::softplus(from * a))
     }
+}
+
+/// Σ f(a) in f64.
+#[inline(always)]
+fn lanes(a: &[f32], f: impl Fn(f32) -> f32) -> f64 {
+    let mut sums = [0.0f64; LANES];
+    let (many, rest) = a.as_chunks::<LANES>();
+    for a in many {
+        for l in 0..LANES {
+            sums[l] += f64::from(f(a[l]));
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|a| f64::from(f(*a))).sum::<f64>()
 }
 
 multiversion! {

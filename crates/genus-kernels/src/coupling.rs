@@ -6,7 +6,7 @@
 //! arithmetic. Rows go through the whole coupling block by block.
 
 use crate::gemm::{Init, Product};
-use crate::isa::isa;
+use crate::isa::{Isa, isa, narrow};
 use crate::linear::{Activation, activate, slope};
 use crate::{Limits, Mat, crew, multiversion, scalar, unwritten};
 use std::sync::OnceLock;
@@ -44,6 +44,13 @@ pub struct CouplingGrads {
 
 /// Rows of a block.
 const ROWS: usize = 64;
+/// So few columns would leave most of a tile empty.
+const FEW: usize = 4;
+
+/// The tiles for results of so many columns, from rows whose values are adjacent.
+fn tiles(columns: usize) -> &'static Isa {
+    if columns <= FEW { narrow() } else { isa() }
+}
 
 multiversion! {
     /// y = x e^s + t, s = c tanh(raw); tanh(raw) and e^s stay in `kept`; the result is Σ s.
@@ -100,7 +107,8 @@ impl Coupling {
             let act = if l + 1 == net.layers.len() { Activation::Identity } else { self.act };
             let (a, w) = (Mat::rows(below, below.len() / rows), Mat::rows(w, b.len()));
             let shape = [rows, b.len(), below.len() / rows];
-            Product { isa: isa(), shape, a, b: w, limits: Limits::Dense }.run_here(here, Init::Row(b));
+            Product { isa: tiles(b.len()), shape, a, b: w, limits: Limits::Dense }
+                .run_here(here, Init::Row(b));
             activate(here, act);
             if later.is_empty() {
                 return here;
@@ -225,14 +233,21 @@ impl Coupling {
             let (below, n) = (values[l], b.len());
             let k = w.len() / n;
             let mut dw = vec![0.0; k * n];
-            let product = |shape, a, b, c: &mut [f32]| {
-                Product { isa: isa(), shape, a, b, limits: Limits::Dense }.run_here(c, Init::Zero);
+            let product = |isa, shape, a, b, c: &mut [f32]| {
+                Product { isa, shape, a, b, limits: Limits::Dense }.run_here(c, Init::Zero);
             };
-            product([k, n, rows], Mat::rows(below, k).t(), Mat::rows(&grad, n), &mut dw);
+            let (ins, outs) = (Mat::rows(below, k), Mat::rows(&grad, n));
+            if n <= FEW {
+                let mut columns = vec![0.0; k * n];
+                product(isa(), [n, k, rows], outs.t(), ins, &mut columns);
+                dw.iter_mut().enumerate().for_each(|(i, w)| *w = columns[i % n * k + i / n]);
+            } else {
+                product(isa(), [k, n, rows], ins.t(), outs, &mut dw);
+            }
             let mut db = vec![0.0; n];
             grad.chunks_exact(n).for_each(|row| db.iter_mut().zip(row).for_each(|(s, g)| *s += g));
             let mut dbelow = vec![0.0; rows * k];
-            product([rows, k, n], Mat::rows(&grad, n), Mat::rows(w, n).t(), &mut dbelow);
+            product(tiles(k), [rows, k, n], outs, Mat::rows(w, n).t(), &mut dbelow);
             if l > 0 {
                 slope(&mut dbelow, below, self.act);
             }

@@ -174,10 +174,10 @@ pub(crate) fn chunks<const N: usize>(
 
 /// Cuts slices into blocks of `block` rows, where a row is so many values of each slice, and does `run(index, blocks)` for each
 /// index, on all threads.
-pub(crate) fn rows<const N: usize>(
-    slices: [(&mut [f32], usize); N],
+pub(crate) fn rows<T: Send, const N: usize>(
+    slices: [(&mut [T], usize); N],
     block: usize,
-    run: impl Fn(usize, [&mut [f32]; N]) + Sync,
+    run: impl Fn(usize, [&mut [T]; N]) + Sync,
 ) {
     let Some(count) = slices.first().map(|(s, width)| s.len() / (*width).max(1)) else { return };
     assert!(slices.iter().all(|(s, width)| s.len() == count * width), "slices of as many rows");
@@ -191,7 +191,7 @@ pub(crate) fn rows<const N: usize>(
     each(count.div_ceil(block), &|job| {
         let (at, n) = (job * block, block.min(count - job * block));
         // SAFETY: blocks do not overlap, and each is handed to one job only.
-        let piece = |(s, width): &(Start, usize)| unsafe {
+        let piece = |(s, width): &(Start<T>, usize)| unsafe {
             std::slice::from_raw_parts_mut(s.0.add(at * width), n * width)
         };
         run(job, starts.each_ref().map(piece));
@@ -199,9 +199,9 @@ pub(crate) fn rows<const N: usize>(
 }
 
 /// Start of a slice that jobs share without overlapping.
-struct Start(*mut f32);
+struct Start<T>(*mut T);
 // SAFETY: see `rows`.
-unsafe impl Sync for Start {}
+unsafe impl<T: Send> Sync for Start<T> {}
 
 #[cfg(test)]
 mod tests {

@@ -78,7 +78,7 @@ impl Pair {
         if let Some(ones) = Ones::of(v, self.visible.len()) {
             // SAFETY: every value is written.
             let mut a = unsafe { unwritten(v.len() / self.visible.len().max(1) * self.hidden.len()) };
-            ones.sum_rows(&mut a, self.hidden.len(), &self.w, Some(&self.hidden));
+            ones.sum_rows(&mut a, self.hidden.len(), &self.w, Some(&self.hidden), Limits::Dense);
             return a;
         }
         layer_inputs(v, self.visible.len(), Mat::rows(&self.w, self.hidden.len()), &self.hidden)
@@ -146,16 +146,16 @@ impl Pair {
             }
         });
         add_columns(&mut self.hidden, &h, |_| 1.0);
-        let v = [data[0], chain[0]].concat();
-        match Ones::of(&v, visible) {
-            Some(ones) => {
-                let ones = ones.transposed(visible);
-                ones.sum_rows(&mut self.w, hidden, &h, None);
+        match [data[0], chain[0]].map(|v| Ones::of(v, visible)) {
+            [Some(data), Some(chain)] => {
+                let ones = Ones::transposed(&[data, chain], visible);
+                ones.sum_rows(&mut self.w, hidden, &h, None, Limits::Dense);
                 for (i, b) in self.visible.iter_mut().enumerate() {
                     *b += ones.row(i).iter().map(|r| factor(stack(*r as usize).0)).sum::<f32>();
                 }
             }
-            None => {
+            _ => {
+                let v = [data[0], chain[0]].concat();
                 let (a, b) = (Mat::rows(&v, visible).t(), Mat::rows(&h, hidden));
                 gemm(visible, hidden, count, a, b, &mut self.w, true, Limits::Dense);
                 add_columns(&mut self.visible, &v, |r| factor(stack(r).0));

@@ -47,14 +47,14 @@ pub fn linear_forward(
     let outputs = b.len();
     let inputs = w.len() / outputs.max(1);
     let rows = x.len() / inputs.max(1);
+    let limits = mask.map_or(Limits::Dense, Limits::Forward);
     if let Some(ones) = Ones::of(x, inputs) {
         // SAFETY: every value is written.
         let mut y = unsafe { unwritten(rows * outputs) };
-        ones.sum_rows(&mut y, outputs, w, Some(b));
+        ones.sum_rows(&mut y, outputs, w, Some(b), limits);
         crew::rows([(&mut y, outputs)], 16, |_, [y]| activate(y, act));
         return y;
     }
-    let limits = mask.map_or(Limits::Dense, Limits::Forward);
     let (x, w) = (Mat::rows(x, inputs), Mat::rows(w, outputs));
     // SAFETY: a product that does not keep what is there writes every value.
     let mut y = unsafe { unwritten(rows * outputs) };
@@ -153,10 +153,13 @@ pub fn linear_backward(
     let dw = want[1].then(|| {
         // SAFETY: a product that does not add writes every value.
         let mut dw = unsafe { unwritten(inputs * outputs) };
+        let limits = mask.map_or(Limits::Dense, Limits::Weight);
         match Ones::of(x, inputs) {
-            Some(ones) => ones.transposed(inputs).sum_rows(&mut dw, outputs, &dy, Some(&vec![0.0; outputs])),
+            Some(ones) => {
+                let none = vec![0.0; outputs];
+                Ones::transposed(&[ones], inputs).sum_rows(&mut dw, outputs, &dy, Some(&none), limits);
+            }
             None => {
-                let limits = mask.map_or(Limits::Dense, Limits::Weight);
                 gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, false, limits);
             }
         }

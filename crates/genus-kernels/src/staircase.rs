@@ -1,5 +1,10 @@
 //! A mask that is block lower-triangular once both sides are sorted.
 
+use crate::crew;
+
+/// Rows of a job.
+const ROWS: usize = 64;
+
 /// Which inputs each output may see: output `j` sees the inputs `0..reach(j)`, and `reach` never falls with `j`.
 ///
 /// The mask of an autoregressive layer (MADE: input degree ≤ output degree) has this form once units are sorted by degree;
@@ -47,9 +52,10 @@ impl Staircase {
 
     /// Sets the weights `[inputs, outputs]` that the mask drops to zero.
     pub fn apply(&self, weights: &mut [f32]) {
-        for (row, &first) in weights.chunks_exact_mut(self.outputs().max(1)).zip(&self.first) {
-            row[..first].fill(0.0);
-        }
+        crew::rows([(weights, self.outputs().max(1))], ROWS, |i, [weights]| {
+            let rows = weights.chunks_exact_mut(self.outputs().max(1));
+            rows.zip(&self.first[i * ROWS..]).for_each(|(row, first)| row[..*first].fill(0.0));
+        });
     }
 
     /// The mask as zeros and ones, `[inputs, outputs]`.

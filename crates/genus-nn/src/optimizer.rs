@@ -118,7 +118,7 @@ impl Optimizer {
         drop(grads);
         let mut square = 0.0;
         for (id, g) in ids.iter().zip(&taken) {
-            let part = genus_kernels::sum_of_squares(g);
+            let part = genus_kernels::sum_of_squares(g, params.mask(*id).map(|m| &**m));
             if !part.is_finite() {
                 return Err(Error::Numerical {
                     what: format!("gradient of `{}`", params.name(*id)),

@@ -17,6 +17,9 @@ pub(super) struct Backward<'a> {
     pub act: Activation,
 }
 
+/// Weights of a job that adds up what others have summed.
+const BLOCK: usize = 1 << 12;
+
 /// Sums of a job: for weights and for bias.
 type Sums = (Vec<f32>, Vec<f32>);
 
@@ -73,8 +76,12 @@ impl Backward<'_> {
         let all: Vec<Sums> = jobs.into_iter().filter_map(|(_, sums)| sums.into_inner()).collect();
         let sums = want[1].then(|| {
             let (mut dw, mut db) = (vec![0.0; conv.weights()], vec![0.0; out.channels]);
-            for (w, b) in all {
-                dw.iter_mut().zip(w).for_each(|(s, v)| *s += v);
+            crew::chunks([&mut dw], BLOCK, |i, [dw]| {
+                for (w, _) in &all {
+                    dw.iter_mut().zip(&w[i * BLOCK..]).for_each(|(s, v)| *s += v);
+                }
+            });
+            for (_, b) in &all {
                 db.iter_mut().zip(b).for_each(|(s, v)| *s += v);
             }
             conv.taps.apply(&mut dw, conv.inputs, conv.outputs);

@@ -47,14 +47,17 @@ pub(crate) fn packed_blocks(isa: &Isa, conv: &Conv, w: &[f32]) -> Vec<(TapBlock,
 }
 
 /// Weights of one block of taps as panels `[panel][k][width]`.
-pub(crate) fn pack(isa: &Isa, k: usize, n: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
-    let mut packed = vec![0.0; n.div_ceil(isa.panel) * k * isa.panel];
-    for (i, slot) in packed.chunks_exact_mut(isa.panel).enumerate() {
-        let (j0, l) = (i / k * isa.panel, i % k);
-        for (j, v) in slot.iter_mut().enumerate().take(n - j0) {
-            *v = weight(l, j0 + j);
+pub(crate) fn pack(isa: &Isa, k: usize, n: usize, weight: impl Fn(usize, usize) -> f32 + Sync) -> Vec<f32> {
+    // SAFETY: every slot of every panel is written.
+    let mut packed = unsafe { unwritten(n.div_ceil(isa.panel) * k * isa.panel) };
+    crew::rows([(&mut packed, isa.panel)], 64, |job, [slots]| {
+        for (i, slot) in slots.chunks_exact_mut(isa.panel).enumerate() {
+            let (j0, l) = ((job * 64 + i) / k * isa.panel, (job * 64 + i) % k);
+            for (j, v) in slot.iter_mut().enumerate() {
+                *v = if j0 + j < n { weight(l, j0 + j) } else { 0.0 };
+            }
         }
-    }
+    });
     packed
 }
 
