@@ -179,14 +179,16 @@ impl Coupling {
                 partial[i].set(self.block_backward(x, net, &kept[i * ROWS * memory..][..rows * memory], dx));
             debug_assert!(done.is_ok(), "each job is done once");
         });
+        let mut parts = partial.into_iter().filter_map(OnceLock::into_inner);
         let zeros = |n: usize| vec![0.0; n];
-        let mut sum = CouplingGrads {
-            x: dx,
+        let mut sum = parts.next().unwrap_or_else(|| CouplingGrads {
+            x: Vec::new(),
             layers: net.layers.iter().map(|(w, b)| (zeros(w.len()), zeros(b.len()))).collect(),
             scale: zeros(net.scale.len()),
-        };
+        });
+        sum.x = dx;
         let add = |to: &mut [f32], v: &[f32]| to.iter_mut().zip(v).for_each(|(s, v)| *s += v);
-        for part in partial.iter().filter_map(OnceLock::get) {
+        for part in parts {
             for ((dw, db), (w, b)) in sum.layers.iter_mut().zip(&part.layers) {
                 add(dw, w);
                 add(db, b);
