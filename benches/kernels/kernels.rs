@@ -72,24 +72,35 @@ fn together(threads: usize, f: impl Fn() + Sync) -> f64 {
     (0..7).map(|_| once()).fold(f64::INFINITY, f64::min)
 }
 
-/// GFLOP/s of multiply-adds that never leave the registers.
+/// GFLOP/s of multiply-adds that never leave the registers, with the widest vectors that there are.
 fn peak(threads: usize) -> f64 {
     const ROUNDS: usize = 20_000_000;
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        #[target_feature(enable = "avx2,fma")]
-        fn run() {
-            use std::arch::x86_64::*;
-            let (a, b) = (_mm256_set1_ps(black_box(0.999_9)), _mm256_set1_ps(black_box(1e-4)));
-            let mut acc = [_mm256_set1_ps(1.0); 12];
-            for _ in 0..ROUNDS {
-                acc.iter_mut().for_each(|v| *v = _mm256_fmadd_ps(*v, a, b));
-            }
-            black_box(acc);
+    {
+        use std::arch::is_x86_feature_detected;
+        use std::arch::x86_64::*;
+        macro_rules! peak {
+            ($features:literal, $lanes:literal, $set:ident, $fma:ident) => {{
+                #[target_feature(enable = $features)]
+                fn run() {
+                    let (a, b) = ($set(black_box(0.999_9)), $set(black_box(1e-4)));
+                    let mut acc = [$set(1.0); 12];
+                    for _ in 0..ROUNDS {
+                        acc.iter_mut().for_each(|v| *v = $fma(*v, a, b));
+                    }
+                    black_box(acc);
+                }
+                // SAFETY: the features were just found.
+                let seconds = together(threads, || unsafe { run() });
+                return (ROUNDS * 12 * 2 * $lanes * threads) as f64 / seconds / 1e9;
+            }};
         }
-        // SAFETY: both features were just found.
-        let seconds = together(threads, || unsafe { run() });
-        return (ROUNDS * 12 * 16 * threads) as f64 / seconds / 1e9;
+        if is_x86_feature_detected!("avx512f") {
+            peak!("avx512f", 16, _mm512_set1_ps, _mm512_fmadd_ps);
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            peak!("avx2,fma", 8, _mm256_set1_ps, _mm256_fmadd_ps);
+        }
     }
     let seconds = together(threads, || {
         let mut acc = [1.0f32; 32];

@@ -29,8 +29,8 @@ struct Crew {
     /// Number of the loop, times [`EPOCH`]; [`CLOSED`] when it takes no more workers; and the workers that are in it.
     state: AtomicU64,
     task: UnsafeCell<Option<Task>>,
-    /// The next job.
-    next: AtomicUsize,
+    /// How many jobs were asked for from the front and, times [`BACK`], from the back.
+    asked: AtomicU64,
     failed: Mutex<Option<Box<dyn Any + Send>>>,
     /// Held by the caller of the loop; the number of workers there are.
     turn: Mutex<usize>,
@@ -45,11 +45,12 @@ unsafe impl Sync for Crew {}
 
 const CLOSED: u64 = 1 << 15;
 const EPOCH: u64 = 1 << 16;
+const BACK: u64 = 1 << 32;
 
 static CREW: Crew = Crew {
     state: AtomicU64::new(CLOSED),
     task: UnsafeCell::new(None),
-    next: AtomicUsize::new(0),
+    asked: AtomicU64::new(0),
     failed: Mutex::new(None),
     turn: Mutex::new(0),
     sleepers: AtomicUsize::new(0),
@@ -86,7 +87,7 @@ impl Crew {
         let run =
             unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(run) };
         let task = Task { run, jobs, helpers };
-        self.next.store(0, SeqCst);
+        self.asked.store(0, SeqCst);
         // SAFETY: the state is closed and nobody is in.
         unsafe { *self.task.get() = Some(task) };
         let open = (self.state.load(SeqCst) & !CLOSED) + EPOCH;
@@ -95,7 +96,7 @@ impl Crew {
             let _bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
             self.bell.notify_all();
         }
-        let own = catch_unwind(AssertUnwindSafe(|| self.jobs(task)));
+        let own = catch_unwind(AssertUnwindSafe(|| self.jobs(task, 1)));
         self.state.fetch_or(CLOSED, SeqCst);
         while self.state.load(SeqCst) & (CLOSED - 1) != 0 {
             std::hint::spin_loop();
@@ -106,13 +107,16 @@ impl Crew {
         }
     }
 
-    fn jobs(&self, task: Task) {
+    /// The caller begins with the first job and workers with the last, so that loops over the same rows, one after the other,
+    /// meet most of them in the cache of the same processor.
+    fn jobs(&self, task: Task, from: u64) {
         loop {
-            let job = self.next.fetch_add(1, SeqCst);
-            if job >= task.jobs {
+            let asked = self.asked.fetch_add(from, SeqCst);
+            let (front, back) = ((asked % BACK) as usize, (asked / BACK) as usize);
+            if front + back >= task.jobs {
                 return;
             }
-            (task.run)(job);
+            (task.run)(if from == BACK { task.jobs - 1 - back } else { front });
         }
     }
 
@@ -124,10 +128,10 @@ impl Crew {
             // SAFETY: this worker is in the loop, so that the task is there and stays.
             let task = unsafe { *self.task.get() };
             if let Some(task) = task.filter(|t| index < t.helpers)
-                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.jobs(task)))
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.jobs(task, BACK)))
             {
                 // What is left is not begun.
-                self.next.store(task.jobs, SeqCst);
+                self.asked.store(task.jobs as u64, SeqCst);
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
             self.state.fetch_sub(1, SeqCst);

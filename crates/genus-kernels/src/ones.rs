@@ -110,6 +110,7 @@ multiversion! {
         last[..rest.len()].copy_from_slice(rest);
         for (g, x) in many.iter().chain([&last]).enumerate() {
             let (mut ones, mut zeros) = (0u32, 0u32);
+            #[expect(clippy::needless_range_loop, reason = "lane by lane: the form that vectorises")]
             for l in 0..LINE {
                 ones |= u32::from(x[l] == 1.0) << l;
                 zeros |= u32::from(x[l] == 0.0) << l;
