@@ -78,7 +78,7 @@ pub fn adam(
 }
 
 /// Zero in place of a number so small that it has lost digits. Moments of a parameter without gradients shrink to such numbers and
-/// stay there, and processors take a hundred times as long for them.
+/// stay there, and some processors take many times as long for them.
 #[inline(always)]
 fn normal(x: f32) -> f32 {
     if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
@@ -170,6 +170,27 @@ mod tests {
             assert!((f64::from(p[i]) - p64[i]).abs() < 2e-6, "{i}: {} {}", p[i], p64[i]);
             assert!((f64::from(average[i]) - average64[i]).abs() < 2e-6, "{i}: {}", average[i]);
         }
+    }
+
+    /// The moments of a parameter without gradients end at zero: 0.9 times the smallest number rounds to itself.
+    #[test]
+    fn moments_without_digits_become_zero() {
+        let least = f32::MIN_POSITIVE;
+        let (mut p, g) = (vec![0.5; 4], [0.0; 4]);
+        let (mut m, mut v) = (vec![f32::from_bits(1), -0.5 * least, least, -2.0 * least], vec![least; 4]);
+        let how = Adam {
+            rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            decay: 0.0,
+            l2: 0.0,
+            scale: 1.0,
+            step: 1,
+        };
+        adam(&mut p, &g, &mut m, &mut v, None, None, &how);
+        assert_eq!(m, [0.0, 0.0, 0.0, -1.8 * least]);
+        assert_eq!((p, v), (vec![0.5; 4], vec![0.0; 4]));
     }
 
     /// With a mask the same bits as without, and what it drops is not even read.

@@ -23,12 +23,12 @@ impl Ones {
         const NONE: u32 = u32::MAX;
         let width = width.max(1);
         let count = x.len() / width;
-        // SAFETY: a row's positions are written before its number says that they are there.
-        let (mut at, mut found) = unsafe { (unwritten(count * width), unwritten(count)) };
         // Numbers that are no bits are seen in the first row, as a rule.
         if x.iter().take(width).any(|v| *v != 0.0 && *v != 1.0) {
             return None;
         }
+        // SAFETY: a row's positions are written before its number says that they are there.
+        let (mut at, mut found) = unsafe { (unwritten(count * width), unwritten(count)) };
         crew::rows([(&mut at, width), (&mut found, 1)], BLOCK, |i, [at, found]| {
             let x = x[i * BLOCK * width..].chunks_exact(width);
             for ((x, at), found) in x.zip(at.chunks_exact_mut(width)).zip(found) {
