@@ -71,7 +71,7 @@ impl Objective for Likelihood {
         let x = genus_nn::tensor(self.x.select(rows));
         let [w, v, b, c] = self.ids;
         let logits = ops::nade(view.get(w), view.get(v), view.get(b), view.get(c), x.clone());
-        Ok(Loss { total: ops::bernoulli_nll(logits, x).mean(), parts: Vec::new() })
+        Ok(Loss::new(ops::bernoulli_nll(logits, x).mean()))
     }
 
     fn validate(&mut self, _: &View<'_>) -> genus_core::Result<BTreeMap<String, f64>> {

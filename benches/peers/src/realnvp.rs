@@ -52,7 +52,7 @@ impl Objective for Likelihood {
         let zero = tensor_from(vec![0.0; 2], [1, 2]);
         let nll = ops::gaussian_nll(x.clone().narrow(1, 0, 2), zero.clone(), zero);
         let log_det = x.narrow(1, 2, 1).squeeze_dim::<1>(1);
-        Ok(Loss { total: (nll - log_det).mean(), parts: Vec::new() })
+        Ok(Loss::new((nll - log_det).mean()))
     }
 
     fn validate(&mut self, _: &View<'_>) -> genus_core::Result<BTreeMap<String, f64>> {

@@ -192,7 +192,7 @@ impl Objective for PixelCnn {
             let act = if l + 1 == self.layers.len() { Activation::Identity } else { Activation::Relu };
             h = ops::conv(h, view.get(*w), view.get(*b), conv, act);
         }
-        Ok(Loss { total: ops::bernoulli_nll(h.reshape([n, 784]), x).mean(), parts: Vec::new() })
+        Ok(Loss::new(ops::bernoulli_nll(h.reshape([n, 784]), x).mean()))
     }
 
     fn validate(&mut self, _: &View<'_>) -> genus_core::Result<BTreeMap<String, f64>> {

@@ -1,7 +1,7 @@
 //! Layered configuration: default < recipe < `--set key=value`, checked as a whole.
 
 use crate::{Error, Result};
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use toml::{Table, Value};
@@ -159,10 +159,80 @@ ranged!(
     Fraction, |v| v >= 0.0 && (v as f32) < 1.0, "it must be at least 0 and below 1, also in single precision"
 );
 
+/// How often: after every so many epochs, as `5`, or steps, as `"500 steps"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Every {
+    /// Passes over the training rows.
+    Epochs(NonZeroUsize),
+    /// Updates.
+    Steps(NonZeroUsize),
+}
+
+impl Serialize for Every {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Epochs(n) => s.serialize_u64(n.get() as u64),
+            Self::Steps(n) => s.serialize_str(&format!("{n} steps")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Every {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Number(i64),
+            Other(Value),
+        }
+        let form = Form::deserialize(d)?;
+        let read = match &form {
+            Form::Number(n) => usize::try_from(*n).ok().and_then(NonZeroUsize::new).map(Self::Epochs),
+            Form::Other(Value::String(text)) => text.split_once(' ').and_then(|(n, unit)| {
+                let n = n.parse().ok()?;
+                match unit {
+                    "steps" | "step" => Some(Self::Steps(n)),
+                    "epochs" | "epoch" => Some(Self::Epochs(n)),
+                    _ => None,
+                }
+            }),
+            Form::Other(_) => None,
+        };
+        let say = "write a number of epochs of at least 1, or a text such as \"500 steps\"";
+        read.ok_or_else(|| serde::de::Error::custom(say))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::num::NonZeroUsize;
+
+    #[test]
+    fn how_often() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        struct Holder {
+            every: Every,
+        }
+        impl Default for Holder {
+            fn default() -> Self {
+                Self { every: Every::Epochs(NonZeroUsize::MIN) }
+            }
+        }
+        let read = |text: &str| from_table::<Holder>(&toml::from_str(text).unwrap());
+        for (text, want) in
+            [("every = 3", Every::Epochs(count(3))), ("every = '500 steps'", Every::Steps(count(500)))]
+        {
+            let holder = read(text).unwrap();
+            assert_eq!(holder.every, want);
+            assert_eq!(from_table::<Holder>(&to_table(&holder)).unwrap(), holder);
+        }
+        for text in ["every = 0", "every = -1", "every = '0 steps'", "every = '3 rows'", "every = [1]"] {
+            let e = read(text).unwrap_err().to_string();
+            assert!(e.contains("every") && e.contains("500 steps"), "{text}: {e}");
+        }
+    }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(default, deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! One error type; each message names what was wrong and what to do about it.
 
+use crate::StopReason;
 use std::path::PathBuf;
 
 /// Result with [`Error`].
@@ -60,6 +61,12 @@ pub enum Error {
         /// Which models can, or what to do instead.
         remedy: String,
     },
+    /// The work was asked to end before it was done.
+    #[error("{}", match .0 {
+        StopReason::TimeBudget => "the time budget was used up before this was done; allow more time",
+        _ => "interrupted",
+    })]
+    Stopped(StopReason),
     /// A folder or file is not in the state that the request needs.
     #[error("{0}")]
     Run(String),

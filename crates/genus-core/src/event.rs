@@ -35,10 +35,30 @@ pub enum Event {
         step: u64,
         /// Means over the epoch of the parts of the objective, per row.
         train: BTreeMap<String, f64>,
-        /// Figures on the validation rows; `loss` is what early stopping watches.
+        /// Figures on the validation rows, if they were looked at after this epoch.
         valid: BTreeMap<String, f64>,
-        /// True if the validation loss is the lowest so far.
+        /// True if the watched figure is the best so far.
         best: bool,
+    },
+    /// Figures on the validation rows, where they are not looked at after epochs.
+    Validation {
+        /// Epochs done so far.
+        epoch: u64,
+        /// Updates done so far.
+        step: u64,
+        /// The figures.
+        valid: BTreeMap<String, f64>,
+        /// True if the watched figure is the best so far.
+        best: bool,
+    },
+    /// How far something has come that is no training.
+    Progress {
+        /// What is counted: `annealing`, `rows scored` …
+        what: String,
+        /// Done so far.
+        done: u64,
+        /// Of so many.
+        of: u64,
     },
     /// A named phase began: `train`, `evaluate`, `sample` … The time per phase of a report comes from these.
     Phase {
@@ -78,8 +98,9 @@ pub enum StopReason {
     Interrupted,
 }
 
-/// Hears the events of a fit and may stop it after any of them.
-pub trait Observer: Send {
+/// Hears the events of a fit, on the thread that called it, and may stop it after any of them.
+#[doc(alias = "callback")]
+pub trait Observer {
     /// Called for every event. `Break` ends the fit after the current step, with everything saved.
     fn on(&mut self, event: &Event) -> ControlFlow<StopReason>;
 }
@@ -94,7 +115,7 @@ impl Observer for Silent {
     }
 }
 
-impl<F: FnMut(&Event) -> ControlFlow<StopReason> + Send> Observer for F {
+impl<F: FnMut(&Event) -> ControlFlow<StopReason>> Observer for F {
     fn on(&mut self, event: &Event) -> ControlFlow<StopReason> {
         self(event)
     }

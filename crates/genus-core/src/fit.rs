@@ -1,7 +1,7 @@
 //! How a family of models is fitted.
 
 use crate::checkpoint::Checkpoints;
-use crate::{Dataset, Event, Figure, Model, Observer, Result, Seed, State, StopReason};
+use crate::{Dataset, Event, Figure, Model, Observer, Result, Seed, State, Stop, StopReason};
 use serde::{Serialize, de::DeserializeOwned};
 use std::ops::ControlFlow;
 
@@ -57,14 +57,16 @@ pub struct FitContext<'a> {
     pub checkpoints: Option<&'a Checkpoints>,
     /// Go on from the newest checkpoint if there is one.
     pub resume: bool,
+    /// State of a model of the same family to begin with, instead of a fresh one: its transform and its parameters.
+    pub start: Option<&'a State>,
     observer: &'a mut dyn Observer,
-    stop: Option<StopReason>,
+    stop: Stop,
 }
 
 impl<'a> FitContext<'a> {
-    /// A context without checkpoints.
+    /// A context without checkpoints. The fit hears [`Stop::current`], and the observer, which is called on the thread of the caller.
     pub fn new(seed: Seed, observer: &'a mut dyn Observer) -> Self {
-        Self { seed, checkpoints: None, resume: false, observer, stop: None }
+        Self { seed, checkpoints: None, resume: false, start: None, observer, stop: Stop::current().child() }
     }
 
     /// Keeps checkpoints, and goes on from the newest if `resume`.
@@ -75,10 +77,17 @@ impl<'a> FitContext<'a> {
         self
     }
 
+    /// Begins with the model of this state, if there is one.
+    #[must_use]
+    pub fn starting_from(mut self, start: Option<&'a State>) -> Self {
+        self.start = start;
+        self
+    }
+
     /// Tells the observer. Afterwards [`stopped`](Self::stopped) says whether it wants the fit to end.
     pub fn emit(&mut self, event: &Event) {
         if let ControlFlow::Break(reason) = self.observer.on(event) {
-            self.stop.get_or_insert(reason);
+            self.stop.request(reason);
         }
     }
 
@@ -89,8 +98,25 @@ impl<'a> FitContext<'a> {
         self.emit(&Event::Warning { message });
     }
 
-    /// Why the observer wants the fit to end, if it does.
+    /// Why the fit is to end, if it is.
     pub fn stopped(&self) -> Option<StopReason> {
-        self.stop
+        self.stop.reason()
+    }
+
+    /// What asks the fit to end.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Runs `f` with this share of the time that is left, if time is limited.
+    pub fn with_share<T>(&mut self, share: f64, f: impl FnOnce(&mut Self) -> T) -> T {
+        let part = self.stop.share(share);
+        let whole = std::mem::replace(&mut self.stop, part);
+        let result = f(self);
+        let part = std::mem::replace(&mut self.stop, whole);
+        if let Some(reason) = part.requested() {
+            self.stop.request(reason);
+        }
+        result
     }
 }

@@ -27,6 +27,8 @@ pub mod run;
 mod seed;
 pub mod spec;
 mod state;
+pub mod stop;
+pub mod train;
 pub mod transform;
 
 pub use batch::Batch;
@@ -43,3 +45,4 @@ pub use model::{
 pub use seed::{Rng, Seed};
 pub use spec::{Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 pub use state::{State, Tensor};
+pub use stop::Stop;

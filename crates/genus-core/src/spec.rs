@@ -220,7 +220,8 @@ pub fn check_config<F: Family>(table: &toml::Table) -> Result<toml::Table> {
 /// # Errors
 /// As [`Family::fit`].
 pub fn fit<F: Family>(table: &toml::Table, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fitted> {
-    let Fit { model, report } = F::fit(&config::from_table(table)?, data, cx)?;
+    let (config, stop) = (config::from_table(table)?, cx.stop().clone());
+    let Fit { model, report } = stop.during(|| F::fit(&config, data, cx))?;
     Ok(Fit { model: Box::new(model), report })
 }
 

@@ -21,8 +21,8 @@ pub use genus_kernels::{
 };
 pub use layers::{Linear, Mlp, Nonlinearity};
 pub use optimizer::{Optimizer, OptimizerConfig, Schedule};
-pub use params::{Id, Params, View, afford};
-pub use train::{Loss, Objective, StepContext, TrainConfig, train};
+pub use params::{Group, Id, Params, View, afford};
+pub use train::{Loss, Objective, Player, StepContext, TrainConfig, play, train};
 
 use burn::tensor::{Device, TensorData};
 use genus_core::{Batch, Error, Result};

@@ -1,5 +1,6 @@
 //! Adam over a set of parameters, step sizes over time.
 
+use crate::params::Group;
 use crate::{Id, Params, Tensor};
 use burn::tensor::Gradients;
 use genus_core::config::{Fraction, NonNegative, Positive};
@@ -75,24 +76,44 @@ impl OptimizerConfig {
     }
 }
 
-/// Adam at work: the moments of every parameter, in the order of [`Params`].
+/// Adam at work on some parameters.
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     config: OptimizerConfig,
+    /// Whose.
+    ids: Vec<Id>,
     moments: Vec<[Vec<f32>; 2]>,
+    /// Updates done.
+    moves: u64,
 }
 
 impl Optimizer {
-    /// With moments of zero.
+    /// With moments of zero, for the parameters of the first group.
     pub fn new(config: OptimizerConfig, params: &Params) -> Self {
-        let moments = params
-            .ids()
+        Self::of(config, params, Group::default())
+    }
+
+    /// With moments of zero, for the parameters of a group.
+    pub fn of(config: OptimizerConfig, params: &Params, group: Group) -> Self {
+        let ids = params.members(group);
+        let moments = ids
+            .iter()
             .map(|id| {
-                let n = params.shape(id).iter().product();
+                let n = params.shape(*id).iter().product();
                 [vec![0.0; n], vec![0.0; n]]
             })
             .collect();
-        Self { config, moments }
+        Self { config, ids, moments, moves: 0 }
+    }
+
+    /// The parameters that it moves.
+    pub fn ids(&self) -> &[Id] {
+        &self.ids
+    }
+
+    /// Updates done.
+    pub fn moves(&self) -> u64 {
+        self.moves
     }
 
     /// Step number `step`, from 1, of `steps`, down the gradient of `loss`; parameters that it does not depend on have gradient
@@ -101,38 +122,45 @@ impl Optimizer {
     /// # Errors
     /// [`Error::Numerical`] naming the first parameter whose gradient is not finite; nothing has then been changed.
     pub fn step(&mut self, params: &mut Params, loss: &Tensor<1>, step: u64, steps: u64) -> Result<f64> {
-        self.follow(params, loss.backward(), step, steps, None)
+        let gradients = self.gradients(params, loss.backward());
+        self.follow(params, &gradients, step, steps, None, "train.optimizer")
     }
 
-    /// As [`step`](Self::step), from gradients; moving averages of the parameters follow with the given decay.
+    /// The gradient of each parameter.
+    pub(crate) fn gradients(&self, params: &Params, mut grads: Gradients) -> Vec<Vec<f32>> {
+        self.ids.iter().map(|id| params.take_grad(*id, &mut grads)).collect()
+    }
+
+    /// As [`step`](Self::step), from gradients; moving averages of the parameters follow with the given decay. `key` is where the
+    /// configuration is found.
     pub(crate) fn follow(
         &mut self,
         params: &mut Params,
-        mut grads: Gradients,
+        gradients: &[Vec<f32>],
         step: u64,
         steps: u64,
         mut averages: Option<(&mut [Vec<f32>], f32)>,
+        key: &str,
     ) -> Result<f64> {
-        let ids: Vec<Id> = params.ids().collect();
-        let taken: Vec<Vec<f32>> = ids.iter().map(|id| params.take_grad(*id, &mut grads)).collect();
-        drop(grads);
         let mut square = 0.0;
-        for (id, g) in ids.iter().zip(&taken) {
+        for (id, g) in self.ids.iter().zip(gradients) {
             let part = genus_kernels::sum_of_squares(g, params.mask(*id).map(|m| &**m));
             if !part.is_finite() {
                 return Err(Error::Numerical {
                     what: format!("gradient of `{}`", params.name(*id)),
                     step,
-                    remedy: remedy(&self.config),
+                    remedy: remedy(&self.config, key),
                 });
             }
             square += part;
         }
+        self.moves += 1;
         let norm = square.sqrt();
         let clip = self.config.clip.get();
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
-        for (i, ((id, g), [m, v])) in ids.into_iter().zip(&taken).zip(&mut self.moments).enumerate() {
-            let matrix = params.shape(id).len() > 1;
+        let parts = self.ids.iter().zip(gradients).zip(&mut self.moments);
+        for (i, ((id, g), [m, v])) in parts.enumerate() {
+            let matrix = params.shape(*id).len() > 1;
             let on_matrix = |v: NonNegative| if matrix { v.get() as f32 } else { 0.0 };
             let how = Adam {
                 rate: self.config.rate_at(step, steps) as f32,
@@ -142,40 +170,45 @@ impl Optimizer {
                 decay: on_matrix(self.config.decay),
                 l2: on_matrix(self.config.l2),
                 scale: scale as f32,
-                step,
+                step: self.moves,
             };
             let average = averages.as_mut().map(|(all, decay)| (&mut all[i][..], *decay));
-            let mask = params.mask(id).cloned();
-            params.update(id, |p| adam(p, g, m, v, average, mask.as_deref(), &how));
+            let mask = params.mask(*id).cloned();
+            params.update(*id, |p| adam(p, g, m, v, average, mask.as_deref(), &how));
         }
         Ok(norm)
     }
 
     pub(crate) fn state(&self, params: &Params) -> State {
         let mut state = State::default();
-        for (id, [m, v]) in params.ids().zip(&self.moments) {
+        for (id, [m, v]) in self.ids.iter().zip(&self.moments) {
             for (which, values) in [("m", m), ("v", v)] {
-                let tensor = genus_core::Tensor::f32(params.shape(id), values.clone());
-                state.tensors.insert(format!("{which}.{}", params.name(id)), tensor);
+                let tensor = genus_core::Tensor::f32(params.shape(*id), values.clone());
+                state.tensors.insert(format!("{which}.{}", params.name(*id)), tensor);
             }
         }
+        state.tensors.insert("moves".into(), genus_core::Tensor::u64(&[1], vec![self.moves]));
         state
     }
 
     pub(crate) fn load(&mut self, params: &Params, state: &State) -> Result<()> {
-        for (id, [m, v]) in params.ids().zip(&mut self.moments) {
+        for (id, [m, v]) in self.ids.iter().zip(&mut self.moments) {
             for (which, values) in [("m", m), ("v", v)] {
-                *values = state.f32(&format!("{which}.{}", params.name(id)), params.shape(id))?.to_vec();
+                *values = state.f32(&format!("{which}.{}", params.name(*id)), params.shape(*id))?.to_vec();
             }
         }
+        self.moves = state.u64("moves", &[1])?[0];
         Ok(())
     }
 }
 
 /// What usually helps against numbers that are not finite.
-pub(crate) fn remedy(config: &OptimizerConfig) -> String {
-    let clip = if config.clip.get() > 0.0 { "" } else { " or clip the gradient (train.optimizer.clip=1)" };
-    format!("lower train.optimizer.rate (now {}){clip}", config.rate.get())
+pub(crate) fn remedy(config: &OptimizerConfig, key: &str) -> String {
+    let clip = match config.clip.get() > 0.0 {
+        true => String::new(),
+        false => format!(" or clip the gradient ({key}.clip=1)"),
+    };
+    format!("lower {key}.rate (now {}){clip}", config.rate.get())
 }
 
 #[cfg(test)]

@@ -10,6 +10,10 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id(usize);
 
+/// Parameters that one player moves; the first group is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Group(usize);
+
 #[derive(Clone)]
 struct Entry {
     name: String,
@@ -18,6 +22,8 @@ struct Entry {
     leaf: Option<DispatchTensor>,
     /// What is not dropped.
     mask: Option<Arc<Staircase>>,
+    /// None for a buffer.
+    group: Option<Group>,
 }
 
 impl Entry {
@@ -34,6 +40,8 @@ impl Entry {
 #[derive(Clone, Default)]
 pub struct Params {
     entries: Vec<Entry>,
+    /// Of what is added now.
+    group: Group,
 }
 
 impl std::fmt::Debug for Params {
@@ -65,7 +73,8 @@ pub fn afford(field: &str, chains: &[&[usize]]) -> Result<()> {
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     params: &'a Params,
-    tracked: bool,
+    /// Whose gradients are recorded.
+    tracked: Option<Group>,
 }
 
 impl View<'_> {
@@ -74,7 +83,7 @@ impl View<'_> {
         let entry = &self.params.entries[id.0];
         debug_assert_eq!(entry.shape.len(), D, "rank of {}", entry.name);
         let leaf = entry.leaf();
-        if self.tracked { leaf } else { leaf.inner() }
+        if self.tracked.is_some() && self.tracked == entry.group { leaf } else { leaf.inner() }
     }
 }
 
@@ -94,11 +103,26 @@ fn leaf(values: Vec<f32>, shape: &[usize]) -> DispatchTensor {
 impl Params {
     /// Adds a parameter. Panics if the name is taken or the shape does not hold that many values.
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<f32>) -> Id {
-        let name = name.into();
+        self.push(name.into(), shape, values, Some(self.group))
+    }
+
+    /// Adds an array that belongs to the model and that no gradient moves, such as running means. Panics as [`add`](Self::add).
+    pub fn buffer(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<f32>) -> Id {
+        self.push(name.into(), shape, values, None)
+    }
+
+    fn push(&mut self, name: String, shape: &[usize], values: Vec<f32>, group: Option<Group>) -> Id {
         assert!(self.entries.iter().all(|e| e.name != name), "parameter {name} twice");
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
-        self.entries.push(Entry { name, shape: shape.to_vec(), leaf: Some(leaf(values, shape)), mask: None });
+        let leaf = Some(leaf(values, shape));
+        self.entries.push(Entry { name, shape: shape.to_vec(), leaf, mask: None, group });
         Id(self.entries.len() - 1)
+    }
+
+    /// Parameters that are added from now on are a group of their own, with an optimiser of its own.
+    pub fn begin_group(&mut self) -> Group {
+        self.group = Group(self.group.0 + 1);
+        self.group
     }
 
     /// Adds a parameter drawn uniformly from ±`bound`.
@@ -121,14 +145,19 @@ impl Params {
         self.entries[id.0].mask.as_ref()
     }
 
-    /// For training: forward passes are recorded.
+    /// For training: forward passes are recorded, with respect to the first group.
     pub fn tracked(&self) -> View<'_> {
-        View { params: self, tracked: true }
+        self.tracking(Group::default())
+    }
+
+    /// As [`tracked`](Self::tracked), with respect to one group; what is in others is constant.
+    pub fn tracking(&self, group: Group) -> View<'_> {
+        View { params: self, tracked: Some(group) }
     }
 
     /// For everything else.
     pub fn frozen(&self) -> View<'_> {
-        View { params: self, tracked: false }
+        View { params: self, tracked: None }
     }
 
     /// Number of parameters (arrays).
@@ -141,9 +170,15 @@ impl Params {
         self.entries.is_empty()
     }
 
-    /// Number of values in all.
+    /// Number of values in all that are trained.
     pub fn count(&self) -> u64 {
-        self.entries.iter().map(|e| e.shape.iter().product::<usize>() as u64).sum()
+        let trained = self.entries.iter().filter(|e| e.group.is_some());
+        trained.map(|e| e.shape.iter().product::<usize>() as u64).sum()
+    }
+
+    /// Handles of a group in the order of addition.
+    pub fn members(&self, group: Group) -> Vec<Id> {
+        self.ids().filter(|id| self.entries[id.0].group == Some(group)).collect()
     }
 
     /// Handles in the order of addition.
@@ -174,18 +209,6 @@ impl Params {
             mask.apply(&mut values);
         }
         entry.leaf = Some(leaf(values, &entry.shape));
-    }
-
-    /// Copies of all values, in the order of addition.
-    pub fn snapshot(&self) -> Vec<Vec<f32>> {
-        self.ids().map(|id| self.values(id)).collect()
-    }
-
-    /// Puts a [`snapshot`](Self::snapshot) back.
-    pub fn put(&mut self, snapshot: Vec<Vec<f32>>) {
-        for (id, values) in self.ids().zip(snapshot) {
-            self.set(id, values);
-        }
     }
 
     /// Takes the gradient of a parameter out of `grads`, zeros if the loss does not depend on it.

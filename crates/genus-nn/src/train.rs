@@ -1,16 +1,15 @@
-//! Minibatch training of one objective.
+//! Training by gradients: the learner of networks, under the loop of [`genus_core::train`].
 //!
-//! Everything random is a function of (seed, epoch) or (seed, step): the order of rows, the noise of a step. A resumed run
-//! therefore needs weights, moments, counters and nothing else, and is bit-identical to an uninterrupted one.
+//! One player moves all parameters, or several take turns, each with a group of parameters, an optimiser and an average of its own.
 
 use crate::optimizer::{Optimizer, OptimizerConfig, remedy};
-use crate::{Params, Tensor, View};
-use genus_core::config::{Fraction, count};
-use genus_core::{Error, Event, FitContext, FitReport, Result, Rng, Seed, State, StopReason};
+use crate::params::Group;
+use crate::{Id, Params, Tensor, View};
+use genus_core::config::{Every, Fraction, count};
+use genus_core::train::{At, Figures, Learner, Phase, Plan, Step, Watch};
+use genus_core::{Error, Event, FitContext, FitReport, Result, Rng, State, StopReason};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::time::Instant;
 
 /// How long, how large, how fast. The `[train]` table of every model that is trained by gradient steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,7 +19,14 @@ pub struct TrainConfig {
     pub epochs: NonZeroUsize,
     /// Rows per step.
     pub batch: NonZeroUsize,
+    /// Parts in which the rows of a step pass through the network one after the other: the same gradient up to rounding, in less
+    /// memory.
+    #[doc(alias = "gradient accumulation")]
+    pub micro_batches: NonZeroUsize,
+    /// How often validation rows are looked at: after every so many epochs, or steps, as "500 steps".
+    pub validate: Every,
     /// Epochs without a lower validation loss before training stops; 0 never stops early.
+    #[doc(alias = "early stopping")]
     pub patience: usize,
     /// Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 for none. At step t it
     /// is at most (1 + t)/(10 + t).
@@ -36,6 +42,8 @@ impl Default for TrainConfig {
         Self {
             epochs: count(100),
             batch: count(100),
+            micro_batches: NonZeroUsize::MIN,
+            validate: Every::Epochs(NonZeroUsize::MIN),
             patience: 0,
             ema: Fraction::constant(0.0),
             keep_best: true,
@@ -50,6 +58,22 @@ pub struct Loss {
     pub total: Tensor<1>,
     /// Named parts for the log, per row.
     pub parts: Vec<(&'static str, f64)>,
+    /// New values of buffers.
+    pub buffers: Vec<(Id, Vec<f32>)>,
+}
+
+impl Loss {
+    /// A loss without parts.
+    pub const fn new(total: Tensor<1>) -> Self {
+        Self { total, parts: Vec::new(), buffers: Vec::new() }
+    }
+
+    /// The same with a named part for the log.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: f64) -> Self {
+        self.parts.push((name, value));
+        self
+    }
 }
 
 /// Where in the training a loss is asked for.
@@ -61,29 +85,77 @@ pub struct StepContext {
     pub steps: u64,
     /// Number of this epoch, from 0.
     pub epoch: u64,
-    seed: Seed,
+    /// Who moves, from 0.
+    pub player: usize,
+    at: At,
+    /// Part of the step's rows, from 0.
+    part: u64,
 }
 
 impl StepContext {
     /// A random stream of this step's own.
     pub fn rng(&self, name: &str) -> Rng {
-        self.seed.child(name).index(self.step).rng()
+        // The streams of the first player and part are those of a step that has no others.
+        match (self.player, self.part) {
+            (0, 0) => self.at.rng(name),
+            (player, part) => self.at.rng(&format!("{name} of player {player}, part {part}")),
+        }
     }
 }
 
 /// What is minimised.
 pub trait Objective: Send {
-    /// The loss on training rows `rows`.
+    /// The loss on training rows `rows`: of the player whose turn it is, with respect to that player's group.
     ///
     /// # Errors
     /// Whatever a forward pass may meet.
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss>;
 
-    /// Figures on validation rows; `loss` is watched. Empty if there are none.
+    /// Figures on validation rows. Empty if there are none.
     ///
     /// # Errors
-    /// Whatever a forward pass may meet.
-    fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>>;
+    /// [`Error::Stopped`] if it was asked to end, and whatever a forward pass may meet.
+    fn validate(&mut self, view: &View<'_>) -> Result<Figures>;
+
+    /// Which figure of a validation decides what is best.
+    fn watch(&self) -> Watch {
+        Watch::lower("loss")
+    }
+
+    /// Who moves at this step, from 1, one after the other.
+    fn turns(&self, step: u64) -> &[usize] {
+        let _ = step;
+        &[0]
+    }
+
+    /// What it carries on from step to step itself.
+    fn state(&self) -> State {
+        State::default()
+    }
+
+    /// What [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if it does not fit.
+    fn load(&mut self, state: &State) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+}
+
+/// Who moves a group of parameters.
+#[derive(Debug, Clone)]
+pub struct Player {
+    /// Name in logs and checkpoints.
+    pub name: &'static str,
+    /// What it moves.
+    pub group: Group,
+    /// How.
+    pub optimizer: OptimizerConfig,
+    /// Where that stands in the configuration, for remedies: `train.optimizer`.
+    pub key: &'static str,
+    /// Decay of a moving average of its parameters, as in [`TrainConfig::ema`].
+    pub ema: Fraction,
 }
 
 /// Minimises `objective` over `rows` training rows by changing `params`, which end as the weights to keep.
@@ -96,268 +168,228 @@ pub fn train(
     params: &mut Params,
     rows: usize,
     objective: &mut dyn Objective,
-    model: &str,
+    model: &'static str,
     cx: &mut FitContext<'_>,
 ) -> Result<FitReport> {
-    let mut run = Run::new(config, params, rows, cx)?;
-    // Inside the pool, so that every kernel finds itself on one of its threads instead of waking it.
-    in_pool(move || run.go(objective, model))
+    let only = Player {
+        name: "",
+        group: Group::default(),
+        optimizer: config.optimizer.clone(),
+        key: "train.optimizer",
+        ema: config.ema,
+    };
+    play(config, vec![only], params, rows, objective, model, cx)
 }
 
-/// Runs `f` on a thread of the global pool.
-fn in_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
-    rayon::scope(|_| f())
-}
-
-struct Run<'a, 'c> {
-    config: &'a TrainConfig,
-    params: &'a mut Params,
-    cx: &'a mut FitContext<'c>,
+/// As [`train`], by several players, whose optimisers and averages stand in for those of `config`.
+///
+/// # Errors
+/// As [`train`].
+#[doc(alias = "adversarial")]
+pub fn play(
+    config: &TrainConfig,
+    players: Vec<Player>,
+    params: &mut Params,
     rows: usize,
+    objective: &mut dyn Objective,
+    model: &'static str,
+    cx: &mut FitContext<'_>,
+) -> Result<FitReport> {
+    let plan = Plan {
+        model,
+        rows,
+        seed: cx.seed.child("train"),
+        phases: vec![Phase { name: String::new(), epochs: config.epochs, batch: config.batch }],
+        validate: config.validate,
+        watch: objective.watch(),
+        patience: config.patience,
+        keep_best: config.keep_best,
+    };
+    let players = players.into_iter().map(|player| Active::new(player, params)).collect();
+    let mut descent = Descent { micro_batches: config.micro_batches.get(), players, params, objective };
+    let report = genus_core::train::train(&plan, &mut descent, cx)?;
+    let reason = report.stopped.unwrap_or(StopReason::Completed);
+    cx.emit(&Event::End { step: report.steps, reason });
+    Ok(report)
+}
+
+struct Active {
+    player: Player,
     optimizer: Optimizer,
-    /// Moving average of the weights, if any.
-    ema: Option<Vec<Vec<f32>>>,
-    best: Option<Best>,
-    step: u64,
-    /// Sums over the epoch so far of the parts of the loss.
-    sums: BTreeMap<String, f64>,
-    saved: Option<(u64, Instant)>,
+    /// Moving averages of its parameters, if any.
+    average: Option<Vec<Vec<f32>>>,
 }
 
-struct Best {
-    loss: f64,
-    epoch: u64,
-    weights: Vec<Vec<f32>>,
+impl Active {
+    fn new(player: Player, params: &Params) -> Self {
+        let optimizer = Optimizer::of(player.optimizer.clone(), params, player.group);
+        let values = || optimizer.ids().iter().map(|id| params.values(*id)).collect();
+        let average = (player.ema.get() > 0.0).then(values);
+        Self { player, optimizer, average }
+    }
 }
 
-impl<'a, 'c> Run<'a, 'c> {
-    fn new(
-        config: &'a TrainConfig,
-        params: &'a mut Params,
-        rows: usize,
-        cx: &'a mut FitContext<'c>,
-    ) -> Result<Self> {
-        if rows == 0 {
-            return Err(Error::Domain("no training row".into()));
-        }
-        let optimizer = Optimizer::new(config.optimizer.clone(), params);
-        let ema = (config.ema.get() > 0.0).then(|| params.snapshot());
-        let mut run = Self {
-            config,
-            params,
-            cx,
-            rows,
-            optimizer,
-            ema,
-            best: None,
-            step: 0,
-            sums: BTreeMap::new(),
-            saved: None,
-        };
-        let newest = match run.cx.checkpoints {
-            Some(checkpoints) if run.cx.resume => checkpoints.latest()?,
-            _ => None,
-        };
-        if let Some((step, state)) = newest {
-            run.load(step, &state)?;
-        }
-        Ok(run)
-    }
+struct Descent<'a> {
+    micro_batches: usize,
+    players: Vec<Active>,
+    params: &'a mut Params,
+    objective: &'a mut dyn Objective,
+}
 
-    fn steps_per_epoch(&self) -> u64 {
-        self.rows.div_ceil(self.config.batch.get()) as u64
-    }
-
-    fn go(&mut self, objective: &mut dyn Objective, model: &str) -> Result<FitReport> {
-        let per_epoch = self.steps_per_epoch();
-        let steps = per_epoch * self.config.epochs.get() as u64;
-        let seed = self.cx.seed.child("train");
-        self.cx.emit(&Event::Start {
-            model: model.to_owned(),
-            steps: Some(steps),
-            resumed_at: self.step,
-            parameters: self.params.count(),
-        });
-        let mut reason = StopReason::Completed;
-        let mut order: Option<(u64, Vec<usize>)> = None;
-        while self.step < steps {
-            if let Some(stop) = self.cx.stopped().or_else(|| self.out_of_patience(per_epoch)) {
-                reason = stop;
-                break;
-            }
-            let epoch = self.step / per_epoch;
-            let order = match &order {
-                Some((e, o)) if *e == epoch => o,
-                _ => {
-                    let fresh = seed.child("order").index(epoch).rng().permutation(self.rows);
-                    &order.insert((epoch, fresh)).1
-                }
+impl Descent<'_> {
+    /// One update of one player: its loss, its gradients over all parts of the rows, then its move.
+    fn turn(&mut self, player: usize, rows: &[usize], at: &At, said: &mut Step) -> Result<()> {
+        let active = &mut self.players[player];
+        let size = rows.len().div_ceil(self.micro_batches);
+        let mut gradients: Vec<Vec<f32>> = Vec::new();
+        let mut parts = Figures::new();
+        for (part, some) in rows.chunks(size).enumerate() {
+            let cx = StepContext {
+                step: at.step,
+                steps: at.steps,
+                epoch: at.epoch,
+                player,
+                at: *at,
+                part: part as u64,
             };
-            let at = (self.step % per_epoch) as usize * self.config.batch.get();
-            let batch = &order[at..(at + self.config.batch.get()).min(self.rows)];
-            self.update(objective, batch, StepContext { step: self.step + 1, steps, epoch, seed })?;
-            if self.step.is_multiple_of(per_epoch) {
-                self.end_epoch(objective, per_epoch)?;
+            let view = self.params.tracking(active.player.group);
+            let loss = self.objective.loss(&view, some, &cx)?;
+            let found = active.optimizer.gradients(self.params, loss.total.backward());
+            let share = some.len() as f64 / rows.len() as f64;
+            let total = ("loss", f64::from(crate::values(loss.total)[0]));
+            for (name, value) in loss.parts.into_iter().chain([total]) {
+                *parts.entry(name.into()).or_default() += share * value;
             }
-            self.checkpoint(false)?;
+            gather(&mut gradients, found, share as f32);
+            for (id, values) in loss.buffers {
+                self.params.set(id, values);
+            }
         }
-        if self.cx.stopped() == Some(StopReason::Interrupted) {
-            // Also after the very last step: whoever interrupts does not want an evaluation to begin.
-            reason = StopReason::Interrupted;
-        }
-        self.checkpoint(true)?;
-        self.keep(reason, per_epoch);
-        self.cx.emit(&Event::End { step: self.step, reason });
-        Ok(FitReport { steps: self.step, stopped: Some(reason), ..FitReport::default() })
-    }
-
-    /// True once the best epoch lies further back than the patience.
-    fn out_of_patience(&self, per_epoch: u64) -> Option<StopReason> {
-        let best = self.best.as_ref()?;
-        let waited = self.step / per_epoch - best.epoch;
-        (self.config.patience > 0 && waited >= self.config.patience as u64)
-            .then_some(StopReason::EarlyStopping)
-    }
-
-    fn update(&mut self, objective: &mut dyn Objective, batch: &[usize], at: StepContext) -> Result<()> {
-        let Loss { total, parts } = objective.loss(&self.params.tracked(), batch, &at)?;
-        let grads = total.backward();
-        let value = f64::from(crate::values(total)[0]);
+        // Here gradients of other processes would be added.
+        let Active { player: Player { name, optimizer, key, ema, .. }, optimizer: moving, average } = active;
         // The first averages are short, so that the initial weights do not linger in them.
-        let t = at.step as f64;
-        let decay = self.config.ema.get().min((1.0 + t) / (10.0 + t)) as f32;
-        let averages = self.ema.as_deref_mut().map(|ema| (ema, decay));
-        let norm = self.optimizer.follow(self.params, grads, at.step, at.steps, averages)?;
+        let t = (moving.moves() + 1) as f64;
+        let decay = ema.get().min((1.0 + t) / (10.0 + t)) as f32;
+        let averages = average.as_deref_mut().map(|average| (average, decay));
+        let norm = moving.follow(self.params, &gradients, at.step, at.steps, averages, key)?;
         // After the gradients, because their error names the parameter where the trouble shows first.
-        if !value.is_finite() {
-            let remedy = remedy(&self.config.optimizer);
-            return Err(Error::Numerical { what: "the training loss".into(), step: at.step, remedy });
+        if !parts["loss"].is_finite() {
+            let what = format!("the training loss{}{name}", if name.is_empty() { "" } else { " of " });
+            return Err(Error::Numerical { what, step: at.step, remedy: remedy(optimizer, key) });
         }
-        self.step = at.step;
-        let mut logged: BTreeMap<String, f64> =
-            parts.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
-        logged.insert("loss".into(), value);
-        for (name, v) in &logged {
-            *self.sums.entry(name.clone()).or_default() += v * batch.len() as f64;
-        }
-        logged.insert("gradient norm".into(), norm);
-        self.cx.emit(&Event::Step { step: self.step, parts: logged });
-        Ok(())
-    }
-
-    fn end_epoch(&mut self, objective: &mut dyn Objective, per_epoch: u64) -> Result<()> {
-        let epoch = self.step / per_epoch;
-        let train =
-            std::mem::take(&mut self.sums).into_iter().map(|(k, v)| (k, v / self.rows as f64)).collect();
-        let valid = self.with_average(|run| objective.validate(&run.params.frozen()))?;
-        let loss = valid.get("loss").copied();
-        if let Some(l) = loss.filter(|l| !l.is_finite()) {
-            let message = format!(
-                "the validation loss of epoch {epoch} is {l}; look for rows far from the training rows"
-            );
-            self.cx.emit(&Event::Warning { message });
-        }
-        let best = loss.is_some_and(|l| l.is_finite() && self.best.as_ref().is_none_or(|b| l < b.loss));
-        if let (true, Some(loss)) = (best, loss) {
-            let weights = self.ema.clone().unwrap_or_else(|| self.params.snapshot());
-            self.best = Some(Best { loss, epoch, weights });
-        }
-        self.cx.emit(&Event::Epoch { epoch, step: self.step, train, valid, best });
-        Ok(())
-    }
-
-    /// Runs `f` with the averaged weights in place, if there are any.
-    fn with_average<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let Some(average) = self.ema.take() else { return f(self) };
-        let raw = self.params.snapshot();
-        self.params.put(average);
-        let result = f(self);
-        self.ema = Some(self.params.snapshot());
-        self.params.put(raw);
-        result
-    }
-
-    /// Puts the weights to keep into the parameters.
-    fn keep(&mut self, reason: StopReason, per_epoch: u64) {
-        let finished_epoch = self.step.is_multiple_of(per_epoch) || reason != StopReason::Completed;
-        match (self.best.take(), self.ema.take()) {
-            (Some(best), _) if self.config.keep_best && finished_epoch => self.params.put(best.weights),
-            (_, Some(average)) => self.params.put(average),
-            _ => {}
-        }
-    }
-
-    fn checkpoint(&mut self, now: bool) -> Result<()> {
-        let Some(checkpoints) = self.cx.checkpoints else { return Ok(()) };
-        let due = match self.saved {
-            Some((step, at)) => step != self.step && (now || at.elapsed() >= checkpoints.interval()),
-            // The clock starts with the first step; a run that is stopped before is saved by `now`.
-            None if now || checkpoints.interval().is_zero() => self.step > 0,
-            None => {
-                self.saved = Some((0, Instant::now()));
-                false
-            }
+        let called = |figure: String| match name.is_empty() {
+            true => figure,
+            false => format!("{name} {figure}"),
         };
-        if due {
-            checkpoints.save(self.step, &self.state())?;
-            self.saved = Some((self.step, Instant::now()));
-            self.cx.emit(&Event::Checkpoint { step: self.step });
-        }
+        said.other.insert(called("gradient norm".into()), norm);
+        said.parts.extend(parts.into_iter().map(|(figure, v)| (called(figure), v)));
         Ok(())
+    }
+
+    /// Puts the averages, where there are any, in the place of the parameters, and gives these.
+    fn swap_averages(&mut self) {
+        for Active { optimizer, average, .. } in &mut self.players {
+            for (id, values) in optimizer.ids().iter().zip(average.iter_mut().flatten()) {
+                let raw = self.params.values(*id);
+                self.params.set(*id, std::mem::replace(values, raw));
+            }
+        }
+    }
+}
+
+/// Adds this share of gradients to those that there are.
+fn gather(to: &mut Vec<Vec<f32>>, found: Vec<Vec<f32>>, share: f32) {
+    if to.is_empty() {
+        *to = found;
+        if share != 1.0 {
+            to.iter_mut().flatten().for_each(|g| *g *= share);
+        }
+        return;
+    }
+    for (to, found) in to.iter_mut().zip(found) {
+        to.iter_mut().zip(found).for_each(|(to, g)| *to += share * g);
+    }
+}
+
+impl Learner for Descent<'_> {
+    fn parameters(&self) -> u64 {
+        self.params.count()
+    }
+
+    fn step(&mut self, rows: &[usize], at: &At) -> Result<Step> {
+        let mut said = Step::default();
+        for player in self.objective.turns(at.step).to_vec() {
+            self.turn(player, rows, at, &mut said)?;
+        }
+        Ok(said)
+    }
+
+    fn validate(&mut self) -> Result<Figures> {
+        self.swap_averages();
+        let found = self.objective.validate(&self.params.frozen());
+        self.swap_averages();
+        found
     }
 
     fn state(&self) -> State {
         let mut state = State::default();
         state.nest("weights", self.params.state());
-        state.nest("optimizer", self.optimizer.state(self.params));
-        if let Some(ema) = &self.ema {
-            state.nest("ema", self.named(ema));
-        }
-        if let Some(best) = &self.best {
-            state.nest("best", self.named(&best.weights));
-            state.tensors.insert("best_loss".into(), genus_core::Tensor::f64(&[1], vec![best.loss]));
-            state.tensors.insert("best_epoch".into(), genus_core::Tensor::u64(&[1], vec![best.epoch]));
-        }
-        for (name, sum) in &self.sums {
-            state.tensors.insert(format!("sums.{name}"), genus_core::Tensor::f64(&[1], vec![*sum]));
+        state.nest("objective", self.objective.state());
+        for Active { player, optimizer, average } in &self.players {
+            state.nest(&format!("optimizer.{}", player.name), optimizer.state(self.params));
+            if let Some(average) = average {
+                state.nest(&format!("average.{}", player.name), named(self.params, optimizer.ids(), average));
+            }
         }
         state
     }
 
-    fn load(&mut self, step: u64, state: &State) -> Result<()> {
+    fn load(&mut self, state: &State) -> Result<()> {
         self.params.load(&state.nested("weights"))?;
-        self.optimizer.load(self.params, &state.nested("optimizer"))?;
-        if self.ema.is_some() {
-            self.ema = Some(self.unnamed(&state.nested("ema"))?);
+        self.objective.load(&state.nested("objective"))?;
+        for Active { player, optimizer, average } in &mut self.players {
+            optimizer.load(self.params, &state.nested(&format!("optimizer.{}", player.name)))?;
+            if let Some(average) = average {
+                let stored = state.nested(&format!("average.{}", player.name));
+                let read = optimizer.ids().iter().map(|id| {
+                    Ok(stored.f32(self.params.name(*id), self.params.shape(*id))?.to_vec())
+                });
+                *average = read.collect::<Result<_>>()?;
+            }
         }
-        if state.tensors.contains_key("best_loss") {
-            self.best = Some(Best {
-                loss: state.f64("best_loss", &[1])?[0],
-                epoch: state.u64("best_epoch", &[1])?[0],
-                weights: self.unnamed(&state.nested("best"))?,
-            });
-        }
-        for (name, tensor) in state.nested("sums").tensors {
-            self.sums.insert(name, tensor.as_f64().map_or(0.0, |v| v[0]));
-        }
-        self.step = step;
-        self.saved = Some((step, Instant::now()));
         Ok(())
     }
 
-    fn named(&self, weights: &[Vec<f32>]) -> State {
-        let mut state = State::default();
-        for (id, w) in self.params.ids().zip(weights) {
-            let tensor = genus_core::Tensor::f32(self.params.shape(id), w.clone());
-            state.tensors.insert(self.params.name(id).to_owned(), tensor);
+    fn kept(&self) -> State {
+        let mut state = self.params.state();
+        for Active { optimizer, average, .. } in &self.players {
+            if let Some(average) = average {
+                state.tensors.extend(named(self.params, optimizer.ids(), average).tensors);
+            }
         }
         state
     }
 
-    fn unnamed(&self, state: &State) -> Result<Vec<Vec<f32>>> {
-        self.params
-            .ids()
-            .map(|id| Ok(state.f32(self.params.name(id), self.params.shape(id))?.to_vec()))
-            .collect()
+    fn keep(&mut self, best: Option<&State>) -> Result<()> {
+        match best {
+            Some(best) => self.params.load(best),
+            None => {
+                self.swap_averages();
+                Ok(())
+            }
+        }
     }
+
+    fn remedy(&self) -> String {
+        self.players.iter().map(|p| remedy(&p.player.optimizer, p.player.key)).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn named(params: &Params, ids: &[Id], values: &[Vec<f32>]) -> State {
+    let mut state = State::default();
+    for (id, values) in ids.iter().zip(values) {
+        let tensor = genus_core::Tensor::f32(params.shape(*id), values.clone());
+        state.tensors.insert(params.name(*id).to_owned(), tensor);
+    }
+    state
 }

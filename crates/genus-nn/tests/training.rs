@@ -30,7 +30,7 @@ impl Objective for LeastSquares {
         if cx.step >= self.spoil {
             total = total * f32::INFINITY;
         }
-        Ok(Loss { total, parts: vec![("half", 0.5)] })
+        Ok(Loss::new(total).with("half", 0.5))
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {

@@ -30,7 +30,7 @@ pub fn completed(
     transform: &Transform,
     x: &Batch,
     fill: Fill,
-    run: impl FnOnce(Vec<f32>) -> Vec<f32>,
+    run: impl FnOnce(Vec<f32>) -> Result<Vec<f32>>,
 ) -> Result<Batch> {
     let missing = |r: usize, c: usize| x.row(r)[c].is_nan();
     let whole = Batch::from_fn(x.rows(), x.width(), |r, c| if missing(r, c) { 0.0 } else { x.row(r)[c] });
@@ -42,7 +42,7 @@ pub fn completed(
     }
     let held = |r: usize, c: usize| if missing(r, c) { f32::NAN } else { known.row(r)[c] };
     let filled = Batch::new(
-        run(open.iter().flat_map(|r| (0..x.width()).map(move |c| held(*r, c))).collect()),
+        run(open.iter().flat_map(|r| (0..x.width()).map(move |c| held(*r, c))).collect())?,
         x.width(),
     )?;
     let filled = match fill {

@@ -7,7 +7,8 @@ use crate::sampling::completed;
 use genus_core::transform::{self, Transform};
 use genus_core::{
     Batch, Chain, Conditional, Dataset, Domain, Encoder, Family, Fill, Fit, FitContext, Model, ModelSpec,
-    Result, Rng, Sampler, Scoring, Seed, State, Tensor as Stored, Visited, config,
+    Result, Rng, Sampler, Scoring, Seed, State, Stop, Tensor as Stored, Visited, config,
+    stop::in_pool,
 };
 use genus_kernels::{anneal_bits, bernoulli_sample, probabilities};
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, ops, tensor_from, values};
@@ -73,13 +74,15 @@ impl<T: Transition> Objective for Cleaning<'_, T> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let x = self.seen.batch(rows, || cx.rng("noise"))?;
         let total = walk(self.net, self.config, view, &x, cx.rng("walk").bits());
-        Ok(Loss { total, parts: Vec::new() })
+        Ok(Loss::new(total))
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
         let Some(x) = &self.seen.valid else { return Ok(BTreeMap::new()) };
         let mut sum = 0.0;
+        let stop = Stop::current();
         for (i, start) in (0..x.rows()).step_by(CHUNK).enumerate() {
+            stop.check()?;
             let some = x.slice(start, start + CHUNK);
             let key = self.seed.child("validation").index(i as u64).rng().bits();
             let loss = values(walk(self.net, self.config, view, &some, key));
@@ -124,7 +127,7 @@ impl<T: Transition> Walker<T> {
                     sum = Some(sum.map_or(nll.clone(), |s: Tensor<1>| s + nll));
                 }
                 match sum {
-                    Some(total) => Ok(Loss { total, parts: Vec::new() }),
+                    Some(total) => Ok(Loss::new(total)),
                     None => unreachable!("three transitions"),
                 }
             },
@@ -137,10 +140,11 @@ impl<T: Transition> Walker<T> {
         Chains { x, means: Vec::new(), hidden: Vec::new(), held: Vec::new() }
     }
 
-    fn go(&self, chains: &mut Chains, transitions: usize, noise: &mut Noise) {
-        let view = self.params.frozen();
+    fn go(&self, chains: &mut Chains, transitions: usize, noise: &mut Noise) -> Result<()> {
+        let (view, stop) = (self.params.frozen(), Stop::current());
         let shape = [chains.x.len() / self.base.len(), self.base.len()];
         for _ in 0..transitions {
+            stop.check()?;
             let corrupted = tensor_from(self.net.corrupt(&chains.x, noise), shape);
             let logits = self.net.denoise(&view, corrupted, &mut chains.hidden, noise);
             chains.means = values(logits);
@@ -150,6 +154,7 @@ impl<T: Transition> Walker<T> {
                 *x = *held;
             }
         }
+        Ok(())
     }
 }
 
@@ -222,16 +227,17 @@ impl<T: Transition> Sampler for Walker<T> {
         let (count, width) = (how.chains.get().min(n), self.base.len());
         let noise = &mut Noise::new(rng.bits());
         let mut rows = Vec::with_capacity(n * width);
-        rayon::scope(|_| {
+        in_pool(|| {
             let mut chains = self.begin(count, noise);
             let mut transitions = how.burn_in.get();
             while rows.len() < n * width {
-                self.go(&mut chains, transitions, noise);
+                self.go(&mut chains, transitions, noise)?;
                 let more = chains.x.len().min(n * width - rows.len());
                 rows.extend_from_slice(&chains.x[..more]);
                 transitions = how.thin.get();
             }
-        });
+            Ok(())
+        })?;
         Ok(self.transform.inverse(&Batch::new(rows, width)?))
     }
 }
@@ -244,11 +250,11 @@ impl<T: Transition> Chain for Walker<T> {
     fn walk(&self, x: &Batch, states: usize, thin: usize, rng: &mut Rng) -> Result<Vec<Visited>> {
         let (y, _) = self.transform.forward(x, transform::Noise::Row(Scoring::default().seed))?;
         let noise = &mut Noise::new(rng.bits());
-        rayon::scope(|_| {
+        in_pool(|| {
             let mut chains =
                 Chains { x: y.data().to_vec(), means: Vec::new(), hidden: Vec::new(), held: Vec::new() };
             let visited = (0..states).map(|_| {
-                self.go(&mut chains, thin, noise);
+                self.go(&mut chains, thin, noise)?;
                 let [rows, means] = [&chains.x, &chains.means].map(|v| Batch::new(v.clone(), y.width()));
                 Ok(Visited {
                     rows: self.transform.inverse(&rows?),
@@ -280,20 +286,20 @@ impl<T: Transition> Conditional for Walker<T> {
         let noise = &mut Noise::new(rng.bits());
         let transitions = self.config.sampling().burn_in.get();
         completed(&self.transform, x, fill, |held| {
-            rayon::scope(|_| {
+            in_pool(|| {
                 let mut chains = self.begin(held.len() / x.width(), noise);
                 chains.held = held;
                 for (x, held) in chains.x.iter_mut().zip(&chains.held).filter(|(_, held)| !held.is_nan()) {
                     *x = *held;
                 }
-                self.go(&mut chains, transitions - transitions / 2, noise);
+                self.go(&mut chains, transitions - transitions / 2, noise)?;
                 let mut mean = chains.means.clone();
                 for k in 0..transitions / 2 {
-                    self.go(&mut chains, 1, noise);
+                    self.go(&mut chains, 1, noise)?;
                     let weight = 1.0 / (k + 2) as f32;
                     mean.iter_mut().zip(&chains.means).for_each(|(m, now)| *m += weight * (now - *m));
                 }
-                if fill == Fill::Sample { chains.x } else { mean }
+                Ok(if fill == Fill::Sample { chains.x } else { mean })
             })
         })
     }

@@ -12,15 +12,21 @@
 use crate::presented::Presented;
 use genus_core::config::count;
 use genus_core::math::log_mean_exp;
-use genus_core::{Batch, Evidence, Figure, Result, Seed};
+use genus_core::stop::in_pool;
+use genus_core::{Batch, Evidence, Figure, Result, Seed, Stop};
 use genus_kernels::Stream;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 /// Training rows over which hidden units are averaged, at most.
 const AVERAGED: usize = 10_000;
 /// An effective sample size below this is none.
 const FEW: f64 = 5.0;
+/// Steps that are timed where time is limited.
+const PACE: u64 = 4;
+/// Steps between reports of progress.
+const TOLD: usize = 32;
 /// Nats between the ways there and back that are too many.
 const WIDE: f64 = 3.0;
 
@@ -45,10 +51,24 @@ impl Default for Annealing {
 }
 
 impl Annealing {
-    /// A few seconds' worth, for a machine whose training was interrupted.
-    pub fn short(&self) -> Self {
-        let steps = self.steps.min(count(500));
-        Self { steps, back_burn_in: 0, ..*self }
+    /// The same with fewer steps, where the time that is left does not suffice for all.
+    fn within(&self, path: &dyn Path, seed: Seed) -> Self {
+        let Some(left) = Stop::current().left() else { return *self };
+        let (n, key) = (self.chains.get().max(2), seed.child("pace").rng().bits());
+        let took = in_pool(|| {
+            let mut x = path.draw_base(n, super::streams(key, 0));
+            let start = Instant::now();
+            (1..=PACE).for_each(|k| drop(path.advance(&mut x, [0.0, 1.0], super::streams(key, k))));
+            start.elapsed().as_secs_f64() / PACE as f64
+        });
+        let back = if self.back_burn_in > 0 { self.back_burn_in + self.steps.get() } else { 0 };
+        let share = 0.8 * left.as_secs_f64() / (took * (self.steps.get() + back) as f64);
+        if share >= 1.0 {
+            return *self;
+        }
+        let fewer = |n: usize| (n as f64 * share) as usize;
+        let steps = NonZeroUsize::new(fewer(self.steps.get())).unwrap_or(NonZeroUsize::MIN);
+        Self { steps, back_burn_in: fewer(self.back_burn_in).max(usize::from(back > 0)), ..*self }
     }
 
     /// Inverse temperatures from 0 to 1.
@@ -109,7 +129,7 @@ pub struct Partition {
     pub stderr: f64,
     /// log of Ẑ ± 3 standard errors of Ẑ.
     pub interval: [f64; 2],
-    /// (Σ w)² / Σ w² of the chains; 0 if it was summed.
+    /// (Σ w)² / Σ w² of the chains; 0 if it was summed, NaN if it is not known.
     pub effective: f64,
     /// What the way back says log Z is at most, on average; NaN if it was not gone.
     pub back: f64,
@@ -123,20 +143,48 @@ impl Partition {
         Self { log_z, stderr: 0.0, interval: [log_z; 2], effective: 0.0, back: f64::NAN, extent: [0.0; 2] }
     }
 
-    /// Estimated along a path, forwards and, if asked for, backwards.
-    pub fn estimate(path: &dyn Path, how: &Annealing, seed: Seed) -> Self {
+    /// Not known, because there was no time to find it: what it would normalise stays unnormalised.
+    pub const fn unknown() -> Self {
+        Self { effective: f64::NAN, ..Self::exact(0.0) }
+    }
+
+    /// Estimated along a path, forwards and, if asked for, backwards; with fewer steps, where time is too short for all. `heard` is
+    /// told how many steps have been done, of how many.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn estimate(
+        path: &dyn Path,
+        how: &Annealing,
+        seed: Seed,
+        heard: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        let how = how.within(path, seed);
         let (n, betas) = (how.chains.get().max(2), how.schedule());
-        let walk = |name: &str, x: &mut Vec<f32>, betas: &mut dyn Iterator<Item = [f32; 2]>| {
-            let key = seed.child(name).rng().bits();
+        let there: Vec<[f32; 2]> = betas.windows(2).map(|w| [w[0], w[1]]).collect();
+        let back: Vec<[f32; 2]> = there.iter().rev().map(|[from, to]| [*to, *from]).collect();
+        let of = if how.back_burn_in == 0 { how.steps.get() } else { 2 * how.steps.get() + how.back_burn_in };
+        let mut done = 0;
+        let mut walk = |name: &str, x: &mut Vec<f32>, betas: &[[f32; 2]]| -> Result<Vec<f64>> {
+            let (key, stop) = (seed.child(name).rng().bits(), Stop::current());
             let mut log_w = vec![0.0; n];
-            for (k, pair) in betas.enumerate() {
-                let change = path.advance(x, pair, super::streams(key, k as u64));
-                log_w.iter_mut().zip(change).for_each(|(w, c)| *w += c);
+            for (chunk, some) in betas.chunks(TOLD).enumerate() {
+                let (x, log_w) = (&mut *x, &mut log_w);
+                in_pool(|| {
+                    for (k, pair) in some.iter().enumerate() {
+                        stop.check()?;
+                        let change = path.advance(x, *pair, super::streams(key, (chunk * TOLD + k) as u64));
+                        log_w.iter_mut().zip(change).for_each(|(w, c)| *w += c);
+                    }
+                    Ok(())
+                })?;
+                done += some.len() as u64;
+                heard(done, of as u64);
             }
-            log_w
+            Ok(log_w)
         };
-        let mut x = path.draw_base(n, super::streams(seed.child("start").rng().bits(), 0));
-        let log_w = walk("there", &mut x, &mut betas.windows(2).map(|w| [w[0], w[1]]));
+        let mut x = in_pool(|| path.draw_base(n, super::streams(seed.child("start").rng().bits(), 0)));
+        let log_w = walk("there", &mut x, &there)?;
         let mean = log_mean_exp(&log_w);
         let ratios: Vec<f64> = log_w.iter().map(|w| libm::exp(w - mean)).collect();
         let spread = ratios.iter().map(|r| (r - 1.0).powi(2)).sum::<f64>() / (n - 1) as f64;
@@ -147,25 +195,38 @@ impl Partition {
             f64::NAN
         } else {
             let mut x = chosen(&x, &ratios, seed.child("start of the way back").rng().uniform_f64());
-            let key = seed.child("burn-in").rng().bits();
-            (0..how.back_burn_in as u64).for_each(|k| {
-                path.advance(&mut x, [1.0, 1.0], super::streams(key, k));
-            });
-            let log_w = walk("back", &mut x, &mut betas.windows(2).rev().map(|w| [w[1], w[0]]));
+            walk("burn-in", &mut x, &vec![[1.0, 1.0]; how.back_burn_in])?;
+            let log_w = walk("back", &mut x, &back)?;
             path.log_z_base() - log_w.iter().sum::<f64>() / n as f64
         };
         let effective = n as f64 * n as f64 / ratios.iter().map(|r| r * r).sum::<f64>();
         let extent = [n, how.steps.get()].map(|n| n as f64);
-        Self { log_z, stderr, interval: [around(-1.0), around(1.0)], effective, back, extent }
+        Ok(Self { log_z, stderr, interval: [around(-1.0), around(1.0)], effective, back, extent })
     }
 
     /// The evidence of a log-probability that it normalises.
     pub fn evidence(&self) -> Evidence {
-        if self.effective == 0.0 { Evidence::Exact } else { Evidence::Estimate { stderr: self.stderr } }
+        match self.effective {
+            0.0 => Evidence::Exact,
+            known if known.is_nan() => Evidence::Unnormalized,
+            _ => Evidence::Estimate { stderr: self.stderr },
+        }
     }
 
     /// Why it should not be trusted, if there is a reason to be seen; chains that all miss the same states show none.
-    pub fn doubt(&self) -> Option<String> {
+    pub fn doubt(&self, how: &Annealing) -> Option<String> {
+        if self.effective.is_nan() {
+            let message = "log Z was not found in time, so that scores are unnormalised; allow more time";
+            return Some(message.into());
+        }
+        if self.extent[1] > 0.0 && self.extent[1] < how.steps.get() as f64 {
+            return Some(format!(
+                "log Z was estimated in {} steps instead of {}, because time was short: {}",
+                self.extent[1],
+                how.steps,
+                self.protocol()
+            ));
+        }
         let few = self.effective > 0.0 && self.effective < FEW;
         let wide = self.back - self.log_z > WIDE;
         (few || wide).then(|| {
@@ -181,6 +242,9 @@ impl Partition {
         if self.effective == 0.0 {
             return "log Z by summation".into();
         }
+        if self.effective.is_nan() {
+            return "without log Z, which there was no time to find".into();
+        }
         let mut text = format!(
             "log Z = {:.3} by annealed importance sampling, {} chains of {} steps, three standard errors {:.3} to {:.3}, effective sample size {:.1}",
             self.log_z, self.extent[0], self.extent[1], self.interval[0], self.interval[1], self.effective
@@ -195,6 +259,9 @@ impl Partition {
     pub fn figures(&self) -> Vec<Figure> {
         if self.effective == 0.0 {
             return vec![Figure::new("log Z, summed", self.log_z, "nats")];
+        }
+        if self.effective.is_nan() {
+            return Vec::new();
         }
         let mut figures = vec![
             Figure::new("log Z by annealed importance sampling", self.log_z, "nats"),

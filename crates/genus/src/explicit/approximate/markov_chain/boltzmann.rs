@@ -6,10 +6,11 @@ use crate::presented::Presented;
 use crate::sampling::completed;
 use genus_core::math::softplus;
 use genus_core::transform::{Noise, Transform};
+use genus_core::stop::in_pool;
 use genus_core::{
-    Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Event, Evidence, Family, Figure, Fill, Fit,
-    FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, StopReason, Support,
-    Tensor, Visited, config,
+    Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence, Family, Figure,
+    Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Stop,
+    StopReason, Support, Tensor, Visited, config,
 };
 
 /// A fitted machine p(x) = Σ_h exp(−E(x, h)) / Z.
@@ -21,21 +22,33 @@ pub struct Boltzmann<E: Energy> {
     partition: Partition,
 }
 
-fn log_z<E: Energy>(machine: &E, how: &Annealing, seed: Seed) -> Partition {
-    let summed = if how.exact { machine.summed() } else { None };
-    summed.map_or_else(|| estimate(machine, how, seed.child("log Z")), Partition::exact)
-}
+/// Share of the time for a fit that training may take; log Z has the rest.
+const TRAINING: f64 = 0.7;
 
-fn estimate<E: Energy>(machine: &E, how: &Annealing, seed: Seed) -> Partition {
-    // Inside the pool, so that every kernel finds itself on one of its threads instead of waking it.
-    rayon::scope(|_| Partition::estimate(machine.path(), how, seed))
+/// log Z, summed or estimated.
+fn log_z<E: Energy>(
+    machine: &E,
+    how: &Annealing,
+    seed: Seed,
+    heard: &mut dyn FnMut(u64, u64),
+) -> Result<Partition> {
+    if how.exact {
+        // What cannot be summed in half of the time is estimated in the other half.
+        let half = Stop::current().share(0.5);
+        match half.during(|| in_pool(|| machine.summed())) {
+            Ok(Some(log_z)) => return Ok(Partition::exact(log_z)),
+            Err(Error::Stopped(StopReason::TimeBudget)) | Ok(None) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Partition::estimate(machine.path(), how, seed.child("log Z"), heard)
 }
 
 impl<E: Energy> Boltzmann<E> {
     /// A machine whose parameters are known, with its log Z.
-    pub(super) fn of(config: E::Config, domain: Domain, machine: E) -> Self {
-        let partition = log_z(&machine, config.annealing(), Seed::from(0));
-        Self { config, transform: Transform::identity(domain), machine, partition }
+    pub(super) fn of(config: E::Config, domain: Domain, machine: E) -> Result<Self> {
+        let partition = log_z(&machine, config.annealing(), Seed::from(0), &mut |_, _| ())?;
+        Ok(Self { config, transform: Transform::identity(domain), machine, partition })
     }
 
     /// log Z, nats, and what kind of number it is.
@@ -44,29 +57,36 @@ impl<E: Energy> Boltzmann<E> {
     }
 
     /// One more estimate of log Z by annealed importance sampling with this schedule, and the figures that tell how good it is.
-    pub fn anneal(&self, how: &Annealing, seed: Seed) -> Vec<Figure> {
-        estimate(&self.machine, how, seed).figures()
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if it was asked to end.
+    pub fn anneal(&self, how: &Annealing, seed: Seed) -> Result<Vec<Figure>> {
+        Ok(Partition::estimate(self.machine.path(), how, seed, &mut |_, _| ())?.figures())
     }
 
     /// Chains go on for so many transitions.
-    fn run(&self, chains: &mut Chains, sweeps: u64, key: u64, first: u64) {
+    fn run(&self, chains: &mut Chains, sweeps: u64, key: u64, first: u64) -> Result<()> {
+        let stop = Stop::current();
         for sweep in first..first + sweeps {
+            stop.check()?;
             self.machine.sweep(chains, streams(key, sweep));
         }
+        Ok(())
     }
 
     /// A proxy of the log-likelihood of bits that needs no Z: D · log p(x_d | all others) for one d of each row, drawn at random
     /// (Besag 1975), nats.
-    fn pseudo_likelihood(&self, y: &Batch, seed: Seed) -> f64 {
+    fn pseudo_likelihood(&self, y: &Batch, seed: Seed) -> Result<f64> {
         let mut flipped = y.clone();
         for r in 0..y.rows() {
             let d = seed.row(y.row(r)).rng().below(y.width());
             let v = &mut flipped.row_mut(r)[d];
             *v = 1.0 - *v;
         }
-        let [own, other] = [y, &flipped].map(|x| self.machine.log_mass(x, &Scoring::default()));
+        let mass = |x: &Batch| self.machine.log_mass(x, &Scoring::default());
+        let (own, other) = (mass(y)?, mass(&flipped)?);
         let each = own.iter().zip(other).map(|(own, other)| -softplus(other - own));
-        y.width() as f64 * each.sum::<f64>() / y.rows() as f64
+        Ok(y.width() as f64 * each.sum::<f64>() / y.rows() as f64)
     }
 
     fn is_bits(&self) -> bool {
@@ -87,18 +107,20 @@ impl<E: Energy> Family for Boltzmann<E> {
             _ => seen.means(),
         };
         let mut machine = E::build(config, transform.target(), &start, &mut seed.child("init").rng())?;
-        let mut report = machine.learn(config, &seen, seed, cx)?;
+        let mut report = cx.with_share(TRAINING, |cx| machine.learn(config, &seen, seed, cx))?;
         cx.emit(&Event::Phase { name: "log Z".into() });
-        let reason = cx.stopped().unwrap_or(StopReason::Completed);
-        report.stopped = Some(reason);
-        let how = match reason {
-            StopReason::Interrupted => config.annealing().short(),
-            _ => *config.annealing(),
+        let stop = cx.stop().clone();
+        let mut heard = |done, of| cx.emit(&Event::Progress { what: "annealing".into(), done, of });
+        let partition = match stop.during(|| log_z(&machine, config.annealing(), seed, &mut heard)) {
+            Err(Error::Stopped(_)) => Partition::unknown(),
+            other => other?,
         };
-        let partition = log_z(&machine, &how, seed);
-        if let Some(doubt) = partition.doubt() {
+        if cx.stopped() == Some(StopReason::Interrupted) {
+            report.stopped = Some(StopReason::Interrupted);
+        } else if let Some(doubt) = partition.doubt(config.annealing()) {
             cx.warn(&mut report, doubt);
         }
+        let reason = report.stopped.unwrap_or(StopReason::Completed);
         cx.emit(&Event::End { step: report.steps, reason });
         let model = Self { config: config.clone(), transform, machine, partition };
         Ok(Fit { model, report })
@@ -137,7 +159,7 @@ impl<E: Energy> Model for Boltzmann<E> {
         let mut figures = self.partition.figures();
         if self.is_bits() && E::bound(how).is_empty() && y.rows() > 0 {
             let name = "pseudo-log-likelihood, a proxy";
-            figures.push(Figure::new(name, self.pseudo_likelihood(&y, how.seed.child("flips")), "nats"));
+            figures.push(Figure::new(name, self.pseudo_likelihood(&y, how.seed.child("flips"))?, "nats"));
         }
         Ok(figures)
     }
@@ -166,7 +188,7 @@ impl<E: Energy> Model for Boltzmann<E> {
 impl<E: Energy> Density for Boltzmann<E> {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
         let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
-        let mass = self.machine.log_mass(&y, how);
+        let mass = self.machine.log_mass(&y, how)?;
         let words = [self.transform.protocol(), E::bound(how), self.partition.protocol()];
         let normalised = match self.partition.evidence() {
             Evidence::Exact if !E::bound(how).is_empty() => Evidence::LowerBound,
@@ -187,17 +209,18 @@ impl<E: Energy> Sampler for Boltzmann<E> {
         let (count, width) = (how.chains.get().min(n), self.transform.target().width());
         let [begin, key] = [rng.bits(), rng.bits()];
         let mut rows = Vec::with_capacity(n * width);
-        rayon::scope(|_| {
+        in_pool(|| {
             let mut chains = self.machine.begin(count, streams(begin, 0));
             let (mut sweeps, mut first) = (how.burn_in.get() as u64, 0);
             while rows.len() < n * width {
-                self.run(&mut chains, sweeps, key, first);
+                self.run(&mut chains, sweeps, key, first)?;
                 first += sweeps;
                 let more = chains.visible.len().min(n * width - rows.len());
                 rows.extend_from_slice(&chains.visible[..more]);
                 sweeps = how.thin.get() as u64;
             }
-        });
+            Ok(())
+        })?;
         Ok(self.transform.inverse(&Batch::new(rows, width)?))
     }
 }
@@ -210,10 +233,10 @@ impl<E: Energy> Chain for Boltzmann<E> {
     fn walk(&self, x: &Batch, states: usize, thin: usize, rng: &mut Rng) -> Result<Vec<Visited>> {
         let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
         let ([begin, key], thin) = ([rng.bits(), rng.bits()], thin as u64);
-        rayon::scope(|_| {
+        in_pool(|| {
             let mut chains = self.machine.chains_at(y.data(), streams(begin, 0));
             let visited = (0..states as u64).map(|s| {
-                self.run(&mut chains, thin, key, s * thin);
+                self.run(&mut chains, thin, key, s * thin)?;
                 let [rows, means] =
                     [&chains.visible, &chains.means].map(|v| Batch::new(v.clone(), y.width()));
                 Ok(Visited {
@@ -233,7 +256,7 @@ impl<E: Energy> Encoder for Boltzmann<E> {
 
     fn encode(&self, x: &Batch) -> Result<Batch> {
         let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        Ok(self.machine.features(&y))
+        self.machine.features(&y)
     }
 }
 
@@ -242,18 +265,18 @@ impl<E: Energy> Conditional for Boltzmann<E> {
         let [begin, key] = [rng.bits(), rng.bits()];
         let sweeps = self.config.sampling().burn_in.get() as u64;
         completed(&self.transform, x, fill, |held| {
-            rayon::scope(|_| {
+            in_pool(|| {
                 let mut chains = self.machine.begin(held.len() / x.width(), streams(begin, 0));
                 chains.held = held;
                 chains.hold();
-                self.run(&mut chains, sweeps - sweeps / 2, key, 0);
+                self.run(&mut chains, sweeps - sweeps / 2, key, 0)?;
                 let mut mean = chains.means.clone();
                 for sweep in sweeps - sweeps / 2..sweeps {
-                    self.run(&mut chains, 1, key, sweep);
+                    self.run(&mut chains, 1, key, sweep)?;
                     let weight = 1.0 / (sweep - (sweeps - sweeps / 2) + 2) as f32;
                     mean.iter_mut().zip(&chains.means).for_each(|(m, now)| *m += weight * (now - *m));
                 }
-                if fill == Fill::Sample { chains.visible } else { mean }
+                Ok(if fill == Fill::Sample { chains.visible } else { mean })
             })
         })
     }

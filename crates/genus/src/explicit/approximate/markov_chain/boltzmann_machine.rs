@@ -35,7 +35,7 @@ use super::annealing::{Annealing, Path};
 use super::boltzmann::Boltzmann;
 use super::pairwise::{ENUMERATED, Pairwise};
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, train,
+    Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, train,
 };
 use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
@@ -44,11 +44,13 @@ use genus_core::config::Positive;
 use genus_core::math::softplus;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Tensor};
+use genus_core::train::{At, Figures};
+use genus_core::{
+    Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Stop, Tensor,
+};
 use genus_kernels::{Limits, Mat, Pair, Stream, gemm, sigmoid};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A fitted Boltzmann machine.
 pub type BoltzmannMachine = Boltzmann<General>;
@@ -207,26 +209,27 @@ impl General {
 
     /// Visible rows with the means of the hidden units behind them, and the mean product of each two hidden units if those are
     /// connected: exact ones, but draws where there are too many.
-    fn expected(&self, v: &[f32], stream: Stream) -> (Vec<f32>, Option<Vec<f32>>) {
+    fn expected(&self, v: &[f32], stream: Stream) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
         let h = self.hidden();
         if h == 0 {
-            return (v.to_vec(), None);
+            return Ok((v.to_vec(), None));
         }
         let left: Vec<Pairwise> = v.par_chunks_exact(self.visible).map(|v| self.machine.given(v)).collect();
         if !self.lateral() {
             let means: Vec<f32> = left.iter().flat_map(|m| &m.bias).map(|a| sigmoid(*a)).collect();
-            return (self.joined(v, &means), None);
+            return Ok((self.joined(v, &means), None));
         }
         if h > AVERAGED {
-            return (self.settled(v, stream), None);
+            return Ok((self.settled(v, stream), None));
         }
-        let each: Vec<_> = left.par_iter().map(Pairwise::moments).collect();
+        let stop = Stop::current();
+        let each = left.par_iter().map(|m| m.moments(&stop)).collect::<Result<Vec<_>>>()?;
         let means: Vec<f32> = each.iter().flat_map(|m| &m.first).map(|p| *p as f32).collect();
         let mut second = vec![0.0f32; h * h];
         for m in &each {
             second.iter_mut().zip(&m.second).for_each(|(s, p)| *s += *p as f32 / each.len() as f32);
         }
-        (self.joined(v, &means), Some(second))
+        Ok((self.joined(v, &means), Some(second)))
     }
 
     /// Mean product of each two units over rows of all of them.
@@ -254,8 +257,8 @@ impl General {
         }
     }
 
-    fn data_products(&self, v: &[f32], stream: Stream) -> (Vec<f32>, Vec<f32>) {
-        let (x, lateral) = self.expected(v, stream);
+    fn data_products(&self, v: &[f32], stream: Stream) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (x, lateral) = self.expected(v, stream)?;
         let mut second = self.products(&x);
         let (n, h) = (self.base.len(), self.hidden());
         if let Some(lateral) = lateral {
@@ -263,7 +266,7 @@ impl General {
                 second[(self.visible + a) * n + self.visible..][..h].copy_from_slice(row);
             }
         }
-        (second, x)
+        Ok((second, x))
     }
 
     /// Parameters as those of two layers, both of all units; the second one has no biases of its own.
@@ -339,7 +342,7 @@ impl Energy for General {
             );
             return Err(Error::config("hidden", message));
         }
-        config.train.takes(&[Algorithm::Exact, Algorithm::Persistent, Algorithm::Contrastive])?;
+        config.train.takes("train", &[Algorithm::Exact, Algorithm::Persistent, Algorithm::Contrastive])?;
         if config.train.algorithm == Algorithm::Exact && n > ENUMERATED {
             let message = format!(
                 "exact gradients go through all states of at most {ENUMERATED} units, and there are {n}; take \"persistent\""
@@ -391,35 +394,38 @@ impl Energy for General {
         Ok(())
     }
 
-    fn log_mass(&self, v: &Batch, _: &Scoring) -> Vec<f64> {
+    fn log_mass(&self, v: &Batch, _: &Scoring) -> Result<Vec<f64>> {
+        let stop = Stop::current();
         let zeros = vec![0.0; v.rows() * self.hidden()];
         let own = self.machine.exponents(&self.joined(v.data(), &zeros));
-        let rest: Vec<f64> =
-            v.data().par_chunks_exact(self.visible).map(|v| self.machine.given(v).log_sum()).collect();
-        own.iter().zip(rest).map(|(own, rest)| own + rest).collect()
+        let rest = v.data().par_chunks_exact(self.visible).map(|v| {
+            stop.check()?;
+            self.machine.given(v).log_sum(&stop)
+        });
+        let rest = rest.collect::<Result<Vec<f64>>>()?;
+        Ok(own.iter().zip(rest).map(|(own, rest)| own + rest).collect())
     }
 
-    fn summed(&self) -> Option<f64> {
-        (self.base.len() <= ENUMERATED).then(|| self.machine.log_sum())
+    fn summed(&self) -> Result<Option<f64>> {
+        (self.base.len() <= ENUMERATED).then(|| self.machine.log_sum(&Stop::current())).transpose()
     }
 
     fn path(&self) -> &dyn Path {
         self
     }
 
-    fn features(&self, v: &Batch) -> Batch {
-        let each: Vec<Vec<f64>> = v
-            .data()
-            .par_chunks_exact(self.visible)
-            .map(|v| {
-                let left = self.machine.given(v);
-                match left.independent() {
-                    true => left.bias.iter().map(|a| f64::from(sigmoid(*a))).collect(),
-                    false => left.moments().first,
-                }
-            })
-            .collect();
-        Batch::from_fn(v.rows(), self.hidden(), |r, c| each[r][c] as f32)
+    fn features(&self, v: &Batch) -> Result<Batch> {
+        let stop = Stop::current();
+        let each = v.data().par_chunks_exact(self.visible).map(|v| {
+            stop.check()?;
+            let left = self.machine.given(v);
+            match left.independent() {
+                true => Ok(left.bias.iter().map(|a| f64::from(sigmoid(*a))).collect()),
+                false => Ok(left.moments(&stop)?.first),
+            }
+        });
+        let each = each.collect::<Result<Vec<Vec<f64>>>>()?;
+        Ok(Batch::from_fn(v.rows(), self.hidden(), |r, c| each[r][c] as f32))
     }
 
     fn code_width(&self) -> usize {
@@ -456,18 +462,18 @@ struct Climb<'a> {
     chains: Vec<f32>,
 }
 
-impl Learner for Climb<'_> {
+impl Ascent for Climb<'_> {
     fn parameters(&self) -> u64 {
         let edges = self.machine.mask.iter().filter(|m| **m == 1.0).count() / 2;
         (edges + self.pair.visible.len()) as u64
     }
 
-    fn step(&mut self, x: &Batch, at: At, key: u64) -> BTreeMap<String, f64> {
-        let (data, expected) = self.machine.data_products(x.data(), streams(key, 0));
+    fn step(&mut self, x: &Batch, at: &At, key: u64) -> Result<Figures> {
+        let (data, expected) = self.machine.data_products(x.data(), streams(key, 0))?;
         let mean = |v: Vec<f64>| v.iter().sum::<f64>() / v.len() as f64;
         let (model, loss) = if self.how.algorithm == Algorithm::Exact {
-            let moments = self.machine.machine.moments();
-            let loss = moments.log_sum - mean(self.machine.log_mass(x, &Scoring::default()));
+            let moments = self.machine.machine.moments(&Stop::current())?;
+            let loss = moments.log_sum - mean(self.machine.log_mass(x, &Scoring::default())?);
             (moments.second.iter().map(|p| *p as f32).collect(), loss)
         } else {
             if self.how.algorithm == Algorithm::Contrastive {
@@ -482,10 +488,10 @@ impl Learner for Climb<'_> {
         let gradient = self.machine.contrast(&data, &model);
         self.follower.follow(&mut self.pair, self.how, at, |to, rate| to.add(&gradient, rate));
         self.machine.set(&self.pair);
-        BTreeMap::from([("loss".into(), loss)])
+        Ok(Figures::from([("loss".into(), loss)]))
     }
 
-    fn validate(&mut self) -> BTreeMap<String, f64> {
+    fn validate(&mut self) -> Result<Figures> {
         let mut kept = self.machine.clone();
         kept.set(self.follower.kept(&self.pair));
         gap(&kept, self.compared.as_ref())
@@ -529,12 +535,13 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
             (machine.machine.w[a * n + b], machine.machine.w[b * n + a]) = (w, w);
         }
         let x = Batch::from_fn(5, 4, |_, _| f32::from(u8::from(rng.uniform() < 0.5)));
-        let (data, _) = machine.data_products(x.data(), streams(0, 0));
-        let model: Vec<f32> = machine.machine.moments().second.iter().map(|p| *p as f32).collect();
+        let (data, _) = machine.data_products(x.data(), streams(0, 0))?;
+        let model: Vec<f32> = machine.machine.moments(&Stop::new())?.second.iter().map(|p| *p as f32).collect();
         let gradient = machine.contrast(&data, &model);
         let value = |machine: &General| {
-            machine.log_mass(&x, &Scoring::default()).iter().sum::<f64>() / x.rows() as f64
-                - machine.machine.log_sum()
+            let mean = |v: Vec<f64>| v.iter().sum::<f64>() / x.rows() as f64;
+            let mass = machine.log_mass(&x, &Scoring::default()).map_or(f64::NAN, mean);
+            mass - machine.machine.log_sum(&Stop::new()).unwrap_or(f64::NAN)
         };
         let step = 1.0 / 128.0f32;
         let slope = |change: &dyn Fn(&mut Pairwise, f32)| {

@@ -44,7 +44,7 @@ use super::greedy::Greedy;
 use super::rbm::Bits;
 use super::restricted::Restricted;
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
+    Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
 };
 use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
@@ -52,12 +52,12 @@ use crate::sampling::Sampling;
 use genus_core::config::{Positive, count};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Tensor};
+use genus_core::train::{At, Figures};
+use genus_core::{Batch, Domain, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Stop, Tensor};
 use genus_kernels::{
     Limits, Mat, Pair, Stream, anneal_bits, gemm, log_mass_change, probabilities, row_products,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::num::NonZeroUsize;
 
@@ -184,8 +184,8 @@ impl Energy for Deep {
     }
 
     fn build(config: &Self::Config, rows: &Domain, start: &[f32], _: &mut Rng) -> Result<Self> {
-        config.pretrain.takes(&[Algorithm::Contrastive, Algorithm::Persistent])?;
-        config.train.takes(&[Algorithm::Persistent])?;
+        config.pretrain.takes("pretrain", &[Algorithm::Contrastive, Algorithm::Persistent])?;
+        config.train.takes("train", &[Algorithm::Persistent])?;
         Ok(Self::new(start, &layers(&config.hidden, rows.width())?))
     }
 
@@ -202,8 +202,8 @@ impl Energy for Deep {
         copies[hidden.len() - 1][1] = 2;
         let start = &self.base[..self.layers[0]];
         let greedy = Greedy::new(start, hidden, &copies, &config.pretrain, &mut seed.child("init").rng());
-        let mut parts = greedy.parts(&config.pretrain);
-        parts.push(Part { name: "all layers".into(), how: &config.train });
+        let mut parts = greedy.parts(&config.pretrain, "pretrain");
+        parts.push(Part { name: "all layers".into(), how: &config.train, key: "train" });
         let first = streams(seed.child("first chains").rng().bits(), 0);
         let mut learning = Together {
             greedy: Some(greedy),
@@ -231,21 +231,28 @@ impl Energy for Deep {
         Ok(())
     }
 
-    fn log_mass(&self, v: &Batch, how: &Scoring) -> Vec<f64> {
-        let chunks = v.data().chunks(CHUNK * v.width());
-        chunks
-            .flat_map(|rows| {
-                let q = self.mean_field(rows, SCORED);
-                if how.importance_samples <= 1 {
-                    return self.bound_of(rows, &q);
-                }
-                let draws = rows.chunks_exact(v.width()).map(|row| how.seed.child("h").row(row).rng());
-                self.importance(rows, &q, how.importance_samples, &mut draws.collect::<Vec<_>>())
-            })
-            .collect()
+    fn log_mass(&self, v: &Batch, how: &Scoring) -> Result<Vec<f64>> {
+        let stop = Stop::current();
+        let mut mass = Vec::with_capacity(v.rows());
+        for rows in v.data().chunks(CHUNK * v.width()) {
+            stop.check()?;
+            let q = self.mean_field(rows, SCORED);
+            if how.importance_samples <= 1 {
+                mass.extend(self.bound_of(rows, &q));
+                continue;
+            }
+            let draws = rows.chunks_exact(v.width()).map(|row| how.seed.child("h").row(row).rng());
+            mass.extend(self.importance(
+                rows,
+                &q,
+                how.importance_samples,
+                &mut draws.collect::<Vec<_>>(),
+            )?);
+        }
+        Ok(mass)
     }
 
-    fn summed(&self) -> Option<f64> {
+    fn summed(&self) -> Result<Option<f64>> {
         Restricted::<Bits>::new(self.pair.clone(), self.base.clone()).summed()
     }
 
@@ -253,7 +260,7 @@ impl Energy for Deep {
         self
     }
 
-    fn features(&self, v: &Batch) -> Batch {
+    fn features(&self, v: &Batch) -> Result<Batch> {
         let place = self.place(self.layers.len() - 1);
         let mut code = Vec::with_capacity(v.rows() * place.len());
         for rows in v.data().chunks(CHUNK * v.width()) {
@@ -266,7 +273,7 @@ impl Energy for Deep {
                 q.even.chunks_exact(inner).for_each(|x| code.extend_from_slice(&x[place.clone()]));
             }
         }
-        Batch::from_fn(v.rows(), place.len(), |r, c| code[r * place.len() + c])
+        Ok(Batch::from_fn(v.rows(), place.len(), |r, c| code[r * place.len() + c]))
     }
 
     fn code_width(&self) -> usize {
@@ -334,14 +341,14 @@ impl Together<'_> {
     }
 }
 
-impl Learner for Together<'_> {
+impl Ascent for Together<'_> {
     fn parameters(&self) -> u64 {
         let layers = &self.machine.layers;
         (layers.windows(2).map(|l| l[0] * l[1]).sum::<usize>() + layers.iter().sum::<usize>()) as u64
     }
 
-    fn step(&mut self, x: &Batch, at: At, key: u64) -> BTreeMap<String, f64> {
-        if at.part + 1 < self.machine.layers.len()
+    fn step(&mut self, x: &Batch, at: &At, key: u64) -> Result<Figures> {
+        if at.phase + 1 < self.machine.layers.len()
             && let Some(greedy) = &mut self.greedy
         {
             return greedy.step(x.data(), &self.config.pretrain, at, key);
@@ -373,11 +380,11 @@ impl Learner for Together<'_> {
         self.follower.follow(pair, &self.config.train, at, |to, rate| {
             ascend(to, mask, [&even, &q.odd], [&self.chains, &odd], rate);
         });
-        BTreeMap::from([("loss".into(), loss)])
+        Ok(Figures::from([("loss".into(), loss)]))
     }
 
-    fn validate(&mut self) -> BTreeMap<String, f64> {
-        if self.greedy.is_some() { BTreeMap::new() } else { gap(&self.kept(), self.compared.as_ref()) }
+    fn validate(&mut self) -> Result<Figures> {
+        if self.greedy.is_some() { Ok(Figures::new()) } else { gap(&self.kept(), self.compared.as_ref()) }
     }
 
     fn is_finite(&self) -> bool {
@@ -420,14 +427,15 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
         let x = Batch::from_fn(5, 4, |_, _| f32::from(u8::from(rng.uniform() < 0.5)));
         let value = |deep: &Deep| {
             let bound = deep.bound_of(x.data(), &deep.mean_field(x.data(), 400));
-            bound.iter().sum::<f64>() / 5.0 - deep.summed().unwrap_or(f64::NAN)
+            let log_z = deep.summed().ok().flatten().unwrap_or(f64::NAN);
+            bound.iter().sum::<f64>() / 5.0 - log_z
         };
         // The model's own statistics: every state of the even layers by its probability.
         let n = deep.base.len();
         let all = Batch::from_fn(1 << n, n, |r, c| (r >> c & 1) as f32);
         let whole = Restricted::<Bits>::new(deep.pair.clone(), deep.base.clone());
-        let z = whole.summed().unwrap_or(f64::NAN);
-        let mass = whole.log_mass(&all, &Scoring::default());
+        let z = whole.summed()?.unwrap_or(f64::NAN);
+        let mass = whole.log_mass(&all, &Scoring::default())?;
         let mut odd = deep.pair.up(all.data());
         probabilities(&mut odd);
         // Weights of rows go to one factor of a product; the other statistics are means of that factor and of 1.
@@ -477,7 +485,7 @@ mod tests {
     fn chains_keep_the_law() {
         for hidden in [&[3, 2][..], &[3, 2, 3]] {
             let deep = example(hidden, Seed::from(7));
-            let z = deep.summed().unwrap();
+            let z = deep.summed().unwrap().unwrap();
             let law: Vec<f64> = masses(&deep).iter().map(|m| (m - z).exp()).collect();
             let all = rows(4);
             let mut x = Vec::new();

@@ -35,7 +35,7 @@ use super::boltzmann::Boltzmann;
 use super::greedy::Greedy;
 use super::rbm::Bits;
 use super::restricted::Restricted;
-use super::training::{Algorithm, At, Learner, Learning, load_pair, pair_state, train};
+use super::training::{Algorithm, Ascent, Learning, load_pair, pair_state, train};
 use super::{Chains, Energy, Settings, columns, streams};
 use crate::presented::Presented;
 use crate::sampling::Sampling;
@@ -43,10 +43,10 @@ use genus_core::config::count;
 use genus_core::math::log_mean_exp;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
+use genus_core::train::{At, Figures};
 use genus_core::{Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State};
 use genus_kernels::{Pair, Stream, bernoulli_sample, log_mass_change, probabilities, row_products};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::num::NonZeroUsize;
 
@@ -194,7 +194,7 @@ impl Belief {
     }
 
     /// log p(v, h) − log q(h|v) without log Z, for one draw of the hidden units of each row by that row's generator.
-    fn log_weights(&self, v: &[f32], draws: &mut [Rng]) -> Vec<f64> {
+    fn log_weights(&self, v: &[f32], draws: &mut [Rng]) -> Result<Vec<f64>> {
         let mut total = vec![0.0; draws.len()];
         let mut add =
             |each: Vec<f64>, sign: f64| total.iter_mut().zip(each).for_each(|(t, e)| *t += sign * e);
@@ -211,9 +211,9 @@ impl Belief {
             add(log_bits(&x, &pair.down(&h), lower), 1.0);
             x = h;
         }
-        let top = Batch::new(x, self.top.base.len()).map(|x| self.top.log_mass(&x, &Scoring::default()));
-        add(top.unwrap_or_default(), 1.0);
-        total
+        let top = Batch::new(x, self.top.base.len())?;
+        add(self.top.log_mass(&top, &Scoring::default())?, 1.0);
+        Ok(total)
     }
 }
 
@@ -233,7 +233,7 @@ impl Energy for Belief {
     }
 
     fn build(config: &Self::Config, rows: &Domain, start: &[f32], rng: &mut Rng) -> Result<Self> {
-        config.train.takes(&[Algorithm::Contrastive, Algorithm::Persistent])?;
+        config.train.takes("train", &[Algorithm::Contrastive, Algorithm::Persistent])?;
         let hidden = layers(&config.hidden, rows.width())?;
         let copies = vec![[1, 1]; hidden.len()];
         let mut directed = Greedy::new(start, &hidden, &copies, &config.train, rng).kept();
@@ -255,7 +255,7 @@ impl Energy for Belief {
         let hidden = layers(&config.hidden, self.start.len())?;
         let copies = vec![[1, 1]; hidden.len()];
         let greedy = Greedy::new(&self.start, &hidden, &copies, how, &mut seed.child("init").rng());
-        let parts = greedy.parts(how);
+        let parts = greedy.parts(how, "train");
         let mut learning = FromBelow { greedy, how };
         let report = train(&parts, seen, &mut learning, SPEC.name, seed, cx)?;
         let greedy = learning.greedy;
@@ -289,21 +289,22 @@ impl Energy for Belief {
         self.top.load(&state.nested("top"))
     }
 
-    fn log_mass(&self, v: &Batch, how: &Scoring) -> Vec<f64> {
+    fn log_mass(&self, v: &Batch, how: &Scoring) -> Result<Vec<f64>> {
         let width = v.width();
-        let chunks = v.data().chunks(CHUNK * width);
-        chunks
-            .flat_map(|v| {
-                let rows = v.chunks_exact(width);
-                let mut draws: Vec<Rng> = rows.map(|row| how.seed.child("h").row(row).rng()).collect();
-                let each: Vec<Vec<f64>> =
-                    (0..how.importance_samples.max(1)).map(|_| self.log_weights(v, &mut draws)).collect();
-                (0..draws.len()).map(move |r| log_mean_exp(&each.iter().map(|w| w[r]).collect::<Vec<f64>>()))
-            })
-            .collect()
+        let mut mass = Vec::with_capacity(v.rows());
+        for v in v.data().chunks(CHUNK * width) {
+            let rows = v.chunks_exact(width);
+            let mut draws: Vec<Rng> = rows.map(|row| how.seed.child("h").row(row).rng()).collect();
+            let each = (0..how.importance_samples.max(1)).map(|_| self.log_weights(v, &mut draws));
+            let each = each.collect::<Result<Vec<_>>>()?;
+            mass.extend(
+                (0..draws.len()).map(|r| log_mean_exp(&each.iter().map(|w| w[r]).collect::<Vec<f64>>())),
+            );
+        }
+        Ok(mass)
     }
 
-    fn summed(&self) -> Option<f64> {
+    fn summed(&self) -> Result<Option<f64>> {
         self.top.summed()
     }
 
@@ -311,14 +312,14 @@ impl Energy for Belief {
         &self.top
     }
 
-    fn features(&self, v: &Batch) -> Batch {
+    fn features(&self, v: &Batch) -> Result<Batch> {
         let mut x = v.data().to_vec();
         for pair in self.directed.iter().chain([&self.top.pair]) {
             x = pair.up(&x);
             probabilities(&mut x);
         }
         let width = self.code_width();
-        Batch::from_fn(v.rows(), width, |r, c| x[r * width + c])
+        Ok(Batch::from_fn(v.rows(), width, |r, c| x[r * width + c]))
     }
 
     fn code_width(&self) -> usize {
@@ -361,17 +362,17 @@ struct FromBelow<'a> {
     how: &'a Learning,
 }
 
-impl Learner for FromBelow<'_> {
+impl Ascent for FromBelow<'_> {
     fn parameters(&self) -> u64 {
         self.greedy.parameters()
     }
 
-    fn step(&mut self, x: &Batch, at: At, key: u64) -> BTreeMap<String, f64> {
+    fn step(&mut self, x: &Batch, at: &At, key: u64) -> Result<Figures> {
         self.greedy.step(x.data(), self.how, at, key)
     }
 
-    fn validate(&mut self) -> BTreeMap<String, f64> {
-        BTreeMap::new()
+    fn validate(&mut self) -> Result<Figures> {
+        Ok(Figures::new())
     }
 
     fn is_finite(&self) -> bool {
@@ -422,9 +423,9 @@ mod tests {
 
     /// log p(v) by going through the layers.
     fn law(net: &Belief) -> Vec<f64> {
-        let z = net.summed().unwrap();
+        let z = net.summed().unwrap().unwrap();
         let prior =
-            |h: &[f32]| net.top.log_mass(&Batch::new(h.to_vec(), 2).unwrap(), &Scoring::default())[0] - z;
+            |h: &[f32]| net.top.log_mass(&Batch::new(h.to_vec(), 2).unwrap(), &Scoring::default()).unwrap()[0] - z;
         let all = |v: &[f32]| {
             let paths =
                 rows(3).into_iter().flat_map(|h1| rows(2).into_iter().map(move |h2| (h1.clone(), h2)));
@@ -444,8 +445,8 @@ mod tests {
         let n = 20_000;
         for (v, want) in rows(4).iter().zip(&law) {
             let mut draws: Vec<Rng> = (0..n).map(|i| Seed::from(i).rng()).collect();
-            let weights = net.log_weights(&v.repeat(n as usize), &mut draws);
-            let ratios: Vec<f64> = weights.iter().map(|w| (w - net.summed().unwrap() - want).exp()).collect();
+            let weights = net.log_weights(&v.repeat(n as usize), &mut draws).unwrap();
+            let ratios: Vec<f64> = weights.iter().map(|w| (w - net.summed().unwrap().unwrap() - want).exp()).collect();
             let mean = ratios.iter().sum::<f64>() / n as f64;
             let spread = ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / n as f64;
             assert!((mean - 1.0).abs() < 5.0 * (spread / n as f64).sqrt(), "{v:?}: {mean}");

@@ -3,7 +3,7 @@
 
 use super::annealing::{Path, independent};
 use genus_core::math::{log_mean_exp, softplus};
-use genus_core::{Rng, Seed};
+use genus_core::{Result, Rng, Seed, Stop};
 use genus_kernels::{
     Limits, Mat, Pair, Stream, anneal_bits, gemm, layer_inputs, log_mass_change, probabilities, row_products,
 };
@@ -192,12 +192,23 @@ impl Deep {
     }
 
     /// log of the mean of p(v, odd)/q(odd|v), up to log Z, over draws by each row's generator.
-    pub fn importance(&self, v: &[f32], q: &MeanField, count: usize, draws: &mut [Rng]) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn importance(
+        &self,
+        v: &[f32],
+        q: &MeanField,
+        count: usize,
+        draws: &mut [Rng],
+    ) -> Result<Vec<f64>> {
+        let stop = Stop::current();
         let [visible, inner] = self.even();
         let odd = self.odd();
         let own = row_products(v, &self.pair.visible[..visible]);
         let each: Vec<Vec<f64>> = (0..count)
             .map(|_| {
+                stop.check()?;
                 let mut y = q.odd.clone();
                 let mut log_q = Vec::with_capacity(draws.len());
                 for (y, rng) in y.chunks_exact_mut(odd).zip(draws.iter_mut()) {
@@ -212,12 +223,13 @@ impl Deep {
                 let rest = log_mass_change(&self.above(&y), &[], inner, [0.0, 1.0]);
                 let rows =
                     y.chunks_exact(odd).zip(q.from_rows.chunks_exact(odd)).zip(rest.into_iter().zip(log_q));
-                rows.map(|((y, a), (rest, log_q))| row_products(y, a)[0] + rest + inner as f64 * LN_2 - log_q)
-                    .collect()
+                let each =
+                    rows.map(|((y, a), (rest, log_q))| row_products(y, a)[0] + rest + inner as f64 * LN_2 - log_q);
+                Ok(each.collect())
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let mean = |r: usize| log_mean_exp(&each.iter().map(|w| w[r]).collect::<Vec<f64>>());
-        own.into_iter().enumerate().map(|(r, own)| own + mean(r)).collect()
+        Ok(own.into_iter().enumerate().map(|(r, own)| own + mean(r)).collect())
     }
 
     pub fn renew(&self, even: &[f32], stream: Stream) -> Vec<f32> {
@@ -292,7 +304,9 @@ pub(super) mod tests {
                 let rest: Vec<f32> =
                     rows(inner).chunks_exact(inner).flat_map(|h| v.iter().chain(h).copied()).collect();
                 let whole = Restricted::<Bits>::new(deep.pair.clone(), deep.base.clone());
-                log_sum_exp(whole.log_mass(&Batch::new(rest, visible + inner).unwrap(), &Scoring::default()))
+                log_sum_exp(
+                    whole.log_mass(&Batch::new(rest, visible + inner).unwrap(), &Scoring::default()).unwrap(),
+                )
             })
             .collect()
     }
@@ -340,7 +354,7 @@ pub(super) mod tests {
             let deep = example(hidden, Seed::from(3));
             let all = rows(4);
             let want = masses(&deep);
-            assert!((log_sum_exp(want.clone()) - deep.summed().unwrap()).abs() < 1e-5);
+            assert!((log_sum_exp(want.clone()) - deep.summed().unwrap().unwrap()).abs() < 1e-5);
             let q = deep.mean_field(&all, SCORED);
             for (bound, want) in deep.bound_of(&all, &q).iter().zip(&want) {
                 assert!(*bound < want + 1e-5 && *bound > want - 1.0, "{bound} {want}");
@@ -365,7 +379,7 @@ pub(super) mod tests {
         for hidden in [&[3, 2][..], &[3, 2, 3]] {
             let deep = example(hidden, Seed::from(4));
             let found = Partition::estimate(&deep, &how, Seed::from(5));
-            let want = deep.summed().unwrap();
+            let want = deep.summed().unwrap().unwrap();
             assert!(
                 ((found.log_z - want).exp() - 1.0).abs() < 4.0 * found.stderr && found.stderr < 0.05,
                 "{found:?} {want}"
@@ -385,7 +399,7 @@ pub(super) mod tests {
         deep.pair.visible[visible..].fill(-0.5);
         deep.pair.hidden.fill(-5.0);
         let how = Annealing { exact: false, chains: count(100), steps: count(500), back_burn_in: 0 };
-        let want = deep.summed().unwrap();
+        let want = deep.summed().unwrap().unwrap();
         let random = Partition::estimate(&deep, &how, Seed::from(5)).log_z;
         assert!(random < want - 5.0, "{random} {want}: there are no two states");
         deep.begin_around(&vec![1.0; 1000 * visible]);

@@ -2,10 +2,10 @@
 //! (Hinton, Osindero & Teh 2006).
 
 use super::streams;
-use super::training::{Algorithm, At, Follower, Learning, Part, load_pair, pair_state};
+use super::training::{Algorithm, Follower, Learning, Part, load_pair, pair_state};
+use genus_core::train::{At, Figures};
 use genus_core::{Error, Result, Rng, State, Tensor};
 use genus_kernels::{Pair, Stream, anneal_bits, log_mass_change, probabilities, row_products};
-use std::collections::BTreeMap;
 
 /// A pair of layers, each of which may have a second copy of all its units, with the same weights.
 #[derive(Debug, Clone)]
@@ -91,8 +91,8 @@ impl Greedy {
     }
 
     /// One part for each pair of layers.
-    pub fn parts<'a>(&self, how: &'a Learning) -> Vec<Part<'a>> {
-        (1..=self.layers.len()).map(|l| Part { name: format!("layer {l}"), how }).collect()
+    pub fn parts<'a>(&self, how: &'a Learning, key: &'static str) -> Vec<Part<'a>> {
+        (1..=self.layers.len()).map(|l| Part { name: format!("layer {l}"), how, key }).collect()
     }
 
     /// Draws of the lower layer of pair `at`, given rows.
@@ -104,10 +104,10 @@ impl Greedy {
         x
     }
 
-    /// One update of pair `at.part`.
-    pub fn step(&mut self, x: &[f32], how: &Learning, at: At, key: u64) -> BTreeMap<String, f64> {
-        let l = at.part;
-        if at.step == 1 {
+    /// One update of pair `at.phase`.
+    pub fn step(&mut self, x: &[f32], how: &Learning, at: &At, key: u64) -> Result<Figures> {
+        let l = at.phase;
+        if at.within == 1 {
             self.chains = Vec::new();
         }
         let copies = self.layers[l].copies[0];
@@ -129,12 +129,12 @@ impl Greedy {
             to.add_contrast([&data, &p], [&chains, &q], rate);
         });
         self.chains = chains;
-        if at.step == at.steps {
+        if at.within == at.planned {
             // From now on it is a lower layer of others.
             layers.pair = follower.kept(&layers.pair).clone();
             *follower = Follower::new(how, &layers.pair);
         }
-        BTreeMap::from([("loss".into(), chain_mass - mass)])
+        Ok(Figures::from([("loss".into(), chain_mass - mass)]))
     }
 
     /// The layers as they are to be kept.

@@ -74,16 +74,25 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
     }
 
     /// log Σ_h exp(−E(v, h)) of each row, or what [`bound`](Self::bound) says, nats.
-    fn log_mass(&self, v: &Batch, how: &Scoring) -> Vec<f64>;
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    fn log_mass(&self, v: &Batch, how: &Scoring) -> Result<Vec<f64>>;
 
     /// log Z as a sum, nats, if that is possible.
-    fn summed(&self) -> Option<f64>;
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    fn summed(&self) -> Result<Option<f64>>;
 
     /// What log Z is estimated along.
     fn path(&self) -> &dyn Path;
 
     /// p(h = 1 | v) of the hidden units.
-    fn features(&self, v: &Batch) -> Batch;
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    fn features(&self, v: &Batch) -> Result<Batch>;
 
     /// Number of [`features`](Self::features).
     fn code_width(&self) -> usize;

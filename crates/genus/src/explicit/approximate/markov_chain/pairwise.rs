@@ -1,6 +1,7 @@
 //! Bits with a bias each and a weight between any two: exp(b·x + ½ xᵀJx), summed by going through all states, or drawn unit by unit.
 
 use genus_core::math::{log_sum_exp, softplus};
+use genus_core::{Result, Stop};
 use genus_kernels::{Mat, Stream, layer_inputs, sigmoid};
 use rayon::prelude::*;
 
@@ -94,18 +95,26 @@ impl Pairwise {
     }
 
     /// log Σ exp(b·x + ½ xᵀJx) over all states, nats.
-    pub fn log_sum(&self) -> f64 {
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if `stop` is asked for.
+    pub fn log_sum(&self, stop: &Stop) -> Result<f64> {
         if self.independent() {
-            return self.bias.iter().map(|b| softplus(f64::from(*b))).sum();
+            return Ok(self.bias.iter().map(|b| softplus(f64::from(*b))).sum());
         }
-        log_sum_exp(
-            self.jobs().into_par_iter().map(|high| log_sum_exp(self.states(high))).collect::<Vec<_>>(),
-        )
+        let parts = self.jobs().into_par_iter().map(|high| {
+            stop.check()?;
+            Ok(log_sum_exp(self.states(high)))
+        });
+        Ok(log_sum_exp(parts.collect::<Result<Vec<f64>>>()?))
     }
 
     /// Sum and means over all states.
-    pub fn moments(&self) -> Moments {
-        let (n, log_sum) = (self.units(), self.log_sum());
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if `stop` is asked for.
+    pub fn moments(&self, stop: &Stop) -> Result<Moments> {
+        let (n, log_sum) = (self.units(), self.log_sum(stop)?);
         let low = n.min(LOW);
         let bits = |code: usize| (0..usize::BITS as usize).filter(move |k| code >> k & 1 == 1);
         // Of the lower units' states each, whatever the others are; and of each job.
@@ -122,6 +131,7 @@ impl Pairwise {
             .map(|jobs| {
                 let (mut states, mut second) = zero();
                 for high in jobs {
+                    stop.check()?;
                     let p: Vec<f64> = self.states(*high).iter().map(|e| libm::exp(e - log_sum)).collect();
                     states.iter_mut().zip(&p).for_each(|(s, p)| *s += p);
                     let total: f64 = p.iter().sum();
@@ -134,9 +144,9 @@ impl Pairwise {
                         each.iter().enumerate().for_each(|(k, p)| second[a * n + k] += p);
                     }
                 }
-                (states, second)
+                Ok((states, second))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let (states, mut second) = parts.into_iter().fold(zero(), add);
         for (code, p) in states.iter().enumerate() {
             for a in bits(code) {
@@ -146,7 +156,7 @@ impl Pairwise {
         for a in 0..low {
             (low..n).for_each(|b| second[a * n + b] = second[b * n + a]);
         }
-        Moments { log_sum, first: (0..n).map(|k| second[k * n + k]).collect(), second }
+        Ok(Moments { log_sum, first: (0..n).map(|k| second[k * n + k]).collect(), second })
     }
 
     /// Draws every unit that is not held anew given all others, one after the other, at an inverse temperature between independent
@@ -226,7 +236,7 @@ mod tests {
             };
             let each: Vec<f64> = all.chunks_exact(n).map(exponent).collect();
             let want = log_sum_exp(each.clone());
-            let got = m.moments();
+            let got = m.moments(&Stop::new()).unwrap();
             assert!((got.log_sum - want).abs() < 1e-9, "{n}: {} {want}", got.log_sum);
             for (a, b) in (0..n).flat_map(|a| (0..n).map(move |b| (a, b))) {
                 let mean: f64 = all

@@ -211,6 +211,6 @@ impl Rbm {
         }
         let domain = Domain::binary(visible.len());
         let pair = Pair { w: weights.into_data(), visible, hidden };
-        Ok(Self::of(config, domain, Restricted::new(pair, base)))
+        Self::of(config, domain, Restricted::new(pair, base))
     }
 }

@@ -2,18 +2,18 @@
 
 use super::annealing::Path;
 use super::training::{
-    Algorithm, At, Follower, Learner, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
+    Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
 };
 use super::units::Units;
 use super::{Chains, Energy, Settings, columns, streams};
 use crate::presented::Presented;
 use genus_core::math::softplus;
 use genus_core::{
-    Batch, Domain, Error, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State, Tensor,
+    Batch, Domain, Error, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State, Stop, Tensor,
+    train::{At, Figures},
 };
 use genus_kernels::{Pair, Stream, anneal_bits, log_mass_change, probabilities};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -92,7 +92,13 @@ impl<K: Kind> Restricted<K> {
 }
 
 /// log Σ_s exp(bias · s + Σ_i rest(i, Σ_k s_k rows_k,i)) over all bits s, nats. Neighbours of a Gray code differ in one bit.
-fn log_sum(bias: &[f64], rows: &[Vec<f64>], rest: &(dyn Fn(usize, f64) -> f64 + Sync), width: usize) -> f64 {
+fn log_sum(
+    bias: &[f64],
+    rows: &[Vec<f64>],
+    rest: &(dyn Fn(usize, f64) -> f64 + Sync),
+    width: usize,
+) -> Result<f64> {
+    let stop = Stop::current();
     let n = bias.len();
     let top = n.min(6);
     let low = n - top;
@@ -112,6 +118,9 @@ fn log_sum(bias: &[f64], rows: &[Vec<f64>], rest: &(dyn Fn(usize, f64) -> f64 + 
             // The sum so far as its greatest exponent and the rest relative to it.
             let (mut greatest, mut sum) = (exponent + others, 1.0);
             for i in 1usize..1 << low {
+                if i.is_multiple_of(1 << 10) {
+                    stop.check()?;
+                }
                 let k = i.trailing_zeros() as usize;
                 let sign = if (i ^ (i >> 1)) >> k & 1 == 1 { 1.0 } else { -1.0 };
                 let others = flip(k, sign, &mut exponent);
@@ -122,10 +131,10 @@ fn log_sum(bias: &[f64], rows: &[Vec<f64>], rest: &(dyn Fn(usize, f64) -> f64 + 
                     sum += libm::exp(e - greatest);
                 }
             }
-            [greatest, sum]
+            Ok([greatest, sum])
         })
-        .collect();
-    genus_core::math::log_sum_exp(parts.into_iter().map(|[greatest, sum]| greatest + libm::log(sum)))
+        .collect::<Result<_>>()?;
+    Ok(genus_core::math::log_sum_exp(parts.into_iter().map(|[greatest, sum]| greatest + libm::log(sum))))
 }
 
 impl<K: Kind> Path for Restricted<K> {
@@ -198,12 +207,17 @@ impl<K: Kind> Energy for Restricted<K> {
         Ok(())
     }
 
-    fn log_mass(&self, v: &Batch, _: &Scoring) -> Vec<f64> {
-        let chunks = v.data().chunks(CHUNK * v.width());
-        chunks.flat_map(|v| self.mass(v, &self.pair.up(v))).collect()
+    fn log_mass(&self, v: &Batch, _: &Scoring) -> Result<Vec<f64>> {
+        let stop = Stop::current();
+        let mut mass = Vec::with_capacity(v.rows());
+        for v in v.data().chunks(CHUNK * v.width()) {
+            stop.check()?;
+            mass.extend(self.mass(v, &self.pair.up(v)));
+        }
+        Ok(mass)
     }
 
-    fn summed(&self) -> Option<f64> {
+    fn summed(&self) -> Result<Option<f64>> {
         let (v, h) = (self.pair.visible.len(), self.pair.hidden.len());
         let possible =
             |n: usize, other: usize| n <= ENUMERATED && libm::exp2(n as f64) * (other as f64) <= SUMMED;
@@ -212,21 +226,21 @@ impl<K: Kind> Energy for Restricted<K> {
         if possible(h, v) && (h <= v || K::UNITS == Units::Normals) {
             let columns = |j: usize| (0..v).map(|i| f64::from(self.pair.w[i * h + j])).collect();
             let rows: Vec<Vec<f64>> = (0..h).map(columns).collect();
-            return Some(log_sum(&c, &rows, &|i, m| K::UNITS.log_partition(b[i], m), v));
+            return log_sum(&c, &rows, &|i, m| K::UNITS.log_partition(b[i], m), v).map(Some);
         }
         if possible(v, h) && K::UNITS == Units::Bits {
             let rows: Vec<Vec<f64>> =
                 self.pair.w.chunks_exact(h).map(|row| row.iter().map(|w| f64::from(*w)).collect()).collect();
-            return Some(log_sum(&b, &rows, &|j, m| Units::Bits.log_partition(c[j], m), h));
+            return log_sum(&b, &rows, &|j, m| Units::Bits.log_partition(c[j], m), h).map(Some);
         }
-        None
+        Ok(None)
     }
 
     fn path(&self) -> &dyn Path {
         self
     }
 
-    fn features(&self, v: &Batch) -> Batch {
+    fn features(&self, v: &Batch) -> Result<Batch> {
         let mut code = Batch::zeros(v.rows(), self.code_width());
         let rows = code.data_mut().chunks_mut(CHUNK * self.pair.hidden.len());
         for (code, v) in rows.zip(v.data().chunks(CHUNK * v.width())) {
@@ -234,7 +248,7 @@ impl<K: Kind> Energy for Restricted<K> {
             probabilities(&mut p);
             code.copy_from_slice(&p);
         }
-        code
+        Ok(code)
     }
 
     fn code_width(&self) -> usize {
@@ -317,13 +331,13 @@ impl<'a, K: Kind> Contrast<'a, K> {
     }
 }
 
-impl<K: Kind> Learner for Contrast<'_, K> {
+impl<K: Kind> Ascent for Contrast<'_, K> {
     fn parameters(&self) -> u64 {
         let pair = &self.machine.pair;
         (pair.w.len() + pair.visible.len() + pair.hidden.len()) as u64
     }
 
-    fn step(&mut self, x: &Batch, at: At, key: u64) -> BTreeMap<String, f64> {
+    fn step(&mut self, x: &Batch, at: &At, key: u64) -> Result<Figures> {
         let k = self.how.transitions(at);
         let mut data = self.machine.pair.up(x.data());
         let chain = if self.chains.is_empty() {
@@ -341,7 +355,7 @@ impl<K: Kind> Learner for Contrast<'_, K> {
                 }
             }
             if self.chains.len() > 1 {
-                self.swap(at.step, &mut Seed::from(key).child("swaps").rng());
+                self.swap(at.within, &mut Seed::from(key).child("swaps").rng());
             }
             self.chains[0].clone()
         };
@@ -364,10 +378,10 @@ impl<K: Kind> Learner for Contrast<'_, K> {
         self.follower.follow(pair, self.how, at, |to, rate| {
             to.add_contrast([rows, &data], [&chain, &model], rate);
         });
-        BTreeMap::from([("loss".into(), loss)])
+        Ok(Figures::from([("loss".into(), loss)]))
     }
 
-    fn validate(&mut self) -> BTreeMap<String, f64> {
+    fn validate(&mut self) -> Result<Figures> {
         let pair = self.follower.kept(&self.machine.pair).clone();
         gap(&Restricted::<K>::new(pair, self.machine.base.clone()), self.compared.as_ref())
     }
@@ -414,10 +428,10 @@ impl<K: Kind> Restricted<K> {
         };
         let (data, chain) = (some(3), some(4));
         let mut gradient = Pair::zeros(rows.width(), machine.pair.hidden.len());
-        let [p, q] = [&data, &chain].map(|x| machine.features(x).into_data());
+        let [p, q] = [machine.features(&data)?.into_data(), machine.features(&chain)?.into_data()];
         gradient.add_contrast([data.data(), &p], [chain.data(), &q], 1.0);
         let mean = |machine: &Self, x: &Batch| {
-            machine.log_mass(x, &Scoring::default()).iter().sum::<f64>() / x.rows() as f64
+            machine.mass(x.data(), &machine.pair.up(x.data())).iter().sum::<f64>() / x.rows() as f64
         };
         let value = |pair: Pair| {
             let moved = Self::new(pair, machine.base.clone());
@@ -467,13 +481,13 @@ mod tests {
                 dot(v, &m.pair.visible) + dot(h, &m.pair.hidden) + w
             });
             let want = log_sum_exp(each.collect::<Vec<_>>());
-            let got = m.summed().unwrap();
+            let got = m.summed().unwrap().unwrap();
             assert!((got - want).abs() < 1e-10, "{v} {h}: {got} {want}");
-            let scored = log_sum_exp(m.log_mass(&vs, &Scoring::default()));
+            let scored = log_sum_exp(m.log_mass(&vs, &Scoring::default()).unwrap());
             assert!((scored - want).abs() < 1e-5, "{scored} {want}");
         }
-        assert_eq!(machine::<Bits>(40, 40, 0.1).summed(), None);
-        assert_eq!(machine::<Normals>(4, 40, 0.1).summed(), None);
+        assert!(machine::<Bits>(40, 40, 0.1).summed().unwrap().is_none());
+        assert!(machine::<Normals>(4, 40, 0.1).summed().unwrap().is_none());
     }
 
     /// ∫ exp of the log-mass on a grid, in two dimensions.
@@ -482,8 +496,8 @@ mod tests {
         let m = machine::<Normals>(2, 5, 0.7);
         let (n, step) = (300, 0.08f32);
         let grid = Batch::from_fn(n * n, 2, |r, c| step * ([r / n, r % n][c] as f32 - n as f32 / 2.0));
-        let want = log_sum_exp(m.log_mass(&grid, &Scoring::default())) + 2.0 * f64::from(step).ln();
-        let got = m.summed().unwrap();
+        let want = log_sum_exp(m.log_mass(&grid, &Scoring::default()).unwrap()) + 2.0 * f64::from(step).ln();
+        let got = m.summed().unwrap().unwrap();
         assert!((got - want).abs() < 1e-5, "{got} {want}");
     }
 
@@ -493,7 +507,7 @@ mod tests {
         fn check<K: Kind>(m: &Restricted<K>) {
             let how = Annealing { exact: false, chains: count(500), steps: count(400), back_burn_in: 200 };
             let found = Partition::estimate(m, &how, Seed::from(5));
-            let want = m.summed().unwrap();
+            let want = m.summed().unwrap().unwrap();
             let ratio = (found.log_z - want).exp() - 1.0;
             assert!(ratio.abs() < 4.0 * found.stderr && found.stderr < 0.05, "{found:?} {want}");
             assert!(found.back > want - 0.02 && found.back < want + 0.3, "{found:?} {want}");

@@ -1,16 +1,14 @@
-//! Stochastic gradient ascent on a likelihood whose gradient is a difference of two expectations: the loop.
+//! Stochastic gradient ascent on a likelihood whose gradient is a difference of two expectations: settings, and the learner that
+//! the loop of [`genus_core::train`] takes through them.
 
 use crate::presented::Presented;
-use genus_core::config::{Fraction, NonNegative, Positive, count};
-use genus_core::{
-    Batch, Error, Event, FitContext, FitReport, Result, Scoring, Seed, State, StopReason, Tensor,
-};
+use genus_core::config::{Every, Fraction, NonNegative, Positive, count};
+use genus_core::train::{self, At, Figures, Phase, Plan, Step, Watch};
+use genus_core::{Batch, Error, FitContext, FitReport, Result, Scoring, Seed, State, Tensor};
 use genus_kernels::Pair;
 use genus_nn::Schedule;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::time::Instant;
 
 /// How the model's side of the gradient is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,6 +23,18 @@ pub enum Algorithm {
     Exact,
     /// Persistent chains at several temperatures that swap places (Desjardins et al. 2010).
     Tempering,
+}
+
+impl Algorithm {
+    /// As in a configuration.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Contrastive => "contrastive",
+            Self::Persistent => "persistent",
+            Self::Exact => "exact",
+            Self::Tempering => "tempering",
+        }
+    }
 }
 
 /// How a machine is trained. The `[train]` table of the family.
@@ -83,21 +93,10 @@ impl Default for Learning {
     }
 }
 
-/// Where in the training a step is.
-#[derive(Debug, Clone, Copy)]
-pub struct At {
-    /// Part of the training, from 0.
-    pub part: usize,
-    /// Number of this step within that part, from 1.
-    pub step: u64,
-    /// Steps planned for that part.
-    pub steps: u64,
-}
-
 impl Learning {
     /// Step size.
-    pub fn rate(&self, at: At) -> f32 {
-        let t = (at.step - 1) as f64 / at.steps.max(1) as f64;
+    pub fn rate(&self, at: &At) -> f32 {
+        let t = (at.within - 1) as f64 / at.planned.max(1) as f64;
         let fall = match self.schedule {
             Schedule::Constant => 1.0,
             Schedule::Linear => 1.0 - t,
@@ -106,41 +105,50 @@ impl Learning {
         (self.rate.get() * fall) as f32
     }
 
-    /// That the algorithm is one of these, and nothing is asked for that only machines of two layers have.
+    /// That the algorithm is one of these, and nothing is asked for that only machines of two layers have. `key` is where these
+    /// settings stand in the configuration.
     ///
     /// # Errors
     /// [`Error::Config`] if not.
-    pub fn takes(&self, algorithms: &[Algorithm]) -> Result<()> {
+    pub fn takes(&self, key: &str, algorithms: &[Algorithm]) -> Result<()> {
         if !algorithms.contains(&self.algorithm) {
-            let names = algorithms.iter().map(|a| format!("\"{}\"", format!("{a:?}").to_lowercase()));
-            let message = format!("this model takes {}", names.collect::<Vec<_>>().join(" or "));
-            return Err(Error::config("algorithm", message));
+            let names: Vec<String> = algorithms.iter().map(|a| format!("\"{}\"", a.name())).collect();
+            let message =
+                format!("this model takes {}, not \"{}\"", names.join(" or "), self.algorithm.name());
+            return Err(Error::config(format!("{key}.algorithm"), message));
         }
         if self.sparsity.get() > 0.0 {
-            return Err(Error::config("sparsity", "a target is for `rbm` and `gaussian-rbm`; leave it at 0"));
+            let message = "a target is for `rbm` and `gaussian-rbm`; leave it at 0";
+            return Err(Error::config(format!("{key}.sparsity"), message));
         }
         Ok(())
     }
 
     /// Transitions of a chain.
-    pub fn transitions(&self, at: At) -> u64 {
+    pub fn transitions(&self, at: &At) -> u64 {
         let k = self.transitions.get() as u64;
-        if self.grow { 1 + (k - 1) * (at.step - 1) / at.steps.saturating_sub(1).max(1) } else { k }
+        if self.grow { 1 + (k - 1) * (at.within - 1) / at.planned.saturating_sub(1).max(1) } else { k }
     }
 }
 
-/// What learns.
-pub trait Learner: Send {
+/// A machine that learns.
+pub trait Ascent: Send {
     /// Number of parameters.
     fn parameters(&self) -> u64;
 
     /// One update by these rows; `key` is that of the step's random streams. Gives figures of the step, per row, among them `loss`:
     /// how much greater the mean log-mass of the chains is than that of the rows, or what stands for these where hidden units are
     /// not summed out. Nothing about the likelihood follows from its value, unless the expectation is exact: then it is −log p.
-    fn step(&mut self, x: &Batch, at: At, key: u64) -> BTreeMap<String, f64>;
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if it was asked to end; nothing has then changed.
+    fn step(&mut self, x: &Batch, at: &At, key: u64) -> Result<Figures>;
 
     /// Figures after an epoch.
-    fn validate(&mut self) -> BTreeMap<String, f64>;
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if it was asked to end.
+    fn validate(&mut self) -> Result<Figures>;
 
     /// Whether all parameters are finite.
     fn is_finite(&self) -> bool;
@@ -161,127 +169,83 @@ pub struct Part<'a> {
     pub name: String,
     /// How.
     pub how: &'a Learning,
+    /// Where that stands in the configuration.
+    pub key: &'static str,
 }
 
 impl<'a> Part<'a> {
     /// The whole training.
     pub const fn whole(how: &'a Learning) -> Self {
-        Self { name: String::new(), how }
-    }
-
-    fn per_epoch(&self, rows: usize) -> u64 {
-        rows.div_ceil(self.how.batch.get()) as u64
-    }
-
-    fn steps(&self, rows: usize) -> u64 {
-        self.per_epoch(rows) * self.how.epochs.get() as u64
+        Self { name: String::new(), how, key: "train" }
     }
 }
 
-/// Takes `learner` through the parts, with events and checkpoints; that it ends is for the caller to say. Everything random is a
-/// function of seed and step.
+/// Takes `machine` through the parts, with events and checkpoints; that it ends is for the caller to say.
 ///
 /// # Errors
 /// [`Error::Numerical`] if parameters leave the finite numbers, and whatever the checkpoints may meet.
 pub fn train(
     parts: &[Part<'_>],
     seen: &Presented,
-    learner: &mut dyn Learner,
-    model: &str,
+    machine: &mut dyn Ascent,
+    model: &'static str,
     seed: Seed,
     cx: &mut FitContext<'_>,
 ) -> Result<FitReport> {
-    // Inside the pool, so that every kernel finds itself on one of its threads instead of waking it.
-    rayon::scope(|_| go(parts, seen, learner, model, seed, cx))
+    let phase = |p: &Part<'_>| Phase { name: p.name.clone(), epochs: p.how.epochs, batch: p.how.batch };
+    let plan = Plan {
+        model,
+        rows: seen.rows(),
+        seed,
+        phases: parts.iter().map(phase).collect(),
+        validate: Every::Epochs(NonZeroUsize::MIN),
+        watch: Watch::lower("loss"),
+        patience: 0,
+        keep_best: false,
+    };
+    train::train(&plan, &mut Climber { parts, seen, machine, phase: 0 }, cx)
 }
 
-fn go(
-    parts: &[Part<'_>],
-    seen: &Presented,
-    learner: &mut dyn Learner,
-    model: &str,
-    seed: Seed,
-    cx: &mut FitContext<'_>,
-) -> Result<FitReport> {
-    let rows = seen.rows();
-    if rows == 0 {
-        return Err(Error::Domain("no training row".into()));
-    }
-    let steps = parts.iter().map(|p| p.steps(rows)).sum();
-    let mut step = 0;
-    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
-    if let (Some(checkpoints), true) = (cx.checkpoints, cx.resume)
-        && let Some((at, state)) = checkpoints.latest()?
-    {
-        learner.load(&state.nested("learner"))?;
-        for (name, tensor) in state.nested("sums").tensors {
-            sums.insert(name, tensor.as_f64().map_or(0.0, |v| v[0]));
-        }
-        step = at;
-    }
-    let parameters = learner.parameters();
-    cx.emit(&Event::Start { model: model.into(), steps: Some(steps), resumed_at: step, parameters });
-    let mut saved = (step, Instant::now());
-    let (mut steps_before, mut epochs_before) = (0, 0);
-    for (number, part) in parts.iter().enumerate() {
-        let (per_epoch, within, batch) = (part.per_epoch(rows), part.steps(rows), part.how.batch.get());
-        if step < steps_before + within && cx.stopped().is_none() && !part.name.is_empty() {
-            cx.emit(&Event::Phase { name: part.name.clone() });
-        }
-        let (mut order, mut ordered) = (Vec::new(), u64::MAX);
-        while step < steps_before + within && cx.stopped().is_none() {
-            let local = step - steps_before;
-            let epoch = epochs_before + local / per_epoch;
-            if ordered != epoch {
-                (order, ordered) = (seed.child("order").index(epoch).rng().permutation(rows), epoch);
-            }
-            let from = (local % per_epoch) as usize * batch;
-            let some = &order[from..(from + batch).min(rows)];
-            step += 1;
-            let x = seen.batch(some, || seed.child("noise").index(step).rng())?;
-            let key = seed.child("chains").index(step).rng().bits();
-            let parts = learner.step(&x, At { part: number, step: local + 1, steps: within }, key);
-            if !parts.values().all(|v| v.is_finite()) {
-                return Err(diverged(step, part.how));
-            }
-            for (name, v) in &parts {
-                *sums.entry(name.clone()).or_default() += v * some.len() as f64;
-            }
-            cx.emit(&Event::Step { step, parts });
-            if (local + 1).is_multiple_of(per_epoch) {
-                if !learner.is_finite() {
-                    return Err(diverged(step, part.how));
-                }
-                let train =
-                    std::mem::take(&mut sums).into_iter().map(|(k, v)| (k, v / rows as f64)).collect();
-                let valid = learner.validate();
-                cx.emit(&Event::Epoch { epoch: epoch + 1, step, train, valid, best: false });
-            }
-            let due = |checkpoints: &genus_core::checkpoint::Checkpoints| {
-                saved.1.elapsed() >= checkpoints.interval()
-            };
-            let last = step == steps || cx.stopped().is_some();
-            if let Some(checkpoints) = cx.checkpoints.filter(|c| last || due(c)) {
-                let mut state = State::default();
-                state.nest("learner", learner.state());
-                for (name, sum) in &sums {
-                    state.tensors.insert(format!("sums.{name}"), Tensor::f64(&[1], vec![*sum]));
-                }
-                checkpoints.save(step, &state)?;
-                saved = (step, Instant::now());
-                cx.emit(&Event::Checkpoint { step });
-            }
-        }
-        steps_before += within;
-        epochs_before += part.how.epochs.get() as u64;
-    }
-    let reason = cx.stopped().unwrap_or(StopReason::Completed);
-    Ok(FitReport { steps: step, stopped: Some(reason), ..FitReport::default() })
+struct Climber<'a> {
+    parts: &'a [Part<'a>],
+    seen: &'a Presented,
+    machine: &'a mut dyn Ascent,
+    /// Of the last step.
+    phase: usize,
 }
 
-fn diverged(step: u64, how: &Learning) -> Error {
-    let remedy = format!("choose a smaller step size than {}", how.rate.get());
-    Error::Numerical { what: "the machine".into(), step, remedy }
+impl train::Learner for Climber<'_> {
+    fn parameters(&self) -> u64 {
+        self.machine.parameters()
+    }
+
+    fn step(&mut self, rows: &[usize], at: &At) -> Result<Step> {
+        self.phase = at.phase;
+        let x = self.seen.batch(rows, || at.rng("noise"))?;
+        let parts = self.machine.step(&x, at, at.rng("chains").bits())?;
+        Ok(Step { parts, other: Figures::new() })
+    }
+
+    fn validate(&mut self) -> Result<Figures> {
+        if !self.machine.is_finite() {
+            let what = "a parameter of the machine".into();
+            return Err(Error::Numerical { what, step: 0, remedy: self.remedy() });
+        }
+        self.machine.validate()
+    }
+
+    fn state(&self) -> State {
+        self.machine.state()
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.machine.load(state)
+    }
+
+    fn remedy(&self) -> String {
+        let Part { how, key, .. } = &self.parts[self.phase];
+        format!("lower {key}.rate (now {})", how.rate.get())
+    }
 }
 
 /// As many training rows as there are for validation, at most `most`, and those.
@@ -303,10 +267,16 @@ pub fn compared(seen: &Presented, most: usize, seed: Seed) -> Result<Option<[Bat
 
 /// By how much free energies, which are minus log-masses, are lower on training rows than on others: it grows when a machine fits
 /// the former better (Hinton 2012).
-pub fn gap(machine: &impl super::Energy, compared: Option<&[Batch; 2]>) -> BTreeMap<String, f64> {
-    let Some([train, valid]) = compared else { return BTreeMap::new() };
-    let mean = |x: &Batch| machine.log_mass(x, &Scoring::default()).iter().sum::<f64>() / x.rows() as f64;
-    BTreeMap::from([("free energy gap".into(), mean(train) - mean(valid))])
+///
+/// # Errors
+/// [`Error::Stopped`] if it was asked to end.
+pub fn gap(machine: &impl super::Energy, compared: Option<&[Batch; 2]>) -> Result<Figures> {
+    let Some([train, valid]) = compared else { return Ok(Figures::new()) };
+    let mean = |x: &Batch| {
+        let mass = machine.log_mass(x, &Scoring::default())?;
+        Ok(mass.iter().sum::<f64>() / x.rows() as f64)
+    };
+    Ok(Figures::from([("free energy gap".into(), mean(train)? - mean(valid)?)]))
 }
 
 /// Momentum, decay and the moving average of the parameters between two layers.
@@ -327,7 +297,7 @@ impl Follower {
     }
 
     /// One change of `pair`: `gradient` adds a rate times the gradient of the log-likelihood to what it is given.
-    pub fn follow(&mut self, pair: &mut Pair, how: &Learning, at: At, gradient: impl FnOnce(&mut Pair, f32)) {
+    pub fn follow(&mut self, pair: &mut Pair, how: &Learning, at: &At, gradient: impl FnOnce(&mut Pair, f32)) {
         let (rate, decay) = (how.rate(at), how.weight_decay.get() as f32);
         if decay > 0.0 {
             let keep = 1.0 - rate * decay;
@@ -342,7 +312,7 @@ impl Follower {
             None => gradient(pair, rate),
         }
         if let Some(average) = &mut self.average {
-            let t = at.step as f64;
+            let t = at.within as f64;
             let decay = how.ema.get().min((1.0 + t) / (10.0 + t)) as f32;
             average.scale(decay);
             average.add(pair, 1.0 - decay);

@@ -193,8 +193,8 @@ impl Objective for NegativeElbo<'_> {
         } else {
             1.0
         };
-        let parts = vec![("reconstruction", mean_of(nll.clone())), ("kl", mean_of(kl.clone()))];
-        Ok(Loss { total: nll + kl * beta, parts })
+        let parts = [("reconstruction", mean_of(nll.clone())), ("kl", mean_of(kl.clone()))];
+        Ok(Loss { parts: parts.into(), ..Loss::new(nll + kl * beta) })
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
@@ -256,7 +256,7 @@ impl Vae {
                 |view| {
                     let (z, kl) = ops::reparametrise(net.encode(view, tensor(x.clone())), noise.clone());
                     let total = net.nll(view, z, tensor(x.clone())).mean() + kl.mean();
-                    Ok(Loss { total, parts: Vec::new() })
+                    Ok(Loss::new(total))
                 },
             )?;
             let kind = if gaussian { "gaussian" } else { "bernoulli" };

@@ -178,7 +178,7 @@ impl Objective for Likelihood<'_> {
         let member = &self.members[cx.step as usize % self.members.len()];
         let x = tensor(member.places(self.seen.batch(rows, || cx.rng("noise"))?));
         let nll = ops::bernoulli_nll(self.net.logits(view, member, x.clone()), x);
-        Ok(Loss { total: nll.mean(), parts: Vec::new() })
+        Ok(Loss::new(nll.mean()))
     }
 
     /// The mean of −log p over the validation rows, of up to four members: enough to choose by.
@@ -243,7 +243,7 @@ impl Made {
                     let x = tensor(m.places(x.clone()));
                     ops::bernoulli_nll(net.logits(view, m, x.clone()), x).mean()
                 };
-                Ok(Loss { total: nll(&members[0]) + nll(&members[1]), parts: Vec::new() })
+                Ok(Loss::new(nll(&members[0]) + nll(&members[1])))
             },
         )?;
         Ok(found.into_iter().map(|d| (d.name, d.error)).collect())

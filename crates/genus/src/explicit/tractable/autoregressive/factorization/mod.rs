@@ -55,7 +55,7 @@ impl<C: Conditionals> Objective for Likelihood<'_, C> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let x = self.seen.batch(rows, || cx.rng("noise"))?;
         let class = self.classes[0].as_ref().map(|c| c.select(rows));
-        Ok(Loss { total: nll(self.net, view, &x, class.as_ref(), self.law).mean(), parts: Vec::new() })
+        Ok(Loss::new(nll(self.net, view, &x, class.as_ref(), self.law).mean()))
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
@@ -171,7 +171,7 @@ impl<C: Conditionals> Factorization<C> {
             params.set(id, w);
         }
         let found = genus_nn::gradcheck::check(&mut params, seed, mask, |view| {
-            Ok(Loss { total: nll(&net, view, &x, class.as_ref(), law).mean(), parts: Vec::new() })
+            Ok(Loss::new(nll(&net, view, &x, class.as_ref(), law).mean()))
         })?;
         Ok(found.into_iter().map(|d| (d.name, d.error)).collect())
     }
