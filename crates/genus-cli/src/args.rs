@@ -168,10 +168,10 @@ pub enum DataCommand {
 
 #[derive(Debug, Args)]
 pub struct Train {
-    /// Model, see `genus models`; may be left out with --resume.
-    #[arg(required_unless_present = "resume")]
+    /// Model, see `genus models`; may be left out with --resume and --from.
+    #[arg(required_unless_present_any = ["resume", "from"])]
     pub model: Option<String>,
-    /// Name of a data set or a file [default: digits, or the run's own with --resume].
+    /// Name of a data set or a file [default: digits, or the run's own with --resume and --from].
     #[arg(long)]
     pub data: Option<String>,
     #[command(flatten)]
@@ -188,9 +188,18 @@ pub struct Train {
     /// Go on with the training in --out.
     #[arg(long, requires = "out", conflicts_with_all = ["set", "config", "seed", "split", "label"])]
     pub resume: bool,
-    /// Stop after this time and save: 90s, 10m, 1.5h.
+    /// Have the command done in this time: three quarters for training, the rest for what follows. 90s, 10m, 1.5h.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub time: Option<std::time::Duration>,
+    /// Begin with the model of this run instead of a fresh one, under its configuration: train it longer, or on other data.
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
+    /// Score at most so many rows of each split, chosen by chance.
+    #[arg(long, value_name = "N")]
+    pub rows: Option<std::num::NonZeroUsize>,
+    /// Leave the audit of the trained model's likelihood out.
+    #[arg(long)]
+    pub no_audit: bool,
     /// Root of all random streams.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

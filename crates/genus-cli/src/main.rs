@@ -23,6 +23,8 @@ fn main() -> ExitCode {
     // SAFETY: the option is a number that the allocator reads before it purges.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     let cli = args::Cli::parse();
+    // This thread is one of the pool's, so that a step of a training wakes nobody. It fails if there is a pool already.
+    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
     match commands::run(cli) {
         Ok(code) => code,
         Err(e) => {

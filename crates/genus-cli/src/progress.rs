@@ -1,40 +1,54 @@
-//! The observer of a terminal: a bar with ETA, Ctrl-C, a time budget.
+//! The observer of a terminal: a bar with ETA; what ends a command: Ctrl-C, a time budget.
 
 use crate::output;
-use genus::{Event, Observer, StopReason};
+use genus::{Event, Observer, Stop, StopReason};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// From now on the first Ctrl-C asks the training to finish its step and save, the second ends the process.
-pub fn catch_interrupt() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+/// What ends this command: the first Ctrl-C, at which everything is saved, or the end of a time budget. The second Ctrl-C ends the
+/// process.
+pub fn stop(budget: Option<Duration>) -> anyhow::Result<Stop> {
+    let stop = budget.map_or_else(Stop::new, |budget| Stop::new().within(budget));
+    let asked = stop.clone();
+    ctrlc::set_handler(move || {
+        if asked.reason() == Some(StopReason::Interrupted) {
             std::process::exit(i32::from(crate::INTERRUPTED));
         }
+        asked.request(StopReason::Interrupted);
         output::note("\nfinishing this step and saving; press Ctrl-C again to quit at once");
     })?;
-    Ok(())
+    Ok(stop)
 }
 
-/// Shows how a fit goes, and ends it on Ctrl-C or when its time is up.
+/// Shows how a fit goes.
 pub struct Progress {
     bar: ProgressBar,
-    budget: Option<Duration>,
     start: Instant,
     spoken: Option<Instant>,
     valid: String,
 }
 
 impl Progress {
-    pub fn new(budget: Option<Duration>) -> Self {
+    pub fn new() -> Self {
         let bar =
             if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        Self { bar, budget, start: Instant::now(), spoken: None, valid: String::new() }
+        Self { bar, start: Instant::now(), spoken: None, valid: String::new() }
+    }
+
+    /// From now on so many things are counted, of which some are done.
+    fn measure(&mut self, of: u64, done: u64) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        self.bar.set_length(of);
+        self.bar.set_position(done);
+        self.bar.reset_eta();
+        let style = "{bar:24} {pos}/{len} {per_sec} ETA {eta}  {wide_msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            self.bar.set_style(style);
+        }
     }
 
     /// A line for a log file, where there is no bar.
@@ -56,14 +70,8 @@ impl Observer for Progress {
     fn on(&mut self, event: &Event) -> ControlFlow<StopReason> {
         match event {
             Event::Start { model, steps, resumed_at, parameters } => {
-                if let (Some(steps), false) = (steps, self.bar.is_hidden()) {
-                    self.bar.set_length(*steps);
-                    self.bar.set_position(*resumed_at);
-                    self.bar.reset_eta();
-                    let style = "{bar:24} {pos}/{len} {per_sec} ETA {eta}  {wide_msg}";
-                    if let Ok(style) = ProgressStyle::with_template(style) {
-                        self.bar.set_style(style);
-                    }
+                if let Some(steps) = steps {
+                    self.measure(*steps, *resumed_at);
                 }
                 self.speak(&format!("{model}: {parameters} parameters"), Duration::ZERO);
             }
@@ -79,6 +87,18 @@ impl Observer for Progress {
                 let star = if *best { " *" } else { "" };
                 let text = format!("epoch {epoch}  {}  {}{star}", listed(train), self.valid);
                 self.speak(&text, Duration::from_secs(2));
+            }
+            Event::Validation { step, valid, best, .. } => {
+                self.valid = format!("valid {}", listed(valid));
+                let star = if *best { " *" } else { "" };
+                self.speak(&format!("step {step}  {}{star}", self.valid), Duration::from_secs(2));
+            }
+            Event::Progress { what, done, of } => {
+                if self.bar.length() != Some(*of) {
+                    self.measure(*of, *done);
+                }
+                self.bar.set_position(*done);
+                self.speak(&format!("{what} {done} of {of}"), Duration::from_secs(5));
             }
             Event::Warning { message } => {
                 self.bar.suspend(|| output::note(format!("warning: {message}")));
@@ -100,12 +120,6 @@ impl Observer for Progress {
                 self.speak(name, Duration::ZERO);
             }
             _ => {}
-        }
-        if INTERRUPTED.load(Ordering::SeqCst) {
-            return ControlFlow::Break(StopReason::Interrupted);
-        }
-        if self.budget.is_some_and(|b| self.start.elapsed() >= b) {
-            return ControlFlow::Break(StopReason::TimeBudget);
         }
         ControlFlow::Continue(())
     }

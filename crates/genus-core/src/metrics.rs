@@ -1,12 +1,12 @@
 //! Figures that compare rows with rows.
 
-use crate::{Batch, Error, Result};
+use crate::{Batch, Error, Result, Stop};
 use rayon::prelude::*;
 
 /// For each row of `query` the index of the nearest row of `among` and the Euclidean distance to it.
 ///
 /// # Errors
-/// [`Error::Shape`] if widths differ or `among` is empty.
+/// [`Error::Shape`] if widths differ or `among` is empty, [`Error::Stopped`] if it was asked to end.
 pub fn nearest(query: &Batch, among: &Batch) -> Result<Vec<(usize, f64)>> {
     if query.width() != among.width() || among.is_empty() {
         return Err(Error::shape(
@@ -15,18 +15,20 @@ pub fn nearest(query: &Batch, among: &Batch) -> Result<Vec<(usize, f64)>> {
             format!("{} of width {}", among.rows(), among.width()),
         ));
     }
+    let stop = Stop::current();
     let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
-    Ok((0..query.rows())
+    (0..query.rows())
         .into_par_iter()
         .map(|q| {
+            stop.check()?;
             let (i, d) = among
                 .iter()
                 .map(|row| distance(query.row(q), row))
                 .enumerate()
                 .fold((0, f32::INFINITY), |best, (i, d)| if d < best.1 { (i, d) } else { best });
-            (i, f64::from(d).sqrt())
+            Ok((i, f64::from(d).sqrt()))
         })
-        .collect())
+        .collect()
 }
 
 /// Bits per dimension of a mean log-probability in nats.

@@ -1,6 +1,6 @@
 //! What a fitted model offers. There is no unfitted model: [`Family::fit`](crate::Family::fit) makes fitted ones.
 
-use crate::{Batch, Domain, Error, LogProb, ModelSpec, Result, Rng, Seed, State};
+use crate::{Batch, Domain, Error, LogProb, ModelSpec, Result, Rng, Seed, State, Stop};
 use serde::{Deserialize, Serialize};
 
 /// A fitted model, seen by the tools as `dyn Model`.
@@ -343,7 +343,9 @@ pub trait Autoregressive: Density {
     /// As [`draw`](Self::draw).
     fn draw_slowly(&self, member: usize, u: &Batch) -> Result<Batch> {
         let mut x = Batch::zeros(u.rows(), u.width());
+        let stop = Stop::current();
         for (p, &d) in self.order(member).iter().enumerate() {
+            stop.check()?;
             let probability = self.conditionals(member, &x)?;
             let n = probability.width() / u.width();
             for r in 0..u.rows() {

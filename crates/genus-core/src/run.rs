@@ -3,6 +3,7 @@
 //! ```text
 //! config.toml        what was asked for, with every default filled in
 //! events.jsonl       what happened, one Event per line
+//! start.safetensors  the model that training began with, if it was not a fresh one
 //! model.safetensors  the fitted model
 //! checkpoints/       what a resumption needs
 //! exhibits.safetensors   arrays that the report shows: samples, neighbours, reconstructions, scores …
@@ -24,6 +25,7 @@ const EVENTS: &str = "events.jsonl";
 const MODEL: &str = "model.safetensors";
 const EXHIBITS: &str = "exhibits.safetensors";
 const SUMMARY: &str = "summary.json";
+const START: &str = "start.safetensors";
 const REPORT: &str = "report.html";
 const LOCK: &str = ".lock";
 
@@ -41,8 +43,23 @@ pub struct RunConfig {
     pub seed: u64,
     /// The data.
     pub data: DataConfig,
+    /// The model that training began with, if it was not a fresh one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
     /// The model's configuration, complete.
     pub config: toml::Table,
+}
+
+/// A model that another training began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Its run folder, as given.
+    pub run: String,
+    /// Hash of its file.
+    pub sha256: String,
+    /// Updates that it had behind it, over all trainings in its line.
+    pub steps: u64,
 }
 
 /// The data of a run.
@@ -196,7 +213,7 @@ impl RunDir {
             return;
         }
         // Best effort throughout: the caller has an error of its own to tell.
-        for file in [self.config_path(), self.events_path(), self.path.join(LOCK)] {
+        for file in [self.config_path(), self.start_path(), self.events_path(), self.path.join(LOCK)] {
             let _ = fs::remove_file(file);
         }
         let _ = fs::remove_dir(checkpoints);
@@ -217,7 +234,7 @@ impl RunDir {
             .map_err(Error::io("write", &path))?;
         match file.try_lock() {
             Ok(()) => {
-                fsx::sweep(&self.path, &[CONFIG, MODEL, EXHIBITS, SUMMARY, REPORT]);
+                fsx::sweep(&self.path, &[CONFIG, START, MODEL, EXHIBITS, SUMMARY, REPORT]);
                 Ok(RunLock(file))
             }
             Err(fs::TryLockError::WouldBlock) => Err(Error::Run(format!(
@@ -244,6 +261,10 @@ impl RunDir {
     /// `model.safetensors`.
     pub fn model_path(&self) -> PathBuf {
         self.path.join(MODEL)
+    }
+    /// `start.safetensors`.
+    pub fn start_path(&self) -> PathBuf {
+        self.path.join(START)
     }
     /// `checkpoints/`.
     pub fn checkpoints_path(&self) -> PathBuf {
@@ -431,6 +452,7 @@ mod tests {
             model: "made".into(),
             seed: 7,
             data: DataConfig { source: "digits".into(), ..DataConfig::default() },
+            from: None,
             config: toml::Table::from_iter([("hidden".into(), toml::Value::Integer(5))]),
         }
     }

@@ -241,7 +241,7 @@ impl State {
     }
 
     /// SHA-256 over texts, names, shapes and values, hexadecimal.
-    fn digest(&self) -> String {
+    pub fn digest(&self) -> String {
         let mut h = Sha256::new();
         h.update(format!("{:?}", self.header));
         for (name, t) in &self.tensors {

@@ -7,8 +7,10 @@
 
 use crate::{Error, Result, StopReason};
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// A request to end that may be made at any time. Clones are the same request.
@@ -88,7 +90,8 @@ impl Stop {
         if above == Some(StopReason::Interrupted) {
             return above;
         }
-        let late = || self.0.deadline.is_some_and(|at| Instant::now() >= at).then_some(StopReason::TimeBudget);
+        let late =
+            || self.0.deadline.is_some_and(|at| Instant::now() >= at).then_some(StopReason::TimeBudget);
         self.requested().or(above).or_else(late)
     }
 
@@ -125,6 +128,49 @@ pub fn in_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| stop.during(f))
 }
 
+/// What `f` gives, which cannot be asked to end: it runs on a thread of its own, which is left to itself if the work is to end before.
+///
+/// # Errors
+/// [`Error::Stopped`] if the work is to end, within some hundredths of a second. Panics if `f` does.
+pub fn abandoned<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let stop = Stop::current();
+    let (to, from) = mpsc::channel();
+    let thread = std::thread::spawn(move || drop(to.send(f())));
+    loop {
+        match from.recv_timeout(Duration::from_millis(20)) {
+            Ok(result) => return Ok(result),
+            Err(RecvTimeoutError::Timeout) => stop.check()?,
+            Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => unreachable!("a thread that ends without a panic has sent its result"),
+            },
+        }
+    }
+}
+
+/// Does `f` for ranges that are 0 to `n` one after the other, each so long that it takes about a tenth of a second. What comes out
+/// must not depend on where they end.
+///
+/// # Errors
+/// [`Error::Stopped`] between two ranges if the work is to end, and those of `f`.
+pub fn paced(n: usize, mut f: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
+    let stop = Stop::current();
+    let (mut done, mut size) = (0, 16);
+    while done < n {
+        stop.check()?;
+        let (start, end) = (Instant::now(), n.min(done + size));
+        f(done..end)?;
+        let took = start.elapsed();
+        if took < Duration::from_millis(50) {
+            size *= 2;
+        } else if took > Duration::from_millis(200) {
+            size = (size / 2).max(1);
+        }
+        done = end;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +197,34 @@ mod tests {
         let over = hour.within(Duration::ZERO);
         assert_eq!((over.reason(), over.left()), (Some(StopReason::TimeBudget), Some(Duration::ZERO)));
         assert!(Stop::new().share(0.5).left().is_none());
+    }
+
+    #[test]
+    fn ranges_are_all_there_is_and_end_when_asked() {
+        let mut seen = Vec::new();
+        paced(1000, |range| Ok(seen.extend(range))).unwrap();
+        assert!(seen.iter().copied().eq(0..1000));
+        let stop = Stop::new();
+        let cut = stop.during(|| {
+            paced(usize::MAX, |range| {
+                if range.end > 100 {
+                    stop.request(StopReason::Interrupted);
+                }
+                Ok(())
+            })
+        });
+        assert!(matches!(cut, Err(Error::Stopped(StopReason::Interrupted))));
+    }
+
+    #[test]
+    fn what_hears_nothing_is_left_to_itself() {
+        assert_eq!(abandoned(|| 7).unwrap(), 7);
+        let start = Instant::now();
+        let stop = Stop::new().within(Duration::from_millis(50));
+        let cut = stop.during(|| abandoned(|| std::thread::sleep(Duration::from_secs(5))));
+        assert!(matches!(cut, Err(Error::Stopped(StopReason::TimeBudget))));
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(std::panic::catch_unwind(|| abandoned(|| panic!("within"))).is_err());
     }
 
     #[test]

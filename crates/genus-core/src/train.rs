@@ -96,6 +96,11 @@ pub struct At {
 }
 
 impl At {
+    /// Whether no other phase comes after this one.
+    pub fn is_last_phase(&self) -> bool {
+        self.step - self.within + self.planned == self.steps
+    }
+
     /// A random stream of this step's own.
     pub fn rng(&self, name: &str) -> Rng {
         self.seed.child(name).index(self.step).rng()

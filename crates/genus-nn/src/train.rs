@@ -351,9 +351,10 @@ impl Learner for Descent<'_> {
             optimizer.load(self.params, &state.nested(&format!("optimizer.{}", player.name)))?;
             if let Some(average) = average {
                 let stored = state.nested(&format!("average.{}", player.name));
-                let read = optimizer.ids().iter().map(|id| {
-                    Ok(stored.f32(self.params.name(*id), self.params.shape(*id))?.to_vec())
-                });
+                let read = optimizer
+                    .ids()
+                    .iter()
+                    .map(|id| Ok(stored.f32(self.params.name(*id), self.params.shape(*id))?.to_vec()));
                 *average = read.collect::<Result<_>>()?;
             }
         }

@@ -74,8 +74,10 @@ pub(crate) fn approaches_entropy(s: &Subject) -> Result<(), String> {
 pub(crate) fn audit(s: &Subject) -> Result<(), String> {
     let model = s.model()?;
     let rows = held(s.data()?).slice(0, 200);
-    let found = genus_core::audit::run(model, &rows, &s.spec.restore, "tiny model", Seed::from(6))
-        .map_err(|e| e.to_string())?;
+    let subject = ("tiny model", Seed::from(6));
+    let found = genus_core::audit::run(model, &rows, &s.spec.restore, subject.0, subject.1, &mut |_, _| ())
+        .map_err(|e| e.to_string())?
+        .rows;
     let failed: Vec<String> =
         found.iter().filter(|r| !r.passed).map(|r| format!("{}: {}", r.check, r.figure)).collect();
     ensure(failed.is_empty(), || failed.join("\n"))?;

@@ -65,6 +65,34 @@ fn header(spec: &ModelSpec, config: &toml::Table, transform: &Transform) -> Stat
     state
 }
 
+/// The transform of a fit: that of the model it begins with, if it begins with one, or a fresh one.
+fn transform_for(
+    cx: &FitContext<'_>,
+    data: &Dataset,
+    fresh: impl FnOnce() -> Result<Transform>,
+) -> Result<Transform> {
+    let fresh = fresh()?;
+    let Some(start) = cx.start else { return Ok(fresh) };
+    let old = restore_transform(start)?;
+    if *old.source() != data.domain {
+        return Err(Error::Domain(format!(
+            "the model that training begins with takes rows of {}, and {} holds {}",
+            old.source(),
+            data.provenance.name,
+            data.domain
+        )));
+    }
+    if old.protocol() != fresh.protocol() {
+        let message = format!(
+            "the model that training begins with has another transform (\"{}\" instead of \"{}\"); leave its settings as they were",
+            old.protocol(),
+            fresh.protocol()
+        );
+        return Err(Error::config("transform", message));
+    }
+    Ok(old)
+}
+
 /// The configuration in a state's header.
 fn restore_config<T: DeserializeOwned>(state: &State) -> Result<T> {
     let table = state

@@ -287,6 +287,9 @@ impl Recipe {
                 ..DataConfig::default()
             },
             seed: self.seed,
+            from: None,
+            rows: None,
+            audit: true,
             checkpoint_every: Duration::from_secs(60),
             scoring: Scoring {
                 importance_samples: if how.plumbing {

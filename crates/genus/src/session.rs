@@ -1,9 +1,11 @@
 //! From a request to a run folder: train, save, score, collect what a report shows.
 
-use crate::run::{DataConfig, FORMAT, RunConfig, RunDir, RunLock, Summary, TimedEvent, append_event};
+use crate::evaluate::Scored;
+use crate::run::{DataConfig, FORMAT, Origin, RunConfig, RunDir, RunLock, Summary, TimedEvent, append_event};
 use crate::{
     Capability, Dataset, Error, Event, Fit, FitContext, Model, ModelSpec, Observer, Result, Scoring, Seed,
-    SplitName, StopReason, Tee, audit, checkpoint::Checkpoints, config, drawn, evaluate, exhibits, registry,
+    SplitName, State, Stop, StopReason, Tee, audit, checkpoint::Checkpoints, config, drawn, evaluate,
+    exhibits, registry,
 };
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -23,8 +25,14 @@ pub struct Request {
     pub seed: u64,
     /// Least time between two checkpoints.
     pub checkpoint_every: Duration,
+    /// The model to begin with, if it is not a fresh one, and its state.
+    pub from: Option<(Origin, State)>,
     /// How held-out rows are scored.
     pub scoring: Scoring,
+    /// Most rows of a split that are scored, chosen by chance; all of them if none is given.
+    pub rows: Option<usize>,
+    /// Whether the likelihood of the trained model is audited.
+    pub audit: bool,
     /// What the program was built from, for the summary: commit, compiler.
     pub versions: Vec<(String, String)>,
 }
@@ -40,7 +48,11 @@ pub struct Outcome {
     pub stopped: Option<StopReason>,
 }
 
-/// Trains into a new folder.
+/// Of the time there is, what a fit may take; looking at the model has the rest.
+const FIT: f64 = 0.75;
+
+/// Trains into a new folder. [`Stop::current`] ends it at any moment: what was reached is saved, and what there was no time for is
+/// said in the warnings of the summary. Where time is limited, the fit has three quarters of it.
 ///
 /// # Errors
 /// If the folder holds a run already, the configuration or the data do not suit the model, or the fit fails.
@@ -62,13 +74,24 @@ pub fn train(
         model: request.spec.name.into(),
         seed: request.seed,
         data: source,
+        from: request.from.as_ref().map(|(origin, _)| origin.clone()),
         config: table,
     };
-    let written = run.write_config(&config).inspect_err(|_| run.discard());
+    let start = request.from.as_ref().map(|(_, state)| state);
+    let written = run.write_config(&config).and_then(|()| match start {
+        Some(state) => state.save(&run.start_path()),
+        None => Ok(()),
+    });
+    let written = written.inspect_err(|_| run.discard());
     let outcome = written.and_then(|()| go(request, data, &run, &lock, false, observer));
-    // What a fit refuses, or diverges on, is tried again with other settings: the folder must not be in the way.
-    if let Err(Error::Config { .. } | Error::Domain(_) | Error::Shape { .. } | Error::Numerical { .. }) =
-        outcome
+    // What a fit refuses, diverges on or has no time for is tried again with other settings: the folder must not be in the way.
+    if let Err(
+        Error::Config { .. }
+        | Error::Domain(_)
+        | Error::Shape { .. }
+        | Error::Numerical { .. }
+        | Error::Stopped(_),
+    ) = outcome
     {
         run.discard();
     }
@@ -143,6 +166,8 @@ impl Observer for Log {
                 return ControlFlow::Continue(());
             }
             Event::Step { .. } => self.last_step = Some(Instant::now()),
+            // For those who wait, not for those who read later.
+            Event::Progress { .. } => return ControlFlow::Continue(()),
             Event::Phase { name } => self.phases.push((name.clone(), Instant::now())),
             Event::Start { parameters, .. } => self.parameters = *parameters,
             _ => {}
@@ -173,6 +198,27 @@ impl Log {
     }
 }
 
+/// The log of a run and whoever else watches it.
+struct Watch<'a> {
+    log: Log,
+    observer: &'a mut dyn Observer,
+}
+
+impl Watch<'_> {
+    fn tell(&mut self, event: &Event) {
+        // Nothing is being fitted, so there is nothing to stop: that is for `Stop::current`.
+        let _ = Tee(vec![&mut self.log, self.observer]).on(event);
+    }
+
+    fn phase(&mut self, name: &str) {
+        self.tell(&Event::Phase { name: name.into() });
+    }
+
+    fn progress(&mut self, what: &str) -> impl FnMut(u64, u64) {
+        move |done, of| self.tell(&Event::Progress { what: what.into(), done, of })
+    }
+}
+
 fn go(
     request: &Request,
     data: &Dataset,
@@ -182,11 +228,11 @@ fn go(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     let stored = run.config()?;
-    let spec = registry::find(&stored.model)?;
     let seed = Seed::from(stored.seed);
     let identity = identity(&stored);
     let checkpoints = Checkpoints::open(run.checkpoints_path(), identity)?.every(request.checkpoint_every);
-    let mut log = Log {
+    let start = stored.from.as_ref().map(|_| State::load(&run.start_path())).transpose()?;
+    let log = Log {
         earlier: run.seconds()?,
         file: run.event_log()?,
         path: run.events_path(),
@@ -196,18 +242,17 @@ fn go(
         parameters: 0,
         failed: None,
     };
-    let phase = |name: &str, log: &mut Log, observer: &mut dyn Observer| {
-        let event = Event::Phase { name: name.into() };
-        // Nothing is being fitted between phases, so there is nothing to stop.
-        let _ = Tee(vec![log, observer]).on(&event);
-    };
-    phase("train", &mut log, observer);
-    let Fit { model, report } = {
-        let mut tee = Tee(vec![&mut log, observer]);
-        let mut cx = FitContext::new(seed, &mut tee).with_checkpoints(&checkpoints, resume);
-        (spec.fit)(&stored.config, data, &mut cx)?
-    };
-    if let Some(e) = log.failed.take() {
+    let mut watch = Watch { log, observer };
+    watch.phase("train");
+    let fit = Stop::current().share(FIT).during(|| {
+        let mut tee = Tee(vec![&mut watch.log, watch.observer]);
+        let mut cx = FitContext::new(seed, &mut tee)
+            .with_checkpoints(&checkpoints, resume)
+            .starting_from(start.as_ref());
+        (request.spec.fit)(&stored.config, data, &mut cx)
+    });
+    let Fit { model, report } = fit?;
+    if let Some(e) = watch.log.failed.take() {
         return Err(e);
     }
     // What an earlier end of this run said is no longer true of the model.
@@ -215,36 +260,95 @@ fn go(
         crate::fsx::remove_if_there(&stale)?;
     }
     model.state().save(&run.model_path())?;
-    let mut summary = describe(spec, model.as_ref(), data);
+    let mut summary = describe(request.spec, model.as_ref(), data);
     summary.versions.extend(request.versions.iter().cloned());
-    summary.warnings = report.warnings.clone();
+    summary.warnings = report.warnings;
+    summary.figures = report.figures;
     summary.steps = report.steps;
-    summary.parameters = log.parameters;
+    summary.parameters = watch.log.parameters;
     summary.stopped = report.stopped.map_or("completed".into(), |r| reason(r).into());
-    if report.stopped == Some(StopReason::Interrupted) {
-        // Whoever interrupts wants the prompt back, not minutes of scoring; resuming does that when training has ended.
-        return Ok(Outcome { run: run.clone(), summary, stopped: report.stopped });
+    let mut stopped = report.stopped;
+    // Whoever interrupts wants the prompt back, not minutes of scoring; resuming does that when training has ended.
+    if stopped != Some(StopReason::Interrupted) {
+        match look(request, data, run, model.as_ref(), seed, &mut summary, &mut watch) {
+            Err(Error::Stopped(why)) => stopped = Some(why),
+            looked => looked?,
+        }
     }
-    phase("evaluate", &mut log, observer);
-    let test_nats = score_splits(model.as_ref(), data, &request.scoring, &mut summary)?;
-    summary.figures.extend(report.figures);
+    if stopped != Some(StopReason::Interrupted) {
+        summary.seconds = watch.log.seconds();
+        run.write_summary(&summary)?;
+    }
+    Ok(Outcome { run: run.clone(), summary, stopped })
+}
+
+/// What `f` gives; none, with a warning, if there was no time for it within this share of what is left.
+fn in_time<T>(
+    share: f64,
+    what: &str,
+    warnings: &mut Vec<String>,
+    f: impl FnOnce() -> Result<T>,
+) -> Result<Option<T>> {
+    match Stop::current().share(share).during(f) {
+        Err(Error::Stopped(StopReason::TimeBudget)) => {
+            warnings
+                .push(format!("there was no time for {what}; allow more, or resume the run without a limit"));
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+/// Scores, audit and exhibits of a trained model.
+fn look(
+    request: &Request,
+    data: &Dataset,
+    run: &RunDir,
+    model: &dyn Model,
+    seed: Seed,
+    summary: &mut Summary,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    watch.phase("evaluate");
+    let mut warnings = Vec::new();
+    let test = score_splits(model, data, request, summary, &mut warnings, watch)?;
     if model.as_density().is_none() {
-        summary.figures.extend(drawn::parzen::figures(model.as_ref(), data, seed.child("parzen"))?);
+        let figures = || drawn::parzen::figures(model, data, seed.child("parzen"));
+        summary
+            .figures
+            .extend(in_time(0.4, "the Parzen window", &mut warnings, figures)?.unwrap_or_default());
     }
-    let mixing = drawn::mixing::of(model.as_ref(), data, seed.child("mixing"))?;
+    let follow = || drawn::mixing::of(model, data, seed.child("mixing"));
+    let mixing = in_time(0.4, "following the chains", &mut warnings, follow)?.flatten();
     summary.figures.extend(mixing.iter().flat_map(drawn::mixing::Mixing::figures));
-    phase("audit", &mut log, observer);
-    let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
-    summary.audit = audit::trained(model.as_ref(), &held.x.slice(0, 128), seed.child("audit"))?;
-    phase("exhibits", &mut log, observer);
-    let mut shown = exhibits::of(model.as_ref(), data, test_nats.as_deref(), seed.child("exhibits"))?;
+    if request.audit {
+        watch.phase("audit");
+        let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
+        let rows = held.x.slice(0, 128);
+        let share = Stop::current().share(0.6);
+        let mut heard = watch.progress("checks");
+        let audit = share.during(|| audit::trained(model, &rows, seed.child("audit"), &mut heard))?;
+        if audit.left_out > 0 {
+            warnings.push(format!(
+                "there was no time for {} checks of the audit; see `genus audit`",
+                audit.left_out
+            ));
+        }
+        summary.audit = audit.rows;
+    }
+    watch.phase("exhibits");
+    let mut shown = State::default();
+    let show = || exhibits::of(model, data, test.as_ref(), seed.child("exhibits"), &mut shown);
+    in_time(1.0, "all exhibits of the report", &mut warnings, show)?;
     if let Some(mixing) = mixing {
         mixing.show(&mut shown);
     }
     shown.save(&run.exhibits_path())?;
-    summary.seconds = log.seconds();
-    run.write_summary(&summary)?;
-    Ok(Outcome { run: run.clone(), summary, stopped: report.stopped })
+    for message in &warnings {
+        watch.tell(&Event::Warning { message: message.clone() });
+    }
+    summary.warnings.extend(warnings);
+    Ok(())
 }
 
 /// Hash of all that must not change between a run and its resumption.
@@ -266,37 +370,49 @@ pub fn reason(r: StopReason) -> &'static str {
     }
 }
 
-/// Scores of the held-out splits, or of the training rows if there are no others, and figures on the same rows.
+/// Scores of the held-out splits, or of the training rows if there are no others, and figures on the same rows. Gives those of test
+/// rows.
 fn score_splits(
     model: &dyn Model,
     data: &Dataset,
-    how: &Scoring,
+    request: &Request,
     summary: &mut Summary,
-) -> Result<Option<Vec<f64>>> {
-    let mut test_nats = None;
+    warnings: &mut Vec<String>,
+    watch: &mut Watch<'_>,
+) -> Result<Option<Scored>> {
+    let how = &request.scoring;
+    let mut test = None;
     let only_train = data.valid.is_none() && data.test.is_none();
     let splits: Vec<_> = data.splits().filter(|(n, _)| *n != SplitName::Train || only_train).collect();
-    if let Some(density) = model.as_density() {
-        for (name, split) in splits.iter().rev() {
-            // Validation rows get the plain score: importance samples are for the number that is reported.
-            let plain = Scoring { importance_samples: 1, ..*how };
-            let (score, nats) = evaluate::score(density, *name, &split.x, &plain)?;
-            if *name == SplitName::Test && how.importance_samples > 1 {
-                let (tight, tight_nats) = evaluate::score(density, *name, &split.x, how)?;
-                if tight_nats != nats {
-                    summary.scores.push(tight);
-                }
+    // The number that is reported comes first where time is short.
+    for (name, split) in splits.iter().rev() {
+        let Some(density) = model.as_density() else { break };
+        let mut scored = |how: &Scoring| {
+            in_time(0.3, &format!("scores of the {name} rows"), warnings, || {
+                let mut heard = watch.progress("rows scored");
+                evaluate::score(density, *name, &split.x, how, request.rows, &mut heard)
+            })
+        };
+        // Validation rows get the plain score: importance samples are for the number that is reported.
+        let plain = scored(&Scoring { importance_samples: 1, ..*how })?;
+        if *name == SplitName::Test && how.importance_samples > 1 {
+            let tight = scored(how)?;
+            if tight.as_ref().map(|t| &t.nats) != plain.as_ref().map(|p| &p.nats) {
+                summary.scores.extend(tight.map(|t| t.score));
             }
-            summary.scores.push(score);
-            if *name == SplitName::Test {
-                test_nats = Some(nats);
-            }
+        }
+        summary.scores.extend(plain.as_ref().map(|p| p.score.clone()));
+        if *name == SplitName::Test {
+            test = plain;
         }
     }
     if let Some((_, split)) = splits.last() {
-        summary.figures.extend(model.figures(&split.x, how)?);
+        let few = request.rows.map(|n| split.x.slice(0, n));
+        let figures = || model.figures(few.as_ref().unwrap_or(&split.x), how);
+        let found = in_time(0.3, "figures of the model", warnings, figures)?;
+        summary.figures.splice(0..0, found.unwrap_or_default());
     }
-    Ok(test_nats)
+    Ok(test)
 }
 
 /// A summary with all that is known without scoring.

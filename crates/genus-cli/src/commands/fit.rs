@@ -5,71 +5,88 @@ use crate::args::{Cut, Train};
 use crate::output;
 use crate::progress::{self, Progress};
 use anyhow::{Context as _, Result};
-use genus::run::{DataConfig, RunDir, Summary};
+use genus::run::{DataConfig, Origin, RunDir, Summary};
 use genus::session::{self, Outcome, Request};
-use genus::{Scoring, StopReason, registry};
+use genus::{Scoring, State, StopReason, registry};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Trains into a new folder, or goes on in an old one.
 pub fn train(cx: &Context, args: Train) -> Result<ExitCode> {
-    progress::catch_interrupt()?;
-    let every = Duration::try_from_secs_f64(args.checkpoint_seconds).map_err(|_| {
+    progress::stop(args.time)?.during(|| run(cx, args))
+}
+
+fn run(cx: &Context, args: Train) -> Result<ExitCode> {
+    let checkpoint_every = Duration::try_from_secs_f64(args.checkpoint_seconds).map_err(|_| {
         genus::Error::config("checkpoint-seconds", "it must be a number of seconds of at least 0")
     })?;
     let scoring = Scoring { importance_samples: importance(args.importance_samples)?, ..Scoring::default() };
-    let mut observer = Progress::new(args.time);
-    let outcome = if args.resume {
-        let run = RunDir::open(args.out.clone().unwrap_or_default())?;
-        let stored = run.config()?;
-        if let Some(model) = args.model.filter(|m| *m != stored.model) {
-            return Err(genus::Error::config(
-                "model",
-                format!("this run trains {}, not {model}", stored.model),
-            )
-            .into());
+    let old = args.out.as_ref().filter(|_| args.resume).or(args.from.as_ref());
+    let old = old.map(RunDir::open).transpose()?;
+    let stored = old.as_ref().map(RunDir::config).transpose()?;
+    if let (Some(stored), Some(model)) = (&stored, args.model.as_ref().filter(|_| old.is_some()))
+        && *model != stored.model
+    {
+        let message = format!("{} trains {}, not {model}", old_path(old.as_ref()), stored.model);
+        return Err(genus::Error::config("model", message).into());
+    }
+    let name = stored.as_ref().map_or(args.model.as_deref().unwrap_or_default(), |s| &s.model);
+    let spec = registry::find(name)?;
+    let given = DataConfig {
+        source: args.data.clone().unwrap_or_else(|| "digits".into()),
+        split: args.cut.split.clone().unwrap_or_default(),
+        label: args.cut.label.clone(),
+        ..DataConfig::default()
+    };
+    let data = match &stored {
+        Some(stored) if args.data.is_none() || args.resume => {
+            DataConfig { source: args.data.unwrap_or(stored.data.source.clone()), ..stored.data.clone() }
         }
-        let data = DataConfig { source: args.data.unwrap_or(stored.data.source), ..stored.data };
-        let set = cx.load(&data.source, &cut_of(&data), false)?;
-        let spec = registry::find(&stored.model)?;
-        let request = Request {
-            spec,
-            config: stored.config,
-            data,
-            seed: stored.seed,
-            checkpoint_every: every,
-            scoring,
-            versions: super::versions(),
-        };
-        let out = run.path().to_owned();
-        session::resume(&request, &set, run, &mut observer).map_err(|e| kept(e, &out))?
-    } else {
-        let spec = registry::find(args.model.as_deref().unwrap_or_default())?;
-        let file = args.config.as_deref().map(read_toml).transpose()?.unwrap_or_default();
-        let config = session::effective_config(spec, &[&file], &args.set)?;
-        let source = args.data.unwrap_or_else(|| "digits".into());
-        let data = DataConfig {
-            source: source.clone(),
-            split: args.cut.split.clone().unwrap_or_default(),
-            label: args.cut.label.clone(),
-            ..DataConfig::default()
-        };
-        let set = cx.load(&source, &args.cut, false)?;
-        let out = args.out.unwrap_or_else(|| fresh(spec.name, &source));
-        let request = Request {
-            spec,
-            config,
-            data,
-            seed: args.seed,
-            checkpoint_every: every,
-            scoring,
-            versions: super::versions(),
-        };
-        session::train(&request, &set, out.clone(), &mut observer).map_err(|e| kept(e, &out))?
+        _ => given,
+    };
+    let set = cx.load(&data.source, &cut_of(&data), false)?;
+    let file = args.config.as_deref().map(read_toml).transpose()?.unwrap_or_default();
+    let base = stored.as_ref().map(|s| s.config.clone()).unwrap_or_default();
+    let request = Request {
+        spec,
+        config: session::effective_config(spec, &[&base, &file], &args.set)?,
+        seed: stored.as_ref().filter(|_| args.resume).map_or(args.seed, |s| s.seed),
+        from: match &old {
+            Some(run) if !args.resume => Some(origin(run)?),
+            _ => None,
+        },
+        checkpoint_every,
+        scoring,
+        rows: args.rows.map(usize::from),
+        audit: !args.no_audit,
+        versions: super::versions(),
+        data,
+    };
+    let mut observer = Progress::new();
+    let out = match &old {
+        Some(run) if args.resume => run.path().to_owned(),
+        _ => args.out.unwrap_or_else(|| fresh(spec.name, &request.data.source)),
+    };
+    let outcome = match old {
+        Some(run) if args.resume => session::resume(&request, &set, run, &mut observer),
+        _ => session::train(&request, &set, out.clone(), &mut observer),
     };
     drop(observer);
-    finish(cx, &outcome)
+    finish(cx, &outcome.map_err(|e| kept(e, &out))?)
+}
+
+fn old_path(run: Option<&RunDir>) -> String {
+    run.map_or(String::new(), |r| r.path().display().to_string())
+}
+
+/// The model of a run, and where it comes from.
+fn origin(run: &RunDir) -> Result<(Origin, State)> {
+    let state = run.model()?;
+    let before = run.config()?.from.map_or(0, |from| from.steps);
+    let steps = before + run.summary().map_or(0, |s| s.steps);
+    let origin = Origin { run: run.path().display().to_string(), sha256: state.digest(), steps };
+    Ok((origin, state))
 }
 
 /// The splitting and label options of a stored run.

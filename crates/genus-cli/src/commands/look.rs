@@ -3,11 +3,12 @@
 use super::{Context, fit, importance, open};
 use crate::args::{MaybeSource, ScoringArgs, Source, Through};
 use crate::output;
+use crate::progress::Progress;
 use anyhow::Result;
 use genus::run::{AuditRow, RunDir};
 use genus::{
-    Batch, Capability, Dataset, Domain, Drawing, Fill, Model, Scoring, Seed, SplitName, audit as audits,
-    data, evaluate as figures, registry,
+    Batch, Capability, Dataset, Domain, Drawing, Event, Fill, Model, Observer as _, Scoring, Seed, SplitName,
+    audit as audits, data, evaluate as figures, registry,
 };
 use serde_json::json;
 use std::path::Path;
@@ -122,7 +123,7 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -
     };
     let mut summary = genus::run::Summary::default();
     if let Some(density) = model.as_density() {
-        summary.scores.push(figures::score(density, split, &x, &how)?.0);
+        summary.scores.push(figures::score(density, split, &x, &how, None, &mut |_, _| ())?.score);
     }
     summary.figures = model.figures(&x, &how)?;
     if cx.json {
@@ -220,6 +221,10 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
 pub fn audit(cx: &Context, subject: &str, source: &MaybeSource) -> Result<ExitCode> {
     let path = Path::new(subject);
     let seed = Seed::from(0).child("audit");
+    let mut progress = Progress::new();
+    let mut heard = |done, of| {
+        let _ = progress.on(&Event::Progress { what: "checks".into(), done, of });
+    };
     let rows: Vec<AuditRow> = if path.is_dir() {
         let (run, model) = open(path)?;
         let stored = run.config()?;
@@ -228,12 +233,13 @@ pub fn audit(cx: &Context, subject: &str, source: &MaybeSource) -> Result<ExitCo
             None => cx.load(&stored.data.source, &fit::cut_of(&stored.data), false)?,
         };
         let held = set.test.as_ref().unwrap_or(&set.train);
-        let mut rows = audits::trained(model.as_ref(), &held.x.slice(0, 128), seed)?;
-        rows.extend(audits::twin(model.spec(), seed)?);
+        let mut rows = audits::trained(model.as_ref(), &held.x.slice(0, 128), seed, &mut heard)?.rows;
+        rows.extend(audits::twin(model.spec(), seed, &mut heard)?.rows);
         rows
     } else {
-        audits::twin(registry::find(subject)?, seed)?
+        audits::twin(registry::find(subject)?, seed, &mut heard)?.rows
     };
+    drop(progress);
     let failed = rows.iter().filter(|r| !r.passed).count();
     if cx.json {
         output::json(&rows)?;

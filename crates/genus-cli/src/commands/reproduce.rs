@@ -43,7 +43,7 @@ pub fn run(
 ) -> Result<ExitCode> {
     let r = recipe::find(name)?;
     let set = r.load(cx.data_dir.as_deref(), plumbing)?;
-    progress::catch_interrupt()?;
+    let stop = progress::stop(None)?;
     let given = out.is_some();
     let out = out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     // A record that cannot be written is found before the hours of work, not after.
@@ -55,8 +55,8 @@ pub fn run(
             Some(e) if !e.variant.is_empty() => out.join(e.variant.replace([' ', '='], "-")),
             _ => out.clone(),
         };
-        let mut observer = Progress::new(None);
-        let (found, outcome) = r.run(name, expect, &set, folder, &how, &mut observer)?;
+        let mut observer = Progress::new();
+        let (found, outcome) = stop.during(|| r.run(name, expect, &set, folder, &how, &mut observer))?;
         drop(observer);
         genus_report::write(&outcome.run)?;
         let Some(found) = found else {

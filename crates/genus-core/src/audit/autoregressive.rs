@@ -2,7 +2,7 @@
 
 use super::row;
 use crate::run::AuditRow;
-use crate::{Autoregressive, Batch, Result, Seed};
+use crate::{Autoregressive, Batch, Result, Seed, Stop};
 
 /// The conditionals multiply to the joint probability.
 pub(super) fn chain_rule(ar: &dyn Autoregressive, rows: &Batch) -> Result<AuditRow> {
@@ -62,6 +62,7 @@ pub(super) fn dependencies(ar: &dyn Autoregressive, rows: &Batch, seed: Seed) ->
         let order = ar.order(member);
         let base = ar.conditionals(member, &x)?;
         for &p in &places {
+            Stop::current().check()?;
             let mut y = x.clone();
             let top = (ar.levels() - 1) as f32;
             for r in 0..y.rows() {

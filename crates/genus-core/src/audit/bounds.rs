@@ -3,7 +3,7 @@
 use super::{repeated, row};
 use crate::run::AuditRow;
 use crate::spec::EvidenceKind;
-use crate::{Batch, Density, Evidence, LatentVariable, LogProb, Result, Scoring, Seed};
+use crate::{Batch, Density, Evidence, LatentVariable, LogProb, Result, Scoring, Seed, Stop};
 use rayon::prelude::*;
 
 /// More importance samples never loosen the bound, beyond three standard errors of the difference.
@@ -52,10 +52,11 @@ pub(super) fn marginal(latent: &dyn LatentVariable, rows: &Batch) -> Result<Opti
         .collect();
     let kept = |i: &usize| (i % n).is_multiple_of(2) && (i / n).is_multiple_of(2);
     let thinned = l as f64 * std::f64::consts::LN_2;
+    let stop = Stop::current();
     let found = (0..rows.rows())
         .into_par_iter()
         .map(|r| {
-            let given = latent.log_given(&rows.slice(r, r + 1), &codes)?;
+            let given = stop.during(|| latent.log_given(&rows.slice(r, r + 1), &codes))?;
             let joint: Vec<f64> = given.iter().zip(&prior).map(|(g, p)| g + p).collect();
             let second: Vec<f64> = (0..joint.len()).filter(kept).map(|i| joint[i]).collect();
             let nats = crate::math::log_sum_exp(joint);

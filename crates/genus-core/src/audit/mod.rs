@@ -10,46 +10,81 @@ mod discrete;
 mod real;
 
 use crate::run::AuditRow;
-use crate::{Batch, Density, LogProb, Model, Result, Scoring, Seed, State};
+use crate::{Batch, Density, Error, LogProb, Model, Result, Scoring, Seed, State, Stop, StopReason};
 
-/// All checks that apply to `model`. `rows` are rows of its domain, at least one; `restore` makes a model of a state.
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Audit {
+    /// The checks that apply.
+    pub rows: Vec<AuditRow>,
+    /// Checks that there was no time for.
+    pub left_out: usize,
+}
+
+/// What is checked.
+struct Subject<'a> {
+    model: &'a dyn Model,
+    rows: &'a Batch,
+    restore: &'a dyn Fn(&State) -> Result<Box<dyn Model>>,
+    seed: Seed,
+}
+
+/// None if it does not apply.
+type Check = fn(&Subject<'_>) -> Result<Option<AuditRow>>;
+
+/// In the order of the table.
+const CHECKS: &[Check] = &[
+    |s| s.model.as_density().map(|d| saved(d, s.rows, s.restore)).transpose(),
+    |s| s.model.as_density().map(|d| subset(d, s.rows)).transpose(),
+    |s| s.model.as_density().map_or(Ok(None), |d| discrete::total(d, s.seed)),
+    |s| s.model.as_density().map_or(Ok(None), |d| real::integral(d, s.rows, s.seed)),
+    |s| s.model.as_density().map_or(Ok(None), |d| bounds::tightens(d, s.rows, s.seed)),
+    |s| s.model.as_latent_variable().map_or(Ok(None), |l| bounds::below_exact(l, s.rows, s.seed)),
+    |s| match (s.model.as_density(), s.model.as_chain()) {
+        (Some(density), Some(chain)) => discrete::stationary(density, chain, s.seed),
+        _ => Ok(None),
+    },
+    |s| match (s.model.as_density(), s.model.as_sampler()) {
+        (Some(density), Some(sampler)) => {
+            discrete::agreement(density, sampler, s.model.as_latent_variable(), s.seed)
+        }
+        _ => Ok(None),
+    },
+    |s| match (s.model.as_density(), s.model.as_sampler()) {
+        (Some(density), Some(sampler)) => real::agreement(density, sampler, s.rows, s.seed),
+        _ => Ok(None),
+    },
+    |s| s.model.as_autoregressive().map(|ar| autoregressive::chain_rule(ar, s.rows)).transpose(),
+    |s| s.model.as_autoregressive().map(|ar| autoregressive::dependencies(ar, s.rows, s.seed)).transpose(),
+    |s| s.model.as_autoregressive().map(|ar| autoregressive::draws(ar, s.seed)).transpose(),
+];
+
+/// All checks that apply to `model`. `rows` are rows of its domain, at least one; `restore` makes a model of a state; `heard` is told
+/// how many checks have been done, of how many.
 ///
 /// # Errors
-/// If the model refuses rows of its own domain.
+/// If the model refuses rows of its own domain, and [`Error::Stopped`] if it was interrupted. What there is no time for is left out.
 pub fn run(
     model: &dyn Model,
     rows: &Batch,
     restore: &dyn Fn(&State) -> Result<Box<dyn Model>>,
     subject: &str,
     seed: Seed,
-) -> Result<Vec<AuditRow>> {
-    let mut found = Vec::new();
-    let mut keep = |check: Option<AuditRow>| {
-        found.extend(check.map(|c| AuditRow { subject: subject.to_owned(), ..c }));
-    };
-    if let Some(density) = model.as_density() {
-        keep(Some(saved(density, rows, restore)?));
-        keep(Some(subset(density, rows)?));
-        keep(discrete::total(density, seed)?);
-        keep(real::integral(density, rows, seed)?);
-        keep(bounds::tightens(density, rows, seed)?);
-        if let Some(latent) = model.as_latent_variable() {
-            keep(bounds::below_exact(latent, rows, seed)?);
+    heard: &mut dyn FnMut(u64, u64),
+) -> Result<Audit> {
+    let what = Subject { model, rows, restore, seed };
+    let mut audit = Audit::default();
+    for (done, check) in CHECKS.iter().enumerate() {
+        match check(&what) {
+            Ok(found) => {
+                audit.rows.extend(found.map(|row| AuditRow { subject: subject.to_owned(), ..row }));
+            }
+            Err(Error::Stopped(StopReason::TimeBudget)) => audit.left_out += 1,
+            Err(e) => return Err(e),
         }
-        if let Some(chain) = model.as_chain() {
-            keep(discrete::stationary(density, chain, seed)?);
-        }
-        if let Some(sampler) = model.as_sampler() {
-            keep(discrete::agreement(density, sampler, model.as_latent_variable(), seed)?);
-            keep(real::agreement(density, sampler, rows, seed)?);
-        }
+        heard(1 + done as u64, CHECKS.len() as u64);
     }
-    if let Some(ar) = model.as_autoregressive() {
-        keep(Some(autoregressive::chain_rule(ar, rows)?));
-        keep(Some(autoregressive::dependencies(ar, rows, seed)?));
-        keep(Some(autoregressive::draws(ar, seed)?));
-    }
-    Ok(found)
+    Ok(audit)
 }
 
 fn row(check: &str, passed: bool, figure: String) -> AuditRow {
@@ -80,7 +115,9 @@ fn subset(density: &dyn Density, rows: &Batch) -> Result<AuditRow> {
     let rows = rows.slice(0, 64);
     let all = density.log_prob(&rows)?.nats;
     let mut off = 0;
+    let stop = Stop::current();
     for (r, want) in all.iter().enumerate() {
+        stop.check()?;
         off += usize::from(density.log_prob(&rows.slice(r, r + 1))?.nats[0] != *want);
     }
     Ok(row(
@@ -96,7 +133,10 @@ const REPEATS: u64 = 16;
 /// A figure of stochastic scores, by the mean and the standard error over [`REPEATS`] seeds.
 fn repeated(seed: Seed, draws: usize, mut figure: impl FnMut(Scoring) -> Result<f64>) -> Result<(f64, f64)> {
     let values = (0..REPEATS)
-        .map(|i| figure(Scoring { importance_samples: draws, seed: seed.index(i) }))
+        .map(|i| {
+            Stop::current().check()?;
+            figure(Scoring { importance_samples: draws, seed: seed.index(i) })
+        })
         .collect::<Result<Vec<f64>>>()?;
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;

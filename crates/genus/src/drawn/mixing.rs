@@ -1,7 +1,7 @@
 //! How chains move through the data: where consecutive states are, which classes they visit, how long they remember.
 
 use super::squared_distances;
-use crate::{Batch, Dataset, Figure, Model, Result, Seed, State, Tensor};
+use crate::{Batch, Dataset, Figure, Model, Result, Seed, State, Stop, Tensor};
 
 /// Chains that are followed.
 const CHAINS: usize = 4;
@@ -56,12 +56,13 @@ pub fn of(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Option<Mixing
         visited.iter().take(SHOWN - 1).for_each(|v| strip.extend_from_slice(v.means.row(chain)));
     }
     let states: Vec<Batch> = visited.into_iter().map(|v| v.rows).collect();
-    let classes = classes(&states, data, seed.child("probe"));
-    Ok(Some(Mixing { thin: chain.thinning(), strip, width, correlation: correlation(&states), classes }))
+    let classes = classes(&states, data, seed.child("probe"))?;
+    Ok(Some(Mixing { thin: chain.thinning(), strip, width, correlation: correlation(&states)?, classes }))
 }
 
 /// Σ (x_s − m)(x_{s+t} − m) / Σ (x_s − m)² over chains, states and columns, for t from 0 to a tenth of the states.
-fn correlation(states: &[Batch]) -> Vec<f64> {
+fn correlation(states: &[Batch]) -> Result<Vec<f64>> {
+    let stop = Stop::current();
     let (n, values) = (states.len(), states.first().map_or(0, |s| s.data().len()));
     let width = states.first().map_or(1, Batch::width);
     let mut mean = vec![0.0f64; width];
@@ -78,7 +79,11 @@ fn correlation(states: &[Batch]) -> Vec<f64> {
         sums.sum::<f64>() / (n - t) as f64
     };
     let variance = at(0);
-    (0..=n / 10).map(|t| if variance > 0.0 { at(t) / variance } else { 1.0 }).collect()
+    let each = (0..=n / 10).map(|t| {
+        stop.check()?;
+        Ok(if variance > 0.0 { at(t) / variance } else { 1.0 })
+    });
+    each.collect()
 }
 
 /// 1 + 2 Σ ρ(t) up to the first t whose correlation is below 0.05: so many states count as one; None if none is.
@@ -88,47 +93,48 @@ fn time(correlation: &[f64]) -> Option<f64> {
 }
 
 /// Classes of rows by the nearest of the known ones.
-fn nearest(x: &Batch, known: &Batch, labels: &[u32]) -> Vec<usize> {
-    (0..x.rows())
-        .step_by(500)
-        .flat_map(|start| {
-            let distances = squared_distances(&x.slice(start, start + 500), known);
-            let class = |row: &[f32]| {
-                let best = row.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
-                best.map_or(0, |(i, _)| labels[i] as usize)
-            };
-            distances.chunks_exact(known.rows()).map(class).collect::<Vec<_>>()
-        })
-        .collect()
+fn nearest(x: &Batch, known: &Batch, labels: &[u32]) -> Result<Vec<usize>> {
+    let (stop, mut all) = (Stop::current(), Vec::with_capacity(x.rows()));
+    for start in (0..x.rows()).step_by(500) {
+        stop.check()?;
+        let distances = squared_distances(&x.slice(start, start + 500), known);
+        let class = |row: &[f32]| {
+            let best = row.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
+            best.map_or(0, |(i, _)| labels[i] as usize)
+        };
+        all.extend(distances.chunks_exact(known.rows()).map(class));
+    }
+    Ok(all)
 }
 
-fn classes(states: &[Batch], data: &Dataset, seed: Seed) -> Option<Classes> {
-    data.train.labels.as_ref()?;
+fn classes(states: &[Batch], data: &Dataset, seed: Seed) -> Result<Option<Classes>> {
+    let (Some(all_labels), Some(first)) = (&data.train.labels, states.first()) else { return Ok(None) };
     let mut rows = seed.rng().permutation(data.train.x.rows());
     rows.truncate(KNOWN);
     let known = data.train.select(&rows);
-    let labels = known.labels.as_ref()?;
-    let names = 1 + data.train.labels.iter().flatten().copied().max()? as usize;
-    let accuracy = data.test.as_ref().and_then(|test| {
-        let right = test.labels.as_ref()?;
+    let labels: Vec<u32> = rows.iter().map(|r| all_labels[*r]).collect();
+    let names = 1 + all_labels.iter().copied().max().unwrap_or(0) as usize;
+    let mut accuracy = f64::NAN;
+    if let Some(test) = &data.test
+        && let Some(right) = &test.labels
+    {
         let mut tried = seed.child("tried").rng().permutation(test.x.rows());
         tried.truncate(TRIED);
-        let found = nearest(&test.x.select(&tried), &known.x, labels);
+        let found = nearest(&test.x.select(&tried), &known.x, &labels)?;
         let hits =
             found.iter().zip(tried.iter().map(|r| &right[*r])).filter(|(f, r)| **f == **r as usize).count();
-        Some(hits as f64 / found.len() as f64)
-    });
-    let chains = states.first()?.rows();
+        accuracy = hits as f64 / found.len() as f64;
+    }
+    let (chains, width) = (first.rows(), first.width());
     let mut shares = vec![0.0; names];
     let mut seen = vec![vec![false; names]; chains];
-    let width = states.first()?.width();
-    let all = Batch::new(states.iter().flat_map(|s| s.data().iter().copied()).collect(), width).ok()?;
-    for (i, class) in nearest(&all, &known.x, labels).into_iter().enumerate() {
+    let all = Batch::new(states.iter().flat_map(|s| s.data().iter().copied()).collect(), width)?;
+    for (i, class) in nearest(&all, &known.x, &labels)?.into_iter().enumerate() {
         shares[class] += 1.0 / all.rows() as f64;
         seen[i % chains][class] = true;
     }
-    let fewest = seen.iter().map(|s| s.iter().filter(|v| **v).count()).min()?;
-    Some(Classes { names, shares, fewest, accuracy: accuracy.unwrap_or(f64::NAN) })
+    let fewest = seen.iter().map(|s| s.iter().filter(|v| **v).count()).min().unwrap_or(0);
+    Ok(Some(Classes { names, shares, fewest, accuracy }))
 }
 
 impl Mixing {

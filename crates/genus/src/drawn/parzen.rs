@@ -5,7 +5,7 @@
 //! many training rows in place of draws (Theis, van den Oord & Bethge 2016). It is here because the literature has nothing else.
 
 use super::squared_distances;
-use crate::{Batch, Chain, Dataset, Error, Figure, Model, Result, Seed, math};
+use crate::{Batch, Chain, Dataset, Error, Figure, Model, Result, Seed, Stop, math};
 use rayon::prelude::*;
 use std::f64::consts::PI;
 
@@ -19,32 +19,36 @@ const CHAINS: usize = 100;
 pub const NAME: &str = "Parzen window on test rows, not a likelihood";
 
 /// Log-density of each row of `x`, nats, under a mixture of normals of width σ around `centres`.
-fn log_density(x: &Batch, centres: &Batch, sigma: f64) -> Vec<f64> {
+fn log_density(x: &Batch, centres: &Batch, sigma: f64) -> Result<Vec<f64>> {
     let (n, d) = (centres.rows() as f64, x.width() as f64);
     let constant = libm::log(n) + 0.5 * d * libm::log(2.0 * PI * sigma * sigma);
-    let parts = (0..x.rows()).step_by(500);
-    parts
-        .flat_map(|start| {
-            let distances = squared_distances(&x.slice(start, start + 500), centres);
-            let each = distances.par_chunks_exact(centres.rows()).map(|row| {
-                math::log_sum_exp(row.iter().map(|q| -0.5 * f64::from(*q) / (sigma * sigma))) - constant
-            });
-            each.collect::<Vec<f64>>()
-        })
-        .collect()
+    let (stop, mut all) = (Stop::current(), Vec::with_capacity(x.rows()));
+    for start in (0..x.rows()).step_by(500) {
+        stop.check()?;
+        let distances = squared_distances(&x.slice(start, start + 500), centres);
+        let each = distances.par_chunks_exact(centres.rows()).map(|row| {
+            math::log_sum_exp(row.iter().map(|q| -0.5 * f64::from(*q) / (sigma * sigma))) - constant
+        });
+        all.extend(each.collect::<Vec<f64>>());
+    }
+    Ok(all)
 }
 
 /// Mean and standard error on test rows, with the width that is best on validation rows.
-fn figure(centres: &Batch, valid: &Batch, test: &Batch) -> [f64; 3] {
+fn figure(centres: &Batch, valid: &Batch, test: &Batch) -> Result<[f64; 3]> {
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let widths = (0..10).map(|k| libm::exp10(-1.0 + f64::from(k) / 9.0));
-    let scored = widths.map(|sigma| (sigma, mean(&log_density(valid, centres, sigma))));
-    let (sigma, _) =
-        scored.fold((1.0, f64::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best });
-    let each = log_density(test, centres, sigma);
+    let (mut sigma, mut most) = (1.0, f64::NEG_INFINITY);
+    for width in widths {
+        let found = mean(&log_density(valid, centres, width)?);
+        if found > most {
+            (sigma, most) = (width, found);
+        }
+    }
+    let each = log_density(test, centres, sigma)?;
     let m = mean(&each);
     let spread = each.iter().map(|v| (v - m).powi(2)).sum::<f64>() / each.len() as f64;
-    [m, libm::sqrt(spread / each.len() as f64), sigma]
+    Ok([m, libm::sqrt(spread / each.len() as f64), sigma])
 }
 
 /// What normals lie around: the means of states of chains that begin at training rows, as in the published protocol, or draws.
@@ -93,7 +97,7 @@ pub fn figures(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Vec<Figu
     for (name, of, x) in
         [(NAME, of, centres), ("the same of real rows in place of draws", "training rows", real)]
     {
-        let [mean, stderr, sigma] = figure(&scaled(&x), &valid, &test);
+        let [mean, stderr, sigma] = figure(&scaled(&x), &valid, &test)?;
         figures.push(Figure::new(
             name,
             mean,
@@ -113,7 +117,7 @@ mod tests {
         let x = Batch::from_fn(3, 2, |r, c| 0.3 * r as f32 - 0.2 * c as f32);
         let centres = Batch::from_fn(4, 2, |r, c| 0.1 * (r * 2 + c) as f32);
         let sigma = 0.4f64;
-        for (row, got) in x.iter().zip(log_density(&x, &centres, sigma)) {
+        for (row, got) in x.iter().zip(log_density(&x, &centres, sigma).unwrap()) {
             let normal = |c: &[f32]| -> f64 {
                 let q: f64 = row.iter().zip(c).map(|(a, b)| f64::from(a - b).powi(2)).sum();
                 (-0.5 * q / (sigma * sigma)).exp() / (2.0 * PI * sigma * sigma)
@@ -129,7 +133,7 @@ mod tests {
         let rng = &mut Seed::from(2).rng();
         let mut normal = |n: usize| Batch::from_fn(n, 1, |_, _| rng.normal() as f32);
         let (centres, valid, test) = (normal(10_000), normal(1000), normal(10_000));
-        let [mean, stderr, sigma] = figure(&centres, &valid, &test);
+        let [mean, stderr, sigma] = figure(&centres, &valid, &test).unwrap();
         let entropy = 0.5 * (2.0 * PI * std::f64::consts::E).ln();
         // Five standard errors, and what the width costs.
         assert!((mean + entropy).abs() < 5.0 * stderr + 0.02, "{mean} {entropy}");

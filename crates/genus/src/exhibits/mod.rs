@@ -3,7 +3,10 @@
 mod given;
 mod order;
 
-use crate::{Batch, Dataset, Density, Model, Result, Seed, Shape, Split, State, Support, Tensor, metrics};
+use crate::evaluate::Scored;
+use crate::{
+    Batch, Dataset, Density, Model, Result, Seed, Shape, Split, State, Stop, Support, Tensor, metrics,
+};
 
 /// Hidden units whose weights are shown, at most.
 const FILTERS: usize = 100;
@@ -27,31 +30,32 @@ fn put_f64(state: &mut State, name: &str, v: Vec<f64>) {
 /// Samples, neighbours, reconstructions, interpolations, codes, scores: arrays that the report shows.
 ///
 /// # Errors
-/// Whatever the model meets on rows of its domain.
-pub fn of(model: &dyn Model, data: &Dataset, test_nats: Option<&[f64]>, seed: Seed) -> Result<State> {
-    let mut state = State::default();
+/// Whatever the model meets on rows of its domain, and [`crate::Error::Stopped`]; what was made until then is in `state`.
+pub fn of(
+    model: &dyn Model,
+    data: &Dataset,
+    test: Option<&Scored>,
+    seed: Seed,
+    state: &mut State,
+) -> Result<()> {
     let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
     let plane = data.domain.shape == Shape::Flat(2) && data.domain.support == Support::Real;
     let n = if plane { 2000 } else { 64 };
-    put(&mut state, "real", &some(held, n, seed.child("real")).x);
+    put(state, "real", &some(held, n, seed.child("real")).x);
     if let Some(sampler) = model.as_sampler() {
         let samples = sampler.sample(n, &mut seed.child("samples").rng())?;
-        put(&mut state, "samples", &samples);
+        put(state, "samples", &samples);
         if !plane {
             let first = samples.slice(0, 16);
             let found = metrics::nearest(&first, &data.train.x)?;
-            put(
-                &mut state,
-                "neighbours",
-                &data.train.x.select(&found.iter().map(|f| f.0).collect::<Vec<_>>()),
-            );
-            put_f64(&mut state, "neighbours.distance", found.iter().map(|f| f.1).collect());
+            put(state, "neighbours", &data.train.x.select(&found.iter().map(|f| f.0).collect::<Vec<_>>()));
+            put_f64(state, "neighbours.distance", found.iter().map(|f| f.1).collect());
         }
     }
     if let Some(decoder) = model.as_decoder() {
         let rows = some(held, 16, seed.child("reconstructions")).x;
-        put(&mut state, "reconstructions.output", &decoder.reconstruct(&rows)?);
-        put(&mut state, "reconstructions.input", &rows);
+        put(state, "reconstructions.output", &decoder.reconstruct(&rows)?);
+        put(state, "reconstructions.input", &rows);
         let steps = 10;
         let paths = 4.min(rows.rows() / 2);
         let mut strip = Vec::new();
@@ -64,9 +68,9 @@ pub fn of(model: &dyn Model, data: &Dataset, test_nats: Option<&[f64]>, seed: Se
     if let Some(encoder) = model.as_encoder() {
         let split = some(held, 2000, seed.child("latent"));
         let codes = encoder.encode(&split.x)?;
-        let (codes, axes) = plane_of(&codes, seed);
+        let (codes, axes) = plane_of(&codes, seed)?;
         state.header.insert("latent.axes".into(), axes);
-        put(&mut state, "latent.codes", &codes);
+        put(state, "latent.codes", &codes);
         if let Some(labels) = split.labels {
             let wide: Vec<u64> = labels.iter().map(|l| u64::from(*l)).collect();
             state.tensors.insert("latent.labels".into(), Tensor::u64(&[wide.len()], wide));
@@ -74,29 +78,32 @@ pub fn of(model: &dyn Model, data: &Dataset, test_nats: Option<&[f64]>, seed: Se
     }
     if let Some(density) = model.as_density() {
         let train = some(&data.train, 2000, seed.child("train"));
-        put_f64(&mut state, "scores.train", density.log_prob(&train.x)?.nats);
-        if let (Some(nats), Some(test)) = (test_nats, &data.test) {
+        put_f64(state, "scores.train", density.log_prob(&train.x)?.nats);
+        if let (Some(Scored { rows: scored, nats, .. }), Some(test)) = (test, &data.test) {
             let mut order: Vec<usize> = (0..nats.len()).collect();
             order.sort_by(|a, b| nats[*b].total_cmp(&nats[*a]));
             let k = 8.min(order.len());
             let low: Vec<usize> = order.iter().rev().take(k).copied().collect();
             for (name, rows) in [("likely", &order[..k]), ("unlikely", &low)] {
-                put(&mut state, &format!("{name}.rows"), &test.x.select(rows));
-                put_f64(&mut state, &format!("{name}.nats"), rows.iter().map(|r| nats[*r]).collect());
+                put(
+                    state,
+                    &format!("{name}.rows"),
+                    &test.x.select(&rows.iter().map(|r| scored[*r]).collect::<Vec<_>>()),
+                );
+                put_f64(state, &format!("{name}.nats"), rows.iter().map(|r| nats[*r]).collect());
             }
-            put_f64(&mut state, "scores.test", nats.to_vec());
+            put_f64(state, "scores.test", nats.to_vec());
         }
         if plane {
-            heat(density, held, &mut state)?;
+            heat(density, held, state)?;
         }
     }
     if let (Some(filters), Shape::Image { .. }) = (model.filters(), data.domain.shape) {
-        put(&mut state, "filters", &filters.slice(0, FILTERS));
+        put(state, "filters", &filters.slice(0, FILTERS));
     }
-    given::by_class(model, seed.child("by class"), &mut state)?;
-    given::completions(model, held, &data.domain, seed.child("completions"), &mut state)?;
-    order::show(model, seed.child("order"), &mut state)?;
-    Ok(state)
+    given::by_class(model, seed.child("by class"), state)?;
+    given::completions(model, held, &data.domain, seed.child("completions"), state)?;
+    order::show(model, seed.child("order"), state)
 }
 
 /// log p on a grid that covers the rows with a margin.
@@ -122,20 +129,22 @@ fn heat(density: &dyn Density, rows: &Split, state: &mut State) -> Result<()> {
 }
 
 /// Codes on a plane: as they are, or on their first two principal axes.
-fn plane_of(codes: &Batch, seed: Seed) -> (Batch, String) {
+fn plane_of(codes: &Batch, seed: Seed) -> Result<(Batch, String)> {
+    let stop = Stop::current();
     if codes.width() == 2 {
-        return (codes.clone(), "the two latent dimensions".into());
+        return Ok((codes.clone(), "the two latent dimensions".into()));
     }
     if codes.width() == 1 {
-        return (
+        return Ok((
             Batch::from_fn(codes.rows(), 2, |r, c| if c == 0 { codes.row(r)[0] } else { 0.0 }),
             "the latent dimension".into(),
-        );
+        ));
     }
     let d = codes.width();
     let (mean, _) = crate::transform::moments(codes);
     let mut cov = vec![0.0; d * d];
     for row in codes.iter() {
+        stop.check()?;
         let e: Vec<f64> = row.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m).collect();
         for i in 0..d {
             for j in 0..d {
@@ -151,6 +160,7 @@ fn plane_of(codes: &Batch, seed: Seed) -> (Batch, String) {
         let mut v: Vec<f64> = (0..d).map(|_| rng.normal()).collect();
         let mut value = 0.0;
         for _ in 0..200 {
+            stop.check()?;
             let mut w: Vec<f64> = (0..d).map(|i| (0..d).map(|j| cov[i * d + j] * v[j]).sum()).collect();
             for (_, axis) in &axes {
                 let along: f64 = w.iter().zip(axis).map(|(a, b)| a * b).sum();
@@ -169,5 +179,5 @@ fn plane_of(codes: &Batch, seed: Seed) -> (Batch, String) {
             as f32
     });
     let share = 100.0 * (axes[0].0 + axes[1].0) / total.max(1e-12);
-    (flat, format!("first two principal axes of {d} latent dimensions, {share:.0} % of their variance"))
+    Ok((flat, format!("first two principal axes of {d} latent dimensions, {share:.0} % of their variance")))
 }

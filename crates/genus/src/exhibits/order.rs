@@ -1,7 +1,7 @@
 //! What a model that draws one dimension after the other looks at, and in which order it draws.
 
 use super::{put, put_f64};
-use crate::{Autoregressive, Batch, Model, Result, Seed, Shape, State, Tensor};
+use crate::{Autoregressive, Batch, Model, Result, Seed, Shape, State, Stop, Tensor};
 
 /// Images that are shown while they are drawn.
 const IMAGES: usize = 12;
@@ -53,6 +53,7 @@ fn receptive(ar: &dyn Autoregressive, bases: &Batch, extents: [usize; 3], state:
         let each = before.width() / n;
         let chunk = (CHUNK / before.width()).max(1);
         for start in (0..n).step_by(chunk) {
+            Stop::current().check()?;
             let rows = chunk.min(n - start);
             let changed = Batch::from_fn(rows, base.len(), |r, c| {
                 let v = base[c];

@@ -7,8 +7,7 @@ use crate::sampling::completed;
 use genus_core::transform::{self, Transform};
 use genus_core::{
     Batch, Chain, Conditional, Dataset, Domain, Encoder, Family, Fill, Fit, FitContext, Model, ModelSpec,
-    Result, Rng, Sampler, Scoring, Seed, State, Stop, Tensor as Stored, Visited, config,
-    stop::in_pool,
+    Result, Rng, Sampler, Scoring, Seed, State, Stop, Tensor as Stored, Visited, config, stop::in_pool,
 };
 use genus_kernels::{anneal_bits, bernoulli_sample, probabilities};
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, ops, tensor_from, values};
@@ -163,11 +162,15 @@ impl<T: Transition> Family for Walker<T> {
 
     fn fit(config: &T::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let transform = Transform::to_binary(&data.domain, config.binarize(), 0)?;
+        let transform =
+            crate::transform_for(cx, data, || Transform::to_binary(&data.domain, config.binarize(), 0))?;
         let seed = cx.seed.child(T::spec().name);
         let seen = Presented::new(&transform, data, seed)?;
         let mut model =
             Self::build(config, transform, seen.marginal_logits(), &mut seed.child("init").rng())?;
+        if let Some(start) = cx.start {
+            model.params.load(start)?;
+        }
         let (rows, net) = (seen.rows(), model.net.clone());
         let mut objective = Cleaning { net: &net, config, seen, seed };
         let report =

@@ -5,8 +5,8 @@ use super::{Chains, Energy, Settings as _, streams};
 use crate::presented::Presented;
 use crate::sampling::completed;
 use genus_core::math::softplus;
-use genus_core::transform::{Noise, Transform};
 use genus_core::stop::in_pool;
+use genus_core::transform::{Noise, Transform};
 use genus_core::{
     Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence, Family, Figure,
     Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Stop,
@@ -99,7 +99,7 @@ impl<E: Energy> Family for Boltzmann<E> {
 
     fn fit(config: &E::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let transform = config.transform(&data.domain, &data.train.x)?;
+        let transform = crate::transform_for(cx, data, || config.transform(&data.domain, &data.train.x))?;
         let seed = cx.seed.child(E::spec().name);
         let seen = Presented::new(&transform, data, seed)?;
         let start = match transform.target().support {
@@ -107,6 +107,9 @@ impl<E: Energy> Family for Boltzmann<E> {
             _ => seen.means(),
         };
         let mut machine = E::build(config, transform.target(), &start, &mut seed.child("init").rng())?;
+        if let Some(start) = cx.start {
+            machine.load(start)?;
+        }
         let mut report = cx.with_share(TRAINING, |cx| machine.learn(config, &seen, seed, cx))?;
         cx.emit(&Event::Phase { name: "log Z".into() });
         let stop = cx.stop().clone();

@@ -43,8 +43,8 @@ use crate::sampling::Sampling;
 use genus_core::config::Positive;
 use genus_core::math::softplus;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
-use genus_core::transform::{Binarize, Transform};
 use genus_core::train::{At, Figures};
+use genus_core::transform::{Binarize, Transform};
 use genus_core::{
     Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Stop, Tensor,
 };
@@ -536,7 +536,8 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
         }
         let x = Batch::from_fn(5, 4, |_, _| f32::from(u8::from(rng.uniform() < 0.5)));
         let (data, _) = machine.data_products(x.data(), streams(0, 0))?;
-        let model: Vec<f32> = machine.machine.moments(&Stop::new())?.second.iter().map(|p| *p as f32).collect();
+        let model: Vec<f32> =
+            machine.machine.moments(&Stop::new())?.second.iter().map(|p| *p as f32).collect();
         let gradient = machine.contrast(&data, &model);
         let value = |machine: &General| {
             let mean = |v: Vec<f64>| v.iter().sum::<f64>() / x.rows() as f64;

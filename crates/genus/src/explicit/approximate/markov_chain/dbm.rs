@@ -51,8 +51,8 @@ use crate::presented::Presented;
 use crate::sampling::Sampling;
 use genus_core::config::{Positive, count};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
-use genus_core::transform::{Binarize, Transform};
 use genus_core::train::{At, Figures};
+use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Stop, Tensor};
 use genus_kernels::{
     Limits, Mat, Pair, Stream, anneal_bits, gemm, log_mass_change, probabilities, row_products,
@@ -205,8 +205,13 @@ impl Energy for Deep {
         let mut parts = greedy.parts(&config.pretrain, "pretrain");
         parts.push(Part { name: "all layers".into(), how: &config.train, key: "train" });
         let first = streams(seed.child("first chains").rng().bits(), 0);
+        // A machine that has learned begins where all its layers learn together.
+        let greedy = Some(greedy).filter(|_| cx.start.is_none());
+        if greedy.is_none() {
+            parts.drain(..parts.len() - 1);
+        }
         let mut learning = Together {
-            greedy: Some(greedy),
+            greedy,
             follower: Follower::new(&config.train, &self.pair),
             chains: self.draw_even(config.train.chains.get(), first),
             compared: compared(seen, COMPARED, seed)?,
@@ -242,12 +247,7 @@ impl Energy for Deep {
                 continue;
             }
             let draws = rows.chunks_exact(v.width()).map(|row| how.seed.child("h").row(row).rng());
-            mass.extend(self.importance(
-                rows,
-                &q,
-                how.importance_samples,
-                &mut draws.collect::<Vec<_>>(),
-            )?);
+            mass.extend(self.importance(rows, &q, how.importance_samples, &mut draws.collect::<Vec<_>>())?);
         }
         Ok(mass)
     }
@@ -348,7 +348,7 @@ impl Ascent for Together<'_> {
     }
 
     fn step(&mut self, x: &Batch, at: &At, key: u64) -> Result<Figures> {
-        if at.phase + 1 < self.machine.layers.len()
+        if !at.is_last_phase()
             && let Some(greedy) = &mut self.greedy
         {
             return greedy.step(x.data(), &self.config.pretrain, at, key);

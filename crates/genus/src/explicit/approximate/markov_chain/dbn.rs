@@ -42,8 +42,8 @@ use crate::sampling::Sampling;
 use genus_core::config::count;
 use genus_core::math::log_mean_exp;
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
-use genus_core::transform::{Binarize, Transform};
 use genus_core::train::{At, Figures};
+use genus_core::transform::{Binarize, Transform};
 use genus_core::{Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State};
 use genus_kernels::{Pair, Stream, bernoulli_sample, log_mass_change, probabilities, row_products};
 use serde::{Deserialize, Serialize};
@@ -254,7 +254,10 @@ impl Energy for Belief {
         let how = &config.train;
         let hidden = layers(&config.hidden, self.start.len())?;
         let copies = vec![[1, 1]; hidden.len()];
-        let greedy = Greedy::new(&self.start, &hidden, &copies, how, &mut seed.child("init").rng());
+        let mut greedy = Greedy::new(&self.start, &hidden, &copies, how, &mut seed.child("init").rng());
+        if cx.start.is_some() {
+            greedy.begin_with(self.directed.iter().chain([&self.top.pair]));
+        }
         let parts = greedy.parts(how, "train");
         let mut learning = FromBelow { greedy, how };
         let report = train(&parts, seen, &mut learning, SPEC.name, seed, cx)?;
@@ -424,8 +427,9 @@ mod tests {
     /// log p(v) by going through the layers.
     fn law(net: &Belief) -> Vec<f64> {
         let z = net.summed().unwrap().unwrap();
-        let prior =
-            |h: &[f32]| net.top.log_mass(&Batch::new(h.to_vec(), 2).unwrap(), &Scoring::default()).unwrap()[0] - z;
+        let prior = |h: &[f32]| {
+            net.top.log_mass(&Batch::new(h.to_vec(), 2).unwrap(), &Scoring::default()).unwrap()[0] - z
+        };
         let all = |v: &[f32]| {
             let paths =
                 rows(3).into_iter().flat_map(|h1| rows(2).into_iter().map(move |h2| (h1.clone(), h2)));
@@ -446,7 +450,8 @@ mod tests {
         for (v, want) in rows(4).iter().zip(&law) {
             let mut draws: Vec<Rng> = (0..n).map(|i| Seed::from(i).rng()).collect();
             let weights = net.log_weights(&v.repeat(n as usize), &mut draws).unwrap();
-            let ratios: Vec<f64> = weights.iter().map(|w| (w - net.summed().unwrap().unwrap() - want).exp()).collect();
+            let ratios: Vec<f64> =
+                weights.iter().map(|w| (w - net.summed().unwrap().unwrap() - want).exp()).collect();
             let mean = ratios.iter().sum::<f64>() / n as f64;
             let spread = ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / n as f64;
             assert!((mean - 1.0).abs() < 5.0 * (spread / n as f64).sqrt(), "{v:?}: {mean}");

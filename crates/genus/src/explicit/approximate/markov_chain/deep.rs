@@ -195,13 +195,7 @@ impl Deep {
     ///
     /// # Errors
     /// [`genus_core::Error::Stopped`] if it was asked to end.
-    pub fn importance(
-        &self,
-        v: &[f32],
-        q: &MeanField,
-        count: usize,
-        draws: &mut [Rng],
-    ) -> Result<Vec<f64>> {
+    pub fn importance(&self, v: &[f32], q: &MeanField, count: usize, draws: &mut [Rng]) -> Result<Vec<f64>> {
         let stop = Stop::current();
         let [visible, inner] = self.even();
         let odd = self.odd();
@@ -223,8 +217,9 @@ impl Deep {
                 let rest = log_mass_change(&self.above(&y), &[], inner, [0.0, 1.0]);
                 let rows =
                     y.chunks_exact(odd).zip(q.from_rows.chunks_exact(odd)).zip(rest.into_iter().zip(log_q));
-                let each =
-                    rows.map(|((y, a), (rest, log_q))| row_products(y, a)[0] + rest + inner as f64 * LN_2 - log_q);
+                let each = rows.map(|((y, a), (rest, log_q))| {
+                    row_products(y, a)[0] + rest + inner as f64 * LN_2 - log_q
+                });
                 Ok(each.collect())
             })
             .collect::<Result<_>>()?;

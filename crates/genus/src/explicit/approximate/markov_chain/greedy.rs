@@ -90,6 +90,14 @@ impl Greedy {
         Self { layers, followers, chains: Vec::new() }
     }
 
+    /// Begins with these parameters instead, from below.
+    pub fn begin_with<'a>(&mut self, pairs: impl IntoIterator<Item = &'a Pair>) {
+        for ((layers, follower), pair) in self.layers.iter_mut().zip(&mut self.followers).zip(pairs) {
+            layers.pair = pair.clone();
+            follower.begin_with(pair);
+        }
+    }
+
     /// One part for each pair of layers.
     pub fn parts<'a>(&self, how: &'a Learning, key: &'static str) -> Vec<Part<'a>> {
         (1..=self.layers.len()).map(|l| Part { name: format!("layer {l}"), how, key }).collect()

@@ -296,8 +296,21 @@ impl Follower {
         }
     }
 
+    /// At rest at these parameters.
+    pub fn begin_with(&mut self, start: &Pair) {
+        if let Some(average) = &mut self.average {
+            average.clone_from(start);
+        }
+    }
+
     /// One change of `pair`: `gradient` adds a rate times the gradient of the log-likelihood to what it is given.
-    pub fn follow(&mut self, pair: &mut Pair, how: &Learning, at: &At, gradient: impl FnOnce(&mut Pair, f32)) {
+    pub fn follow(
+        &mut self,
+        pair: &mut Pair,
+        how: &Learning,
+        at: &At,
+        gradient: impl FnOnce(&mut Pair, f32),
+    ) {
         let (rate, decay) = (how.rate(at), how.weight_decay.get() as f32);
         if decay > 0.0 {
             let keep = 1.0 - rate * decay;

@@ -36,7 +36,7 @@ use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tin
 use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
 use genus_core::{
     Batch, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, Family, Figure, Fit, FitContext,
-    LatentVariable, LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Support, config,
+    LatentVariable, LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Stop, Support, config,
 };
 use genus_nn::{
     Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, gradcheck, ops, tensor,
@@ -200,7 +200,9 @@ impl Objective for NegativeElbo<'_> {
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
         let Some(x) = &self.seen.valid else { return Ok(BTreeMap::new()) };
         let (mut nll, mut divergence) = (0.0, 0.0);
+        let stop = Stop::current();
         for (i, start) in (0..x.rows()).step_by(CHUNK).enumerate() {
+            stop.check()?;
             let part = x.slice(start, start + CHUNK);
             // The same noise at every epoch, so that epochs are compared on equal terms.
             let noise = normals(part.rows(), self.net.latent, &mut self.seed.index(i as u64).rng());
@@ -279,10 +281,11 @@ impl Vae {
         log_variance: &[f32],
         k: usize,
         rng: &mut Rng,
-    ) -> Vec<f64> {
-        let latent = self.net.latent;
+    ) -> Result<Vec<f64>> {
+        let (latent, stop) = (self.net.latent, Stop::current());
         let mut weights = Vec::with_capacity(k);
         while weights.len() < k {
+            stop.check()?;
             let n = CHUNK.min(k - weights.len());
             let mut z = Vec::with_capacity(n * latent);
             // log p(z) − log q(z|x) = ½ Σ (log σ² + ε² − z²).
@@ -301,7 +304,7 @@ impl Vae {
             let nll = values(self.net.nll(view, tensor_from(z, [n, latent]), tensor(x.clone())));
             weights.extend(prior.iter().zip(nll).map(|(p, nll)| p - f64::from(nll)));
         }
-        weights
+        Ok(weights)
     }
 
     /// ELBO of each row with one draw of z and the KL in closed form: negative log-likelihood and KL, nats.
@@ -309,6 +312,7 @@ impl Vae {
         let view = self.params.frozen();
         let (mut nll, mut divergence) = (Vec::new(), Vec::new());
         for start in (0..y.rows()).step_by(CHUNK) {
+            Stop::current().check()?;
             let part = y.slice(start, start + CHUNK);
             let mut noise = Vec::with_capacity(part.rows() * self.net.latent);
             for row in part.iter() {
@@ -325,15 +329,16 @@ impl Vae {
         Ok((nll, divergence))
     }
 
-    fn posterior_of(&self, y: &Batch) -> (Vec<f32>, Vec<f32>) {
+    fn posterior_of(&self, y: &Batch) -> Result<(Vec<f32>, Vec<f32>)> {
         let view = self.params.frozen();
         let (mut means, mut variances) = (Vec::new(), Vec::new());
         for start in (0..y.rows()).step_by(CHUNK) {
+            Stop::current().check()?;
             let (mean, log_variance) = self.net.posterior(&view, tensor(y.slice(start, start + CHUNK)));
             means.extend(values(mean));
             variances.extend(values(log_variance));
         }
-        (means, variances)
+        Ok((means, variances))
     }
 
     /// Means of p(x|z), in the model's domain.
@@ -341,6 +346,7 @@ impl Vae {
         let view = self.params.frozen();
         let mut out = Vec::with_capacity(codes.rows() * self.transform.target().width());
         for start in (0..codes.rows()).step_by(CHUNK) {
+            Stop::current().check()?;
             out.extend(values(self.net.decoder.forward(&view, tensor(codes.slice(start, start + CHUNK)))));
         }
         if self.net.log_variance.is_none() {
@@ -360,18 +366,23 @@ impl Family for Vae {
             Likelihood::Bernoulli => false,
             Likelihood::Gaussian => true,
         };
-        let transform = if gaussian {
-            let want = RealSteps { logit: None, standardize: config.standardize };
-            Transform::to_real(&data.domain, want, &data.train.x, 0)?
-        } else {
-            Transform::to_binary(&data.domain, config.binarize, 0)?
-        };
+        let transform = crate::transform_for(cx, data, || {
+            if gaussian {
+                let want = RealSteps { logit: None, standardize: config.standardize };
+                Transform::to_real(&data.domain, want, &data.train.x, 0)
+            } else {
+                Transform::to_binary(&data.domain, config.binarize, 0)
+            }
+        })?;
         let seed = cx.seed.child("vae");
         let seen = Presented::new(&transform, data, seed)?;
         let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
         if let (false, Some(last)) = (gaussian, model.net.decoder.last()) {
             // Start from the marginals: the first epochs are then about structure, not about brightness.
             model.params.set(last.b(), seen.marginal_logits());
+        }
+        if let Some(start) = cx.start {
+            model.params.load(start)?;
         }
         let rows = seen.rows();
         let mut objective = NegativeElbo {
@@ -413,7 +424,7 @@ impl Model for Vae {
         let (nll, kl) = self.elbo(&y, how)?;
         let n = y.rows() as f64;
         // A unit is active if its posterior mean varies with x (Burda et al. 2016, section 5.2).
-        let (means, _) = self.posterior_of(&y);
+        let (means, _) = self.posterior_of(&y)?;
         let active = (0..self.net.latent)
             .filter(|u| {
                 let column = means.iter().skip(*u).step_by(self.net.latent).map(|v| f64::from(*v));
@@ -461,17 +472,21 @@ impl Density for Vae {
             }
             _ => {
                 let view = self.params.frozen();
-                let (means, variances) = self.posterior_of(&y);
+                let (means, variances) = self.posterior_of(&y)?;
                 let l = self.net.latent;
+                let stop = Stop::current();
                 let nats = (0..y.rows())
                     .into_par_iter()
                     .map(|r| {
                         let mut rng = self.noise(y.row(r), how);
                         let (x, at) = (y.slice(r, r + 1), r * l..(r + 1) * l);
                         let (mean, log_variance) = (&means[at.clone()], &variances[at]);
-                        log_mean_exp(&self.log_weights(&view, &x, mean, log_variance, k, &mut rng))
+                        stop.during(|| {
+                            let weights = self.log_weights(&view, &x, mean, log_variance, k, &mut rng)?;
+                            Ok(log_mean_exp(&weights))
+                        })
                     })
-                    .collect();
+                    .collect::<Result<_>>()?;
                 (nats, format!("importance-weighted bound, {k} draws of z"))
             }
         };
@@ -510,7 +525,7 @@ impl Encoder for Vae {
 
     fn encode(&self, x: &Batch) -> Result<Batch> {
         let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        Batch::new(self.posterior_of(&y).0, self.net.latent)
+        Batch::new(self.posterior_of(&y)?.0, self.net.latent)
     }
 }
 
@@ -533,6 +548,7 @@ impl LatentVariable for Vae {
         let view = self.params.frozen();
         let mut nats = Vec::with_capacity(codes.rows());
         for start in (0..codes.rows()).step_by(CHUNK) {
+            Stop::current().check()?;
             let z = tensor(codes.slice(start, start + CHUNK));
             let nll = values(self.net.nll(&view, z, tensor(y.clone())));
             nats.extend(nll.into_iter().map(|v| log_det[0] - f64::from(v)));
@@ -559,8 +575,10 @@ mod tests {
         };
         let mut rng = Seed::from(2).rng();
         let mut model = Vae::build(&config, Transform::identity(Domain::real(2)), &mut rng).unwrap();
-        let wide = model.params.snapshot().into_iter().map(|w| w.iter().map(|v| 3.0 * v).collect()).collect();
-        model.params.put(wide);
+        for id in model.params.ids() {
+            let wide = model.params.values(id).iter().map(|v| 3.0 * v).collect();
+            model.params.set(id, wide);
+        }
         model.params.set(model.net.log_variance.unwrap(), vec![-1.0, 0.5]);
         let n = 4001;
         let codes = Batch::from_fn(n, 1, |r, _| -8.0 + 16.0 * r as f32 / (n - 1) as f32);

@@ -38,7 +38,7 @@ use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tin
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
     Autoregressive, Batch, Dataset, Density, Domain, Error, Evidence, Family, Fit, FitContext, LogProb,
-    Model, Result, Rng, Sampler, Scoring, Seed, State, Tensor, config,
+    Model, Result, Rng, Sampler, Scoring, Seed, State, Tensor, config, stop::paced,
 };
 use genus_kernels::{sample_masked, sigmoid};
 use genus_nn::{
@@ -249,6 +249,25 @@ impl Made {
         Ok(found.into_iter().map(|d| (d.name, d.error)).collect())
     }
 
+    /// The orders and connectivities in a model file.
+    fn sets_of(config: &MadeConfig, d: usize, state: &State) -> Result<Vec<MaskSet>> {
+        let narrow = |v: &[u64]| v.iter().map(|v| *v as usize).collect::<Vec<_>>();
+        (0..config.masks.get())
+            .map(|k| {
+                let order = narrow(state.u64(&format!("order.{k}"), &[d])?);
+                let mut seen = vec![false; d];
+                order.iter().filter(|i| **i < d).for_each(|i| seen[*i] = true);
+                if seen.contains(&false) {
+                    return Err(Error::Run(format!("tensor `order.{k}` is not a permutation")));
+                }
+                let degrees = (config.hidden.iter().enumerate())
+                    .map(|(l, n)| Ok(narrow(state.u64(&format!("degrees.{k}.{l}"), &[n.get()])?)))
+                    .collect::<Result<_>>()?;
+                Ok(MaskSet::new(order, degrees))
+            })
+            .collect()
+    }
+
     /// The orders and connectivities of a configuration.
     fn draw_sets(config: &MadeConfig, d: usize, seed: Seed) -> Vec<MaskSet> {
         let hidden: Vec<usize> = config.hidden.iter().map(|h| h.get()).collect();
@@ -283,12 +302,19 @@ impl Family for Made {
             ));
         }
         config.afford(data.domain.width())?;
-        let transform = Transform::to_binary(&data.domain, config.binarize, 0)?;
+        let transform =
+            crate::transform_for(cx, data, || Transform::to_binary(&data.domain, config.binarize, 0))?;
         let seed = cx.seed.child("made");
         let seen = Presented::new(&transform, data, seed)?;
-        let sets = Self::draw_sets(config, transform.target().width(), seed);
+        let sets = match cx.start {
+            Some(start) => Self::sets_of(config, transform.target().width(), start)?,
+            None => Self::draw_sets(config, transform.target().width(), seed),
+        };
         let mut rng = seed.child("init").rng();
         let mut model = Self::build(config, transform, sets, seen.marginal_logits(), &mut rng);
+        if let Some(start) = cx.start {
+            model.params.load(start)?;
+        }
         let rows = seen.rows();
         let mut objective = Likelihood { net: &model.net, members: &model.members, seen };
         let report = genus_nn::train(&config.train, &mut model.params, rows, &mut objective, SPEC.name, cx)?;
@@ -300,21 +326,7 @@ impl Family for Made {
         let transform = crate::restore_transform(state)?;
         let d = transform.target().width();
         config.afford(d)?;
-        let narrow = |v: &[u64]| v.iter().map(|v| *v as usize).collect::<Vec<_>>();
-        let sets = (0..config.masks.get())
-            .map(|k| {
-                let order = narrow(state.u64(&format!("order.{k}"), &[d])?);
-                let mut seen = vec![false; d];
-                order.iter().filter(|i| **i < d).for_each(|i| seen[*i] = true);
-                if seen.contains(&false) {
-                    return Err(Error::Run(format!("tensor `order.{k}` is not a permutation")));
-                }
-                let degrees = (config.hidden.iter().enumerate())
-                    .map(|(l, n)| Ok(narrow(state.u64(&format!("degrees.{k}.{l}"), &[n.get()])?)))
-                    .collect::<Result<_>>()?;
-                Ok(MaskSet::new(order, degrees))
-            })
-            .collect::<Result<_>>()?;
+        let sets = Self::sets_of(&config, d, state)?;
         let mut model = Self::build(&config, transform, sets, vec![0.0; d], &mut Seed::from(0).rng());
         model.params.load(state)?;
         Ok(model)
@@ -417,10 +429,14 @@ impl Autoregressive for Made {
         }
         let member = &self.members[member];
         let (layers, direct) = self.net.sampler(&self.params, member);
-        let mut x = Batch::zeros(u.rows(), u.width());
-        sample_masked(&layers, direct.as_ref(), x.data_mut(), u.width(), &|r, p, logit| {
-            f32::from(u8::from(u.row(r)[p] < sigmoid(logit)))
-        });
+        let (mut x, width) = (Batch::zeros(u.rows(), u.width()), u.width());
+        paced(u.rows(), |rows| {
+            let some = &mut x.data_mut()[rows.start * width..rows.end * width];
+            sample_masked(&layers, direct.as_ref(), some, width, &|r, p, logit| {
+                f32::from(u8::from(u.row(rows.start + r)[p] < sigmoid(logit)))
+            });
+            Ok(())
+        })?;
         Ok(member.dimensions(&x))
     }
 }

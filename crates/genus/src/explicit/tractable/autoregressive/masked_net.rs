@@ -2,7 +2,7 @@
 
 use super::masks::MaskSet;
 use genus_core::math::{log_mean_exp, softplus};
-use genus_core::{Batch, Result, Rng};
+use genus_core::{Batch, Result, Rng, Stop};
 use genus_kernels::{MaskedLayer, gather_masked};
 use genus_nn::{Activation, Id, Params, Staircase, Tensor, View, ops, tensor, values};
 use rayon::prelude::*;
@@ -148,6 +148,7 @@ pub(super) fn log_prob(net: &Net, members: &[Member], view: &View<'_>, x: &Batch
     let mut each = vec![Vec::with_capacity(members.len()); x.rows()];
     for member in members {
         for start in (0..x.rows()).step_by(CHUNK) {
+            Stop::current().check()?;
             let places = member.places(x.slice(start, start + CHUNK));
             let logits = Batch::new(values(net.logits(view, member, tensor(places.clone()))), x.width())?;
             let nats: Vec<f64> = (0..places.rows())

@@ -2,6 +2,7 @@
 
 use super::covariance::{Factor, cholesky, floor_eigenvalues, product, solve_lower, solve_upper};
 use super::em::Component;
+use genus_core::Result;
 use genus_core::math::LN_2PI;
 
 /// One component of a conditional.
@@ -30,7 +31,10 @@ impl<'a> Conditionals<'a> {
     }
 
     /// The mixture of the columns `missing` given the columns `there` of `row`.
-    pub fn given(&self, row: &[f32], there: &[usize], missing: &[usize]) -> Vec<Part> {
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn given(&self, row: &[f32], there: &[usize], missing: &[usize]) -> Result<Vec<Part>> {
         let residual =
             |c: &Component| there.iter().map(|i| f64::from(row[*i]) - c.mean[*i]).collect::<Vec<_>>();
         let part = |(c, cov): &(&Component, Option<Vec<f64>>)| match (&c.factor, cov) {
@@ -40,11 +44,11 @@ impl<'a> Conditionals<'a> {
                     .iter()
                     .zip(&y)
                     .map(|(i, y)| -0.5 * (LN_2PI + (y / s[*i]).powi(2)) - libm::log(s[*i]));
-                Part {
+                Ok(Part {
                     log_weight: c.log_weight + terms.sum::<f64>(),
                     mean: missing.iter().map(|i| c.mean[*i]).collect(),
                     factor: Factor::Diagonal(missing.iter().map(|i| s[*i]).collect()),
-                }
+                })
             }
             (Factor::Dense(_), Some(cov)) => self.condition(c, cov, residual(c), there, missing),
             (Factor::Dense(_), None) => unreachable!("a dense factor comes with its covariance"),
@@ -53,10 +57,10 @@ impl<'a> Conditionals<'a> {
     }
 
     /// The factor of a matrix that is positive definite up to rounding.
-    fn factor(&self, mut a: Vec<f64>, d: usize) -> Vec<f64> {
-        floor_eigenvalues(&mut a, d, self.floor);
+    fn factor(&self, mut a: Vec<f64>, d: usize) -> Result<Vec<f64>> {
+        floor_eigenvalues(&mut a, d, self.floor)?;
         // Not finite only if the matrix was not; the caller sees that in the weights.
-        cholesky(&a, d).unwrap_or_else(|| vec![f64::NAN; d * d])
+        Ok(cholesky(&a, d).unwrap_or_else(|| vec![f64::NAN; d * d]))
     }
 
     fn condition(
@@ -66,12 +70,12 @@ impl<'a> Conditionals<'a> {
         mut y: Vec<f64>,
         there: &[usize],
         missing: &[usize],
-    ) -> Part {
+    ) -> Result<Part> {
         let (d, o, m) = (c.mean.len(), there.len(), missing.len());
         let block = |rows: &[usize], cols: &[usize]| -> Vec<f64> {
             rows.iter().flat_map(|r| cols.iter().map(move |s| cov[*r * d + *s])).collect()
         };
-        let l = self.factor(block(there, there), o);
+        let l = self.factor(block(there, there), o)?;
         solve_lower(&l, o, &mut y);
         let log_det: f64 = (0..o).map(|i| libm::log(l[i * o + i])).sum();
         let square: f64 = y.iter().map(|v| v * v).sum();
@@ -94,6 +98,6 @@ impl<'a> Conditionals<'a> {
                 rest[i * m + j] -= dot(&half[i], &half[j]);
             }
         }
-        Part { log_weight, mean, factor: Factor::Dense(self.factor(rest, m)) }
+        Ok(Part { log_weight, mean, factor: Factor::Dense(self.factor(rest, m)?) })
     }
 }

@@ -1,6 +1,8 @@
 //! Symmetric positive definite matrices: Cholesky factor, eigenvalue floor, and the covariance structures of a mixture.
 
-use genus_core::Rng;
+use genus_core::stop::abandoned;
+use genus_core::{Result, Rng};
+use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
 /// Structure of the covariances.
@@ -140,66 +142,40 @@ pub(super) fn solve_upper(l: &[f64], d: usize, y: &mut [f64]) {
     }
 }
 
+/// Columns from which on a decomposition takes long enough that somebody may want to stop it.
+const LONG: usize = 200;
+
 /// Raises eigenvalues below `floor` to it. That is the maximum-likelihood covariance among those whose eigenvalues are at
 /// least `floor`, so that EM stays monotone; adding a ridge would not be.
-pub(super) fn floor_eigenvalues(a: &mut [f64], d: usize, floor: f64) {
+///
+/// # Errors
+/// [`genus_core::Error::Stopped`] if it was asked to end.
+pub(super) fn floor_eigenvalues(a: &mut [f64], d: usize, floor: f64) -> Result<()> {
     let mut shifted = a.to_vec();
     for i in 0..d {
         shifted[i * d + i] -= floor;
     }
     if cholesky(&shifted, d).is_some() {
-        return;
+        return Ok(());
     }
-    let (values, vectors) = eigen(a, d);
-    a.fill(0.0);
-    for (v, value) in values.iter().enumerate() {
-        let value = value.max(floor);
-        for i in 0..d {
-            let scaled = value * vectors[i * d + v];
-            for j in 0..d {
-                a[i * d + j] += scaled * vectors[j * d + v];
-            }
+    let matrix = DMatrix::from_row_slice(d, d, a);
+    let floored = move || {
+        let found = SymmetricEigen::new(matrix);
+        let mut scaled = found.eigenvectors.clone();
+        for (mut column, value) in scaled.column_iter_mut().zip(&found.eigenvalues) {
+            column *= value.max(floor);
+        }
+        scaled * found.eigenvectors.transpose()
+    };
+    let floored = if d < LONG { floored() } else { abandoned(floored)? };
+    for i in 0..d {
+        for j in 0..=i {
+            // Symmetric to the last bit, which a product is not.
+            a[i * d + j] = floored[(i, j)];
+            a[j * d + i] = floored[(i, j)];
         }
     }
-}
-
-/// Eigenvalues and eigenvectors (columns) of a symmetric matrix by cyclic Jacobi rotations.
-fn eigen(a: &[f64], d: usize) -> (Vec<f64>, Vec<f64>) {
-    let mut a = a.to_vec();
-    let mut v = vec![0.0; d * d];
-    (0..d).for_each(|i| v[i * d + i] = 1.0);
-    let scale: f64 = a.iter().map(|x| x * x).sum::<f64>().max(f64::MIN_POSITIVE);
-    for _ in 0..60 {
-        let off: f64 =
-            (0..d).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * d + j].powi(2)).sum();
-        if off <= 1e-28 * scale {
-            break;
-        }
-        for p in 0..d {
-            for q in p + 1..d {
-                if a[p * d + q] == 0.0 {
-                    continue;
-                }
-                let theta = (a[q * d + q] - a[p * d + p]) / (2.0 * a[p * d + q]);
-                let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-                let c = 1.0 / (t * t + 1.0).sqrt();
-                let s = t * c;
-                let rotate = |m: &mut [f64], i: usize, j: usize| {
-                    let (x, y) = (m[i], m[j]);
-                    m[i] = c * x - s * y;
-                    m[j] = s * x + c * y;
-                };
-                for r in 0..d {
-                    rotate(&mut a, r * d + p, r * d + q);
-                }
-                for r in 0..d {
-                    rotate(&mut a, p * d + r, q * d + r);
-                    rotate(&mut v, r * d + p, r * d + q);
-                }
-            }
-        }
-    }
-    ((0..d).map(|i| a[i * d + i]).collect(), v)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -230,11 +206,40 @@ mod tests {
     fn floor_keeps_large_eigenvalues_and_vectors() {
         // Eigenvalues 3 and 1 along (1, 1)/√2 and (1, −1)/√2.
         let mut a = [2.0, 1.0, 1.0, 2.0];
-        floor_eigenvalues(&mut a, 2, 0.5);
+        floor_eigenvalues(&mut a, 2, 0.5).unwrap();
         assert_eq!(a, [2.0, 1.0, 1.0, 2.0]);
-        floor_eigenvalues(&mut a, 2, 2.0);
+        floor_eigenvalues(&mut a, 2, 2.0).unwrap();
         for (got, want) in a.iter().zip([2.5, 0.5, 0.5, 2.5]) {
             assert!((got - want).abs() < 1e-12, "{a:?}");
         }
+    }
+
+    /// A matrix of rank 3 in 250 dimensions: Σ vᵢ vᵢᵀ becomes Σ vᵢ vᵢᵀ + floor (I − P) with the projection P onto the three.
+    #[test]
+    fn floor_of_a_wide_matrix_fills_what_is_not_there() {
+        let (d, floor) = (250, 0.25);
+        let mut rng = genus_core::Seed::from(3).rng();
+        let mut axes: Vec<Vec<f64>> = Vec::new();
+        for _ in 0..3 {
+            let mut v: Vec<f64> = (0..d).map(|_| rng.normal()).collect();
+            for a in &axes {
+                let along: f64 = v.iter().zip(a).map(|(v, a)| v * a).sum();
+                v.iter_mut().zip(a).for_each(|(v, a)| *v -= along * a);
+            }
+            let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
+            axes.push(v.iter().map(|v| v / norm).collect());
+        }
+        let sum = |weights: [f64; 3], i: usize, j: usize| -> f64 {
+            axes.iter().zip(weights).map(|(a, w)| w * a[i] * a[j]).sum()
+        };
+        let mut a: Vec<f64> = (0..d * d).map(|at| sum([4.0, 9.0, 2.0], at / d, at % d)).collect();
+        floor_eigenvalues(&mut a, d, floor).unwrap();
+        for (at, got) in a.iter().enumerate() {
+            let (i, j) = (at / d, at % d);
+            let want =
+                sum([4.0, 9.0, 2.0], i, j) + floor * (f64::from(u8::from(i == j)) - sum([1.0; 3], i, j));
+            assert!((got - want).abs() < 1e-10, "{i} {j}: {got} {want}");
+        }
+        assert!(cholesky(&a, d).is_some());
     }
 }

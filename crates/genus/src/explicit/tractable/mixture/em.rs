@@ -3,8 +3,11 @@
 use super::covariance::{Covariance, Factor, floor_eigenvalues};
 use super::kmeans;
 use genus_core::math::{LN_2PI, log_sum_exp};
-use genus_core::{Batch, Error, Result, Rng};
+use genus_core::{Batch, Error, Result, Rng, Stop};
 use rayon::prelude::*;
+
+/// Rows between two looks at whether to go on.
+const CHECKED: usize = 64;
 
 /// What is fitted, and when it is good enough.
 #[derive(Debug, Clone, Copy)]
@@ -46,21 +49,26 @@ impl Component {
 }
 
 /// log p(x, k) of every row and component, and log p(x) of every row.
-pub(super) fn joint(components: &[Component], x: &Batch) -> (Vec<Vec<f64>>, Vec<f64>) {
-    (0..x.rows())
-        .into_par_iter()
-        .map(|r| {
-            let each: Vec<f64> = components.iter().map(|c| c.log_joint(x.row(r))).collect();
-            let all = log_sum_exp(each.iter().copied());
-            (each, all)
-        })
-        .unzip()
+///
+/// # Errors
+/// [`Error::Stopped`] if it was asked to end.
+pub(super) fn joint(components: &[Component], x: &Batch) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
+    let stop = Stop::current();
+    let rows = (0..x.rows()).into_par_iter().map(|r| {
+        if r.is_multiple_of(CHECKED) {
+            stop.check()?;
+        }
+        let each: Vec<f64> = components.iter().map(|c| c.log_joint(x.row(r))).collect();
+        let all = log_sum_exp(each.iter().copied());
+        Ok((each, all))
+    });
+    Ok(rows.collect::<Result<Vec<_>>>()?.into_iter().unzip())
 }
 
 /// Weighted maximum likelihood, under the eigenvalue floor.
 fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
     let (n, d, k) = (x.rows() as f64, x.width(), em.components);
-    let floor = em.floor;
+    let (floor, stop) = (em.floor, Stop::current());
     let moments: Vec<(f64, Vec<f64>, Vec<f64>)> = (0..k)
         .into_par_iter()
         .map(|c| {
@@ -72,7 +80,10 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
             }
             let mut cov = vec![0.0; em.covariance.width(d)];
             let mut diff = vec![0.0; d];
-            for (row, r) in x.iter().zip(resp) {
+            for (i, (row, r)) in x.iter().zip(resp).enumerate() {
+                if i.is_multiple_of(CHECKED) {
+                    stop.check()?;
+                }
                 let share = r[c] / weight;
                 diff.iter_mut().zip(row).zip(&mean).for_each(|((e, v), m)| *e = f64::from(*v) - m);
                 if em.covariance.is_diagonal() {
@@ -91,23 +102,25 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
                     }
                 }
             }
-            (weight, mean, cov)
+            Ok((weight, mean, cov))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let deviations =
         |variances: &[f64]| Factor::Diagonal(variances.iter().map(|v| v.max(floor).sqrt()).collect());
     let dense = |mut cov: Vec<f64>| {
-        floor_eigenvalues(&mut cov, d, floor);
-        Factor::of(&cov, d)
+        stop.during(|| floor_eigenvalues(&mut cov, d, floor))?;
+        Ok(Factor::of(&cov, d))
     };
     let factors: Vec<Option<Factor>> = match em.covariance {
-        Covariance::Full => moments.par_iter().map(|(_, _, cov)| dense(cov.clone())).collect(),
+        Covariance::Full => {
+            moments.par_iter().map(|(_, _, cov)| dense(cov.clone())).collect::<Result<_>>()?
+        }
         Covariance::Tied => {
             let mut tied = vec![0.0; d * d];
             for (weight, _, cov) in &moments {
                 tied.iter_mut().zip(cov).for_each(|(t, c)| *t += weight / n * c);
             }
-            vec![dense(tied); k]
+            vec![dense(tied)?; k]
         }
         Covariance::Diagonal => moments.iter().map(|(_, _, cov)| Some(deviations(cov))).collect(),
         Covariance::Spherical => moments
@@ -152,22 +165,40 @@ pub(super) struct Climb {
     pub end: End,
 }
 
-/// One EM run from a k-means start.
+/// One EM run, from these components or from a k-means start.
+///
+/// # Errors
+/// [`Error::Numerical`] if a covariance is singular, [`Error::Stopped`] if it was asked to end before there was any result.
 pub(super) fn climb(
     x: &Batch,
     em: &Em,
+    start: Option<&[Component]>,
     rng: &mut Rng,
     mut heard: impl FnMut(u64, f64) -> bool,
 ) -> Result<Climb> {
     let k = em.components;
-    let hard = kmeans::assign(x, k, 100, rng);
-    let resp: Vec<Vec<f64>> =
-        hard.iter().map(|a| (0..k).map(|c| f64::from(u8::from(c == *a))).collect()).collect();
-    let mut components = maximise(x, &resp, em)?;
+    let mut components = match start {
+        Some(start) => start.to_vec(),
+        None => {
+            let hard = kmeans::assign(x, k, 100, rng)?;
+            let each = |a: &usize| (0..k).map(|c| f64::from(u8::from(c == *a))).collect();
+            maximise(x, &hard.iter().map(each).collect::<Vec<_>>(), em)?
+        }
+    };
     let mut before = Vec::new();
     let mut last = f64::NEG_INFINITY;
     for iteration in 1..=em.iterations as u64 {
-        let (each, all) = joint(&components, x);
+        let (each, all) = match joint(&components, x) {
+            Err(Error::Stopped(_)) if iteration > 1 => {
+                return Ok(Climb {
+                    components: before,
+                    mean: last,
+                    iterations: iteration - 1,
+                    end: End::Cut,
+                });
+            }
+            other => other?,
+        };
         let mean = all.iter().sum::<f64>() / x.rows() as f64;
         if !mean.is_finite() {
             return Err(Error::Numerical {
@@ -192,9 +223,15 @@ pub(super) fn climb(
             .zip(&all)
             .map(|(each, all)| each.iter().map(|v| libm::exp(v - all)).collect())
             .collect();
-        before = std::mem::replace(&mut components, maximise(x, &resp, em)?);
+        let next = match maximise(x, &resp, em) {
+            Err(Error::Stopped(_)) => {
+                return Ok(Climb { components, mean, iterations: iteration, end: End::Cut });
+            }
+            other => other?,
+        };
+        before = std::mem::replace(&mut components, next);
     }
-    let (_, all) = joint(&components, x);
+    let (_, all) = joint(&components, x)?;
     let mean = all.iter().sum::<f64>() / x.rows() as f64;
     Ok(Climb { components, mean, iterations: em.iterations as u64, end: End::Cut })
 }

@@ -40,8 +40,8 @@ use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tin
 use genus_core::transform::{Noise, RealSteps, Transform};
 use genus_core::{
     Batch, Clusterer, Conditional, Dataset, Density, Domain, Error, Event, Evidence, Family, Figure, Fill,
-    Fit, FitContext, FitReport, LogProb, Model, Result, Rng, Sampler, Scoring, State, StopReason, Tensor,
-    config,
+    Fit, FitContext, FitReport, LogProb, Model, Result, Rng, Sampler, Scoring, State, Stop, StopReason,
+    Tensor, config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -198,14 +198,18 @@ impl Family for GaussianMixture {
         }
         afford(config, data.domain.width())?;
         let want = RealSteps { logit: config.logit, standardize: config.standardize };
-        let transform = Transform::to_real(&data.domain, want, &data.train.x, 0)?;
+        let transform =
+            crate::transform_for(cx, data, || Transform::to_real(&data.domain, want, &data.train.x, 0))?;
         let mut noise = cx.seed.child("dequantize").rng();
         let (x, _) = transform.forward(&data.train.x, Noise::Stream(&mut noise))?;
         let parameters = k * (x.width() + 1) - 1 + config.covariance.parameters(k, x.width());
-        let restarts = config.restarts.get() as u64;
+        let start_at = cx.start.map(|start| Ok(Self::restore(start)?.components)).transpose()?;
+        // One that begins somewhere has nothing to try out.
+        let restarts = if start_at.is_some() { 1 } else { config.restarts.get() as u64 };
         cx.emit(&Event::Start {
             model: SPEC.name.into(),
-            steps: Some(restarts),
+            // Nobody knows how many iterations it will take.
+            steps: None,
             resumed_at: 0,
             parameters: parameters as u64,
         });
@@ -221,11 +225,18 @@ impl Family for GaussianMixture {
         let mut iterations = 0;
         for start in 0..restarts {
             let mut rng = cx.seed.child("start").index(start).rng();
-            let climbed = climb(&x, &em, &mut rng, |step, mean| {
-                let parts = BTreeMap::from([("loss".to_owned(), -mean)]);
-                cx.emit(&Event::Step { step: iterations + step, parts });
-                cx.stopped().is_some()
-            })?;
+            let stop = cx.stop().clone();
+            let climbed = stop.during(|| {
+                climb(&x, &em, start_at.as_deref(), &mut rng, |step, mean| {
+                    let parts = BTreeMap::from([("loss".to_owned(), -mean)]);
+                    cx.emit(&Event::Step { step: iterations + step, parts });
+                    cx.stopped().is_some()
+                })
+            });
+            let climbed = match climbed {
+                Err(Error::Stopped(_)) if best.is_some() => break,
+                other => other?,
+            };
             iterations += climbed.iterations;
             let mean = climbed.mean;
             let better = best.as_ref().is_none_or(|b| mean > b.mean);
@@ -267,7 +278,10 @@ impl Family for GaussianMixture {
         report.steps = iterations;
         report.stopped = Some(reason);
         let model = Self { config: config.clone(), transform, components };
-        report.figures = model.criteria(&data.train.x)?;
+        report.figures = match model.criteria(&data.train.x) {
+            Err(Error::Stopped(_)) => Vec::new(),
+            other => other?,
+        };
         Ok(Fit { model, report })
     }
 
@@ -351,7 +365,7 @@ impl Model for GaussianMixture {
 impl Density for GaussianMixture {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
         let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
-        let (_, mut nats) = joint(&self.components, &y);
+        let (_, mut nats) = joint(&self.components, &y)?;
         nats.iter_mut().zip(log_det).for_each(|(n, d)| *n += d);
         Ok(LogProb {
             nats,
@@ -367,7 +381,11 @@ impl Sampler for GaussianMixture {
         let weights: Vec<f64> = self.components.iter().map(|c| libm::exp(c.log_weight)).collect();
         let width = self.transform.target().width();
         let mut data = Vec::with_capacity(n * width);
-        for _ in 0..n {
+        let stop = Stop::current();
+        for row in 0..n {
+            if row.is_multiple_of(256) {
+                stop.check()?;
+            }
             let c = &self.components[rng.categorical(&weights)];
             data.extend(c.factor.draw(&c.mean, rng).into_iter().map(|v| v as f32));
         }
@@ -380,7 +398,9 @@ impl Conditional for GaussianMixture {
         self.domain().check_missing(x)?;
         let mut filled = x.clone();
         let conditionals = Conditionals::new(&self.components, 1e-3 * self.config.floor.get());
+        let stop = Stop::current();
         for r in 0..x.rows() {
+            stop.check()?;
             let (missing, there): (Vec<usize>, Vec<usize>) =
                 (0..x.width()).partition(|c| x.row(r)[*c].is_nan());
             if missing.is_empty() {
@@ -390,7 +410,7 @@ impl Conditional for GaussianMixture {
             let mut row = x.slice(r, r + 1);
             missing.iter().for_each(|c| row.row_mut(0)[*c] = 0.0);
             let (mut y, _) = self.transform.forward(&row, Noise::Stream(rng))?;
-            let parts = conditionals.given(y.row(0), &there, &missing);
+            let parts = conditionals.given(y.row(0), &there, &missing)?;
             let total = log_sum_exp(parts.iter().map(|p| p.log_weight));
             if !total.is_finite() {
                 return Err(Error::Domain(format!(
@@ -424,7 +444,7 @@ impl Clusterer for GaussianMixture {
 
     fn assign(&self, x: &Batch) -> Result<Vec<u32>> {
         let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        let (each, _) = joint(&self.components, &y);
+        let (each, _) = joint(&self.components, &y)?;
         Ok(each
             .iter()
             .map(|row| {

@@ -69,7 +69,7 @@ impl<C: Conditionals> Conditional for Factorization<C> {
                 false => self.classes_of(n, rng),
             };
             let u = self.uniform(n, rng);
-            self.fill(&mut drawn, &known_all, class.as_deref(), &u, 1.0);
+            self.fill(&mut drawn, &known_all, class.as_deref(), &u, 1.0)?;
             let weights: Vec<f64> = if continues {
                 vec![1.0 / n as f64; n]
             } else {

@@ -9,8 +9,8 @@ use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
     Autoregressive, Batch, ClassConditional, Conditional, Dataset, Density, Domain, Drawing, Error, Evidence,
-    Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
-    Tensor as Stored, config, level_at,
+    Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Stop,
+    Tensor as Stored, config, level_at, stop::paced,
 };
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, tensor, values};
 use std::collections::BTreeMap;
@@ -60,21 +60,28 @@ impl<C: Conditionals> Objective for Likelihood<'_, C> {
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
         let Some(x) = &self.seen.valid else { return Ok(BTreeMap::new()) };
-        let nats = given(self.net, view, x, self.classes[1].as_ref(), self.law);
+        let nats = given(self.net, view, x, self.classes[1].as_ref(), self.law)?;
         Ok(BTreeMap::from([("loss".into(), -nats.iter().sum::<f64>() / nats.len() as f64)]))
     }
 }
 
 /// log p of each row given its class, nats.
-fn given<C: Conditionals>(net: &C, view: &View<'_>, x: &Batch, class: Option<&Batch>, law: Law) -> Vec<f64> {
-    let rows = (CHUNK / (x.width() * law.outputs())).max(1);
+fn given<C: Conditionals>(
+    net: &C,
+    view: &View<'_>,
+    x: &Batch,
+    class: Option<&Batch>,
+    law: Law,
+) -> Result<Vec<f64>> {
+    let (rows, stop) = ((CHUNK / (x.width() * law.outputs())).max(1), Stop::current());
     let mut nats = Vec::with_capacity(x.rows());
     for start in (0..x.rows()).step_by(rows) {
+        stop.check()?;
         let class = class.map(|c| c.slice(start, start + rows));
         let part = nll(net, view, &x.slice(start, start + rows), class.as_ref(), law);
         nats.extend(values(part).into_iter().map(|v| -f64::from(v)));
     }
-    nats
+    Ok(nats)
 }
 
 impl<C: Conditionals> Factorization<C> {
@@ -94,15 +101,15 @@ impl<C: Conditionals> Factorization<C> {
     }
 
     /// log p(x, class) of rows of the target domain, nats, class by class; log p(x) without classes.
-    fn joint(&self, y: &Batch) -> Vec<Vec<f64>> {
+    fn joint(&self, y: &Batch) -> Result<Vec<Vec<f64>>> {
         let view = self.params.frozen();
         if self.prior.is_empty() {
-            return vec![given(&self.net, &view, y, None, self.law)];
+            return Ok(vec![given(&self.net, &view, y, None, self.law)?]);
         }
         let each = self.prior.iter().enumerate().map(|(c, prior)| {
             let class = one_hot(&vec![c as u32; y.rows()], self.prior.len());
-            let nats = given(&self.net, &view, y, Some(&class), self.law);
-            nats.into_iter().map(|v| v + prior).collect()
+            let nats = given(&self.net, &view, y, Some(&class), self.law)?;
+            Ok(nats.into_iter().map(|v| v + prior).collect())
         });
         each.collect()
     }
@@ -118,18 +125,35 @@ impl<C: Conditionals> Factorization<C> {
     }
 
     /// Fills the values of `x` that are not known, from the conditionals at a temperature and uniform numbers.
-    fn fill(&self, x: &mut Batch, known: &[bool], class: Option<&[u32]>, u: &Batch, temperature: f32) {
-        let class = class.map(|c| one_hot(c, self.prior.len()));
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if it was asked to end.
+    fn fill(
+        &self,
+        x: &mut Batch,
+        known: &[bool],
+        class: Option<&[u32]>,
+        u: &Batch,
+        temperature: f32,
+    ) -> Result<()> {
         let (width, given, each) = (x.width(), x.clone(), self.law.uniforms());
-        let choose = |row: usize, dim: usize, outputs: &[f32]| {
-            if known.get(row * width + dim).is_some_and(|k| *k) {
-                given.row(row)[dim]
-            } else {
-                self.law.draw(outputs, &u.row(row)[dim * each..][..each], temperature)
-            }
-        };
-        let choose: Choose<'_> = &choose;
-        self.net.walk(&self.params, x, class.as_ref(), choose);
+        paced(x.rows(), |rows| {
+            let first = rows.start;
+            let choose = |row: usize, dim: usize, outputs: &[f32]| {
+                let row = first + row;
+                if known.get(row * width + dim).is_some_and(|k| *k) {
+                    given.row(row)[dim]
+                } else {
+                    self.law.draw(outputs, &u.row(row)[dim * each..][..each], temperature)
+                }
+            };
+            let choose: Choose<'_> = &choose;
+            let class = class.map(|c| one_hot(&c[rows.clone()], self.prior.len()));
+            let mut some = given.slice(rows.start, rows.end);
+            self.net.walk(&self.params, &mut some, class.as_ref(), choose);
+            x.data_mut()[rows.start * width..rows.end * width].copy_from_slice(some.data());
+            Ok(())
+        })
     }
 
     /// What [`fill`](Self::fill) draws from.
@@ -182,7 +206,7 @@ impl<C: Conditionals> Family for Factorization<C> {
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let transform = config.transform(&data.domain, &data.train.x)?;
+        let transform = crate::transform_for(cx, data, || config.transform(&data.domain, &data.train.x))?;
         let seed = cx.seed.child(C::spec().name);
         let seen = Presented::new(&transform, data, seed)?;
         let mut prior = Vec::new();
@@ -211,6 +235,9 @@ impl<C: Conditionals> Family for Factorization<C> {
             _ => vec![0.0; transform.target().width()],
         };
         let mut model = Self::build(config, transform, prior, start, rng)?;
+        if let Some(start) = cx.start {
+            model.params.load(start)?;
+        }
         let (rows, law) = (seen.rows(), model.law);
         let mut objective = Likelihood { net: &model.net, seen, law, classes };
         let report =
@@ -273,7 +300,7 @@ impl<C: Conditionals> Model for Factorization<C> {
 impl<C: Conditionals> Density for Factorization<C> {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
         let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
-        let joint = self.joint(&y);
+        let joint = self.joint(&y)?;
         let nats = (0..y.rows()).map(|r| log_sum_exp(joint.iter().map(|class| class[r]))).collect();
         let class = match self.prior.len() {
             0 => String::new(),
@@ -312,7 +339,7 @@ impl<C: Conditionals> Sampler for Factorization<C> {
         };
         let u = self.uniform(n, rng);
         let mut x = Batch::zeros(n, self.order.len());
-        self.fill(&mut x, &[], class.as_deref(), &u, temperature);
+        self.fill(&mut x, &[], class.as_deref(), &u, temperature)?;
         Ok(self.transform.inverse(&x))
     }
 }
@@ -331,13 +358,13 @@ impl<C: Conditionals> ClassConditional for Factorization<C> {
         }
         let (y, log_det) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
         let class = one_hot(class, self.prior.len());
-        let nats = given(&self.net, &self.params.frozen(), &y, Some(&class), self.law);
+        let nats = given(&self.net, &self.params.frozen(), &y, Some(&class), self.law)?;
         Ok(self.log_prob_of(nats, &log_det, "given the class"))
     }
 
     fn posterior(&self, x: &Batch) -> Result<Batch> {
         let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        let joint = self.joint(&y);
+        let joint = self.joint(&y)?;
         let totals: Vec<f64> =
             (0..y.rows()).map(|r| log_sum_exp(joint.iter().map(|class| class[r]))).collect();
         Ok(Batch::from_fn(y.rows(), self.prior.len(), |r, c| libm::exp(joint[c][r] - totals[r]) as f32))
@@ -378,7 +405,7 @@ impl<C: Conditionals> Autoregressive for Factorization<C> {
         }
         let class = (!self.prior.is_empty()).then(|| vec![member as u32; u.rows()]);
         let mut x = Batch::zeros(u.rows(), width);
-        self.fill(&mut x, &[], class.as_deref(), u, 1.0);
+        self.fill(&mut x, &[], class.as_deref(), u, 1.0)?;
         Ok(x)
     }
 }
