@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let machine = Rbm::with_parameters(config, weights, visible, hidden, base)?;
     println!("{:<50} {:>14.6}  {:.1} s", "log Z, nats", machine.log_z().0, start.elapsed().as_secs_f64());
     let start = Instant::now();
-    for figure in machine.anneal(&Annealing::default(), Seed::from(1)) {
+    for figure in machine.anneal(&Annealing::default(), Seed::from(1))? {
         println!("{:<50} {:>14.6}  {}", figure.name, figure.value, figure.unit);
     }
     println!("{:<50} {:>14.1}  s", "annealing took", start.elapsed().as_secs_f64());

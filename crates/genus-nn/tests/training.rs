@@ -173,3 +173,78 @@ fn the_logged_gradient_norm_is_that_of_the_definition() {
         .sqrt();
     assert!((norm / want - 1.0).abs() < 1e-5, "{norm} {want}");
 }
+
+/// Rows pass in four parts: the same gradient, and so the same weights, up to rounding.
+#[test]
+fn parts_of_a_batch_add_up_to_it() {
+    let weights = |text: &str| {
+        let (mut params, mut o) = problem();
+        fit(
+            &format!("epochs = 5\nbatch = 16\noptimizer.rate = 0.05\n{text}"),
+            &mut params,
+            &mut o,
+            &mut Silent,
+        )
+        .unwrap();
+        params.values(o.w)
+    };
+    let (whole, parts) = (weights(""), weights("micro_batches = 5"));
+    assert!(whole.iter().zip(&parts).all(|(a, b)| (a - b).abs() < 1e-5), "{whole:?} {parts:?}");
+    assert_ne!(whole, parts, "sums in another order round otherwise: were there parts at all?");
+}
+
+/// Validation after every fourth step of epochs of ten, and after the last.
+#[test]
+fn validation_is_as_often_as_asked_for() {
+    let seen = |text: &str| {
+        let (mut params, mut o) = problem();
+        o.valid = Some((o.x.clone(), o.y.clone()));
+        let mut at = Vec::new();
+        let mut observer = |e: &Event| {
+            match e {
+                Event::Validation { step, valid, .. } | Event::Epoch { step, valid, .. }
+                    if !valid.is_empty() =>
+                {
+                    at.push(*step);
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        };
+        fit(&format!("batch = 7\n{text}"), &mut params, &mut o, &mut observer).unwrap();
+        at
+    };
+    assert_eq!(seen("epochs = 2\nvalidate = '4 steps'"), [4, 8, 12, 16, 20]);
+    assert_eq!(seen("epochs = 5\nvalidate = 2"), [20, 40, 50]);
+}
+
+/// Patience that cannot have an effect is warned of, once.
+#[test]
+fn patience_without_validation_rows_is_warned_of() {
+    let (mut params, mut o) = problem();
+    let mut warned = Vec::new();
+    let mut observer = |e: &Event| {
+        if let Event::Warning { message } = e {
+            warned.push(message.clone());
+        }
+        ControlFlow::Continue(())
+    };
+    fit("epochs = 4\nbatch = 16\npatience = 2", &mut params, &mut o, &mut observer).unwrap();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].contains("patience = 2 has no effect"), "{warned:?}");
+}
+
+/// Observers are called on the thread of whoever calls the fit, inside the pool or outside.
+#[test]
+fn observers_run_on_the_thread_of_the_caller() {
+    let (mut params, mut o) = problem();
+    let caller = std::thread::current().id();
+    let mut heard = 0;
+    let mut observer = |_: &Event| {
+        assert_eq!(std::thread::current().id(), caller);
+        heard += 1;
+        ControlFlow::Continue(())
+    };
+    fit("epochs = 2\nbatch = 16", &mut params, &mut o, &mut observer).unwrap();
+    assert!(heard > 10, "{heard}");
+}

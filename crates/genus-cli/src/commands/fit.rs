@@ -28,7 +28,7 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     if let (Some(stored), Some(model)) = (&stored, args.model.as_ref().filter(|_| old.is_some()))
         && *model != stored.model
     {
-        let message = format!("{} trains {}, not {model}", old_path(old.as_ref()), stored.model);
+        let message = format!("this run trains {}, not {model}", stored.model);
         return Err(genus::Error::config("model", message).into());
     }
     let name = stored.as_ref().map_or(args.model.as_deref().unwrap_or_default(), |s| &s.model);
@@ -74,10 +74,6 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     };
     drop(observer);
     finish(cx, &outcome.map_err(|e| kept(e, &out))?)
-}
-
-fn old_path(run: Option<&RunDir>) -> String {
-    run.map_or(String::new(), |r| r.path().display().to_string())
 }
 
 /// The model of a run, and where it comes from.

@@ -185,7 +185,7 @@ mod tests {
             })
             .skip(20)
             .collect();
-        let c = correlation(&states);
+        let c = correlation(&states).unwrap();
         for t in [0, 1, 2, 5, 10] {
             assert!((c[t] - 0.8f64.powi(t as i32)).abs() < 0.01, "{t}: {}", c[t]);
         }
@@ -198,6 +198,6 @@ mod tests {
     fn classes_are_those_of_the_nearest_row() {
         let known = Batch::new(vec![0.0, 0.0, 1.0, 1.0, 5.0, 5.0], 2).unwrap();
         let x = Batch::new(vec![0.9, 1.2, 4.0, 4.0, -1.0, 0.0], 2).unwrap();
-        assert_eq!(nearest(&x, &known, &[2, 0, 1]), [0, 1, 2]);
+        assert_eq!(nearest(&x, &known, &[2, 0, 1]).unwrap(), [0, 1, 2]);
     }
 }

@@ -11,8 +11,9 @@ const BASES: usize = 2;
 const PIXELS: usize = 1024;
 /// Most values of conditionals that are computed for one image.
 const WORK: usize = 1 << 28;
-/// Values of conditionals in one pass.
+/// Values of conditionals in one pass, and rows at least and at most: a pass hears nothing.
 const CHUNK: usize = 1 << 22;
+const ROWS: [usize; 2] = [4, 32];
 
 /// `drawn.*`: images, the order of their dimensions, and their levels; `receptive.*`: see [`receptive`]. For images only.
 pub(super) fn show(model: &dyn Model, seed: Seed, state: &mut State) -> Result<()> {
@@ -51,7 +52,7 @@ fn receptive(ar: &dyn Autoregressive, bases: &Batch, extents: [usize; 3], state:
         let before = ar.conditionals(0, &whole)?;
         // Of all channels of a pixel.
         let each = before.width() / n;
-        let chunk = (CHUNK / before.width()).max(1);
+        let chunk = (CHUNK / before.width()).clamp(ROWS[0], ROWS[1]);
         for start in (0..n).step_by(chunk) {
             Stop::current().check()?;
             let rows = chunk.min(n - start);

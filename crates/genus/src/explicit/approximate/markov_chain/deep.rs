@@ -358,7 +358,7 @@ pub(super) mod tests {
             for (v, want) in all.chunks_exact(4).zip(&want) {
                 let rows = v.repeat(n as usize);
                 let mut draws: Vec<Rng> = (0..n).map(|i| Seed::from(i).rng()).collect();
-                let weights = deep.importance(&rows, &deep.mean_field(&rows, SCORED), 1, &mut draws);
+                let weights = deep.importance(&rows, &deep.mean_field(&rows, SCORED), 1, &mut draws).unwrap();
                 let ratios: Vec<f64> = weights.iter().map(|w| (w - want).exp()).collect();
                 let mean = ratios.iter().sum::<f64>() / n as f64;
                 let spread = ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / n as f64;
@@ -373,7 +373,7 @@ pub(super) mod tests {
         let how = Annealing { exact: false, chains: count(500), steps: count(400), back_burn_in: 200 };
         for hidden in [&[3, 2][..], &[3, 2, 3]] {
             let deep = example(hidden, Seed::from(4));
-            let found = Partition::estimate(&deep, &how, Seed::from(5));
+            let found = Partition::estimate(&deep, &how, Seed::from(5), &mut |_, _| ()).unwrap();
             let want = deep.summed().unwrap().unwrap();
             assert!(
                 ((found.log_z - want).exp() - 1.0).abs() < 4.0 * found.stderr && found.stderr < 0.05,
@@ -395,10 +395,10 @@ pub(super) mod tests {
         deep.pair.hidden.fill(-5.0);
         let how = Annealing { exact: false, chains: count(100), steps: count(500), back_burn_in: 0 };
         let want = deep.summed().unwrap().unwrap();
-        let random = Partition::estimate(&deep, &how, Seed::from(5)).log_z;
+        let random = Partition::estimate(&deep, &how, Seed::from(5), &mut |_, _| ()).unwrap().log_z;
         assert!(random < want - 5.0, "{random} {want}: there are no two states");
         deep.begin_around(&vec![1.0; 1000 * visible]);
-        let found = Partition::estimate(&deep, &how, Seed::from(5));
+        let found = Partition::estimate(&deep, &how, Seed::from(5), &mut |_, _| ()).unwrap();
         // Four standard errors, false alarm 6e-5.
         assert!(
             ((found.log_z - want).exp() - 1.0).abs() < 4.0 * found.stderr && found.stderr < 0.2,

@@ -506,7 +506,7 @@ mod tests {
     fn annealing_finds_the_sum() {
         fn check<K: Kind>(m: &Restricted<K>) {
             let how = Annealing { exact: false, chains: count(500), steps: count(400), back_burn_in: 200 };
-            let found = Partition::estimate(m, &how, Seed::from(5));
+            let found = Partition::estimate(m, &how, Seed::from(5), &mut |_, _| ()).unwrap();
             let want = m.summed().unwrap().unwrap();
             let ratio = (found.log_z - want).exp() - 1.0;
             assert!(ratio.abs() < 4.0 * found.stderr && found.stderr < 0.05, "{found:?} {want}");

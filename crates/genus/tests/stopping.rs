@@ -1,0 +1,147 @@
+//! Whoever asks for an end gets it within a second: in every phase of every model, on configurations that would keep on for long.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are tests too
+
+use genus::run::DataConfig;
+use genus::session::{self, Request};
+use genus::{
+    Batch, Dataset, Domain, Error, Event, ModelSpec, Scoring, Seed, Shape, Split, Stop, StopReason, Support,
+    registry,
+};
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Rows without structure: nothing is learned from them, and everything takes as long as on real ones.
+fn rows(spec: &ModelSpec) -> Dataset {
+    let mut rng = Seed::from(1).rng();
+    let real = !spec.supports.contains(&"binary");
+    let domain = if real {
+        Domain::real(60)
+    } else {
+        Domain { support: Support::Binary, shape: Shape::Image { height: 28, width: 28, channels: 1 } }
+    };
+    let width = domain.width();
+    let mut split = |n: usize| {
+        let value = |_, _| if real { rng.normal() as f32 } else { f32::from(u8::from(rng.uniform() < 0.3)) };
+        Split { x: Batch::from_fn(n, width, value), labels: Some((0..n as u32).map(|r| r % 10).collect()) }
+    };
+    let train = split(300);
+    let unlabelled = Split::unlabelled(train.x.clone());
+    let mut set = Dataset::new("noise", domain, unlabelled).unwrap_or_else(|e| panic!("{e}"));
+    set.train = train;
+    set.classes = (0..10).map(|c| c.to_string()).collect();
+    set.valid = Some(split(100));
+    set.test = Some(split(30_000));
+    set
+}
+
+/// A configuration that comes to `phase` within some seconds and then has seconds of work there.
+fn config(spec: &ModelSpec, phase: &str) -> toml::Table {
+    let mut set: Vec<String> = Vec::new();
+    let long = phase == "train" || phase.starts_with("layer") || phase == "all layers";
+    let mut all = |keys: &[&str]| set.extend(keys.iter().map(|k| (*k).to_owned()));
+    let epochs = if long { "train.epochs=100000" } else { "train.epochs=1" };
+    match spec.name {
+        "gmm" if long => all(&["components=40", "tolerance=0.0", "iterations=100000", "restarts=1"]),
+        "gmm" => all(&["components=40", "iterations=2", "restarts=1"]),
+        "boltzmann-machine" => all(&[epochs, "hidden=20", "train.transitions=1"]),
+        _ => all(&[epochs]),
+    }
+    if spec.name == "dbm" {
+        all(&[if phase.starts_with("layer") { "pretrain.epochs=100000" } else { "pretrain.epochs=1" }]);
+    }
+    if spec.name == "dbn" && phase == "layer 2" {
+        set.retain(|k| !k.starts_with("train.epochs"));
+        set.push("train.epochs=20".into());
+    }
+    let annealed = ["boltzmann-machine", "rbm", "gaussian-rbm", "dbn", "dbm"].contains(&spec.name);
+    if annealed {
+        let steps = if phase == "log Z" { 1_000_000 } else { 10 };
+        set.extend([
+            format!("annealing.steps={steps}"),
+            "annealing.back_burn_in=0".into(),
+            "annealing.exact=false".into(),
+        ]);
+    }
+    session::effective_config(spec, &[], &set).unwrap_or_else(|e| panic!("{}: {e}", spec.name))
+}
+
+/// How long after the request it took to come back; none if `phase` was over before.
+fn back_after(spec: &'static ModelSpec, data: &Dataset, phase: &str) -> Option<Duration> {
+    let request = Request {
+        spec,
+        config: config(spec, phase),
+        data: DataConfig::default(),
+        seed: 0,
+        checkpoint_every: Duration::from_secs(60),
+        from: None,
+        scoring: Scoring { importance_samples: if phase == "evaluate" { 5000 } else { 1 }, ..Scoring::default() },
+        rows: (phase != "evaluate").then_some(64),
+        audit: true,
+        versions: Vec::new(),
+    };
+    let stop = Stop::new();
+    let (tell, asked) = mpsc::channel();
+    let mut now = String::new();
+    let mut observer = |event: &Event| {
+        if let Event::Phase { name } = event {
+            now.clone_from(name);
+            if name == phase {
+                let (stop, tell) = (stop.clone(), tell.clone());
+                std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(150));
+                    stop.request(StopReason::Interrupted);
+                    let _ = tell.send(Instant::now());
+                });
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let result = stop.during(|| session::train(&request, data, folder.path().join("run"), &mut observer));
+    let back = Instant::now();
+    match result {
+        Ok(outcome) if outcome.stopped == Some(StopReason::Interrupted) => {}
+        Err(Error::Stopped(StopReason::Interrupted)) => {}
+        Ok(_) => return None,
+        Err(e) => panic!("{} in {phase}: {e}", spec.name),
+    }
+    if now != phase {
+        return None;
+    }
+    asked.try_recv().ok().map(|at| back.saturating_duration_since(at))
+}
+
+fn phases(spec: &ModelSpec) -> Vec<&'static str> {
+    let fit: &[&str] = match spec.name {
+        "boltzmann-machine" | "rbm" | "gaussian-rbm" => &["train", "log Z"],
+        "dbn" => &["layer 1", "layer 2", "log Z"],
+        "dbm" => &["layer 1", "all layers", "log Z"],
+        _ => &["train"],
+    };
+    [fit, &["evaluate", "audit", "exhibits"]].concat()
+}
+
+#[test]
+fn within_a_second() {
+    let mut late = Vec::new();
+    for spec in registry::all() {
+        let data = rows(spec);
+        let mut seen = Vec::new();
+        for phase in phases(spec) {
+            let start = Instant::now();
+            let Some(took) = back_after(spec, &data, phase) else { continue };
+            seen.push(phase);
+            eprintln!("{} {phase}: {:.2} s of {:.1}", spec.name, took.as_secs_f64(), start.elapsed().as_secs_f64());
+            if took > Duration::from_secs(1) {
+                late.push(format!("{} in {phase}: {:.1} s", spec.name, took.as_secs_f64()));
+            }
+        }
+        // At least training can go on for as long as one likes.
+        let trained = seen.iter().any(|p| ["train", "layer 1"].contains(p));
+        assert!(trained, "{}: nothing was stopped, only {seen:?}", spec.name);
+        eprintln!("{}: {}", spec.name, seen.join(", "));
+    }
+    assert!(late.is_empty(), "{late:#?}");
+}
