@@ -56,6 +56,9 @@ fn config(spec: &ModelSpec, phase: &str) -> toml::Table {
         set.push("train.epochs=20".into());
     }
     let annealed = ["boltzmann-machine", "rbm", "gaussian-rbm", "dbn", "dbm"].contains(&spec.name);
+    if annealed || ["gsn", "denoising-chain"].contains(&spec.name) {
+        set.extend(["sampling.thin=1".into(), "sampling.burn_in=10".into()]);
+    }
     if annealed {
         let steps = if phase == "log Z" { 1_000_000 } else { 10 };
         set.extend([
