@@ -7,7 +7,7 @@
 //! Every element of C is the sum, in order, over stretches of at most `KC` products, each summed in order with fused
 //! multiply-adds: the bits depend on neither threads nor tiles nor the width of vectors.
 
-use crate::isa::{Isa, Walk, isa};
+use crate::isa::{Isa, Set, Walk, isa, set};
 use crate::{Staircase, crew};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -313,8 +313,8 @@ fn pack(b: Mat<'_>, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mu
 fn transpose(from: &[f32], from_row: usize, to: &mut [f32], to_row: usize) {
     assert!(from.len() > 7 * from_row + 7 && to.len() > 7 * to_row + 7);
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx") {
-        // SAFETY: the feature is there, and both blocks lie within their slices.
+    if set() >= Set::Avx2 {
+        // SAFETY: AVX2 has AVX, and both blocks lie within their slices.
         return unsafe { transpose_avx(from.as_ptr(), from_row, to.as_mut_ptr(), to_row) };
     }
     for i in 0..8 {
