@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError, TryLockError};
@@ -233,6 +234,42 @@ pub(crate) fn rows<T: Send, const N: usize>(
     blocks(count, slices, block, run);
 }
 
+/// Makes `count` rows of so many values for each result: `run(index, blocks)` writes them block by block, on all threads.
+///
+/// # Safety
+/// `run` must write all values of its blocks.
+pub(crate) unsafe fn make<T: Send, const N: usize>(
+    count: usize,
+    widths: [usize; N],
+    block: usize,
+    run: impl Fn(usize, [&mut [MaybeUninit<T>]; N]) + Sync,
+) -> [Vec<T>; N] {
+    // Lengths that overflow are refused by the allocation.
+    let room = |width| Box::new_uninit_slice(count.saturating_mul(width));
+    let mut made = widths.map(|width| (room(width), width));
+    blocks(count, made.each_mut().map(|(room, width)| (&mut room[..], *width)), block, run);
+    // SAFETY: the blocks cover all rows, and the caller promises that they are written.
+    made.map(|(room, _)| unsafe { room.assume_init() }.into_vec())
+}
+
+/// As [`make`], of zeros that `run` may change.
+pub(crate) fn zeros<const N: usize>(
+    count: usize,
+    widths: [usize; N],
+    block: usize,
+    run: impl Fn(usize, [&mut [f32]; N]) + Sync,
+) -> [Vec<f32>; N] {
+    // SAFETY: all values are written before `run` sees them.
+    unsafe { make(count, widths, block, |i, blocks| run(i, blocks.map(zeroed))) }
+}
+
+/// Makes all values zero.
+pub(crate) fn zeroed(x: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    x.fill(MaybeUninit::new(0.0));
+    // SAFETY: they were just written.
+    unsafe { x.assume_init_mut() }
+}
+
 /// `count` rows of each slice in blocks.
 fn blocks<T: Send, const N: usize>(
     count: usize,
@@ -302,6 +339,28 @@ mod tests {
             });
             assert!((1..=most).contains(&seen.into_inner().unwrap().len()));
         });
+    }
+
+    /// Blocks of rows of two widths, with values from their places; the last block is shorter.
+    #[test]
+    fn results_are_made_by_rows() {
+        let number = |i: usize, k: usize| (100 * i + k) as f32;
+        pool(2).install(|| {
+            for count in [0, 1, 4, 11] {
+                let [a, b, none] = zeros(count, [3, 1, 0], 4, |i, [a, b, none]| {
+                    assert!(a.iter().chain(&*b).all(|v| *v == 0.0) && none.is_empty());
+                    assert_eq!(a.len(), 3 * b.len());
+                    a.iter_mut().enumerate().for_each(|(k, v)| *v = number(i, k));
+                    b.iter_mut().enumerate().for_each(|(k, v)| *v = -number(i, k));
+                });
+                let want =
+                    |width: usize| (0..count * width).map(move |k| number(k / (4 * width), k % (4 * width)));
+                assert!(
+                    a.into_iter().eq(want(3)) && b.into_iter().eq(want(1).map(|v| -v)) && none.is_empty()
+                );
+            }
+        });
+        assert!(catch_unwind(|| zeros(usize::MAX / 2, [3], 1, |_, _| ())).is_err());
     }
 
     /// Forked while another thread runs loops and workers go to sleep, a process does its own loops and ends.

@@ -59,23 +59,6 @@ pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
 pub use staircase::Staircase;
 pub use taps::{Causal, TapRow, Taps};
 
-/// 32 bits of any value.
-trait Word {}
-impl Word for f32 {}
-impl Word for u32 {}
-
-/// A vector of arbitrary values: filling large results with zeros first would be a pass over memory by one thread.
-///
-/// # Safety
-/// Every value must be written before it is read.
-#[allow(clippy::uninit_vec)] // that is what it is for
-unsafe fn unwritten<T: Word>(n: usize) -> Vec<T> {
-    let mut v = Vec::with_capacity(n);
-    // SAFETY: the capacity is there; any bits are a word, and the caller writes before it reads.
-    unsafe { v.set_len(n) };
-    v
-}
-
 /// Compiles `$body` for the baseline, for AVX2 + FMA and for AVX-512, and picks at run time.
 ///
 /// The body is inlined into a function with the wider instruction set, so that the compiler vectorises plain loops with it. No
