@@ -1,6 +1,6 @@
 //! Categorical log-likelihood from logits: −log p = log Σ e^a − a_t, summed over the places of a row.
 
-use crate::{crew, multiversion, scalar, unwritten};
+use crate::{crew, multiversion, scalar};
 
 /// Values of a job.
 const BLOCK: usize = 1 << 13;
@@ -17,10 +17,9 @@ pub fn categorical_nll(
 ) -> (Vec<f32>, Vec<f32>) {
     assert_eq!(logits.len(), targets.len() * levels, "logits of {levels} levels for every target");
     let rows = targets.len() / places.max(1);
-    // SAFETY: every row and every place is written.
-    let (mut nll, mut totals) = unsafe { (unwritten(rows), unwritten(targets.len())) };
+    assert_eq!(targets.len(), rows * places, "whole rows");
     let block = (BLOCK / (places * levels).max(1)).max(1);
-    crew::rows([(&mut nll, 1), (&mut totals, places)], block, |i, [nll, totals]| {
+    let [nll, totals] = crew::zeros(rows, [1, places], block, |i, [nll, totals]| {
         for (r, (nll, totals)) in nll.iter_mut().zip(totals.chunks_exact_mut(places)).enumerate() {
             let at = (i * block + r) * places;
             let mut sum = 0.0f64;
@@ -45,10 +44,8 @@ pub fn categorical_backward(
 ) -> Vec<f32> {
     assert!(logits.len() == targets.len() * levels && totals.len() == targets.len(), "shapes of the pass");
     let places = targets.len() / weight.len().max(1);
-    // SAFETY: every place is written.
-    let mut grad = unsafe { unwritten(logits.len()) };
     let block = (BLOCK / levels.max(1)).max(1);
-    crew::rows([(&mut grad, levels)], block, |i, [grad]| {
+    let [grad] = crew::zeros(targets.len(), [levels], block, |i, [grad]| {
         for (p, grad) in grad.chunks_exact_mut(levels).enumerate() {
             let at = i * block + p;
             let weight = weight[at / places];

@@ -1,7 +1,7 @@
 //! The gated activation of Gated PixelCNN and WaveNet: y = tanh(a) ⊙ σ(b), where a and b are the halves of the channels.
 
 use crate::lstm::{LANES, load, store};
-use crate::{crew, multiversion, scalar, unwritten};
+use crate::{crew, multiversion, scalar};
 
 /// Values of a job.
 const BLOCK: usize = 1 << 13;
@@ -12,10 +12,8 @@ const BLOCK: usize = 1 << 13;
 /// x `[rows, a then b, width]` → `[rows, width]`; a pixel may be several rows, one for each group of its channels
 pub fn gate_forward(x: &[f32], width: usize) -> Vec<f32> {
     check(x, width);
-    // SAFETY: every row is written.
-    let mut y = unsafe { unwritten(x.len() / 2) };
     let block = (BLOCK / width).max(1);
-    crew::rows([(&mut y, width)], block, |i, [y]| {
+    let [y] = crew::zeros(x.len() / (2 * width), [width], block, |i, [y]| {
         gate(&x[2 * i * block * width..][..2 * y.len()], width, y);
     });
     y
@@ -28,10 +26,8 @@ pub fn gate_forward(x: &[f32], width: usize) -> Vec<f32> {
 pub fn gate_backward(x: &[f32], dy: &[f32], width: usize) -> Vec<f32> {
     check(x, width);
     assert_eq!(x.len(), 2 * dy.len(), "a gradient for every value of the result");
-    // SAFETY: every row is written.
-    let mut dx = unsafe { unwritten(x.len()) };
     let block = (BLOCK / width).max(1);
-    crew::rows([(&mut dx, 2 * width)], block, |i, [dx]| {
+    let [dx] = crew::zeros(x.len() / (2 * width), [2 * width], block, |i, [dx]| {
         let at = i * block * width;
         back(&x[2 * at..][..dx.len()], &dy[at..][..dx.len() / 2], width, dx);
     });

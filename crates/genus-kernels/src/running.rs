@@ -1,6 +1,7 @@
 //! Hidden units that take in one dimension after the other: a₁ = c, h_d = max(0, ρ_d a_d), a_{d+1} = a_d + x_d W_d.
 
-use crate::{crew, multiversion, unwritten};
+use crate::{crew, multiversion};
+use std::mem::MaybeUninit;
 
 /// Rows of a job.
 const BLOCK: usize = 4;
@@ -42,9 +43,7 @@ impl Running<'_> {
     /// x `[rows, dimensions]` → `[rows, dimensions, hidden]`
     pub fn hidden(&self, x: &[f32]) -> Vec<f32> {
         let [d, hidden] = self.check(x);
-        // SAFETY: every value is written.
-        let mut h = unsafe { unwritten(x.len() * hidden) };
-        crew::rows([(&mut h, d * hidden)], BLOCK, |i, [h]| {
+        let piece = |i: usize, [h]: [&mut [MaybeUninit<f32>]; 1]| {
             let mut a = vec![0.0; hidden];
             for (r, h) in h.chunks_exact_mut(d * hidden).enumerate() {
                 a.copy_from_slice(self.c);
@@ -53,7 +52,9 @@ impl Running<'_> {
                     place(&mut a, h, &self.w[p * hidden..][..hidden], x[p], self.rho[p]);
                 }
             }
-        });
+        };
+        // SAFETY: every place of every row is written.
+        let [h] = unsafe { crew::make(x.len() / d.max(1), [d * hidden], BLOCK, piece) };
         h
     }
 
@@ -61,12 +62,10 @@ impl Running<'_> {
     pub fn backward(&self, x: &[f32], grad: &[f32], want_x: bool) -> RunningGrads {
         let [d, hidden] = self.check(x);
         let rows = x.len() / d.max(1);
+        assert_eq!(grad.len(), x.len() * hidden, "a gradient for every unit");
         // What reaches a after each dimension, and each row's part of the other gradients.
-        // SAFETY: every value is written.
-        let mut after = unsafe { unwritten(grad.len()) };
-        let (mut dc, mut drho, mut dx) = (vec![0.0; rows * hidden], vec![0.0; x.len()], vec![0.0; x.len()]);
-        let slices = [(&mut after[..], d * hidden), (&mut dc, hidden), (&mut drho, d), (&mut dx, d)];
-        crew::rows(slices, BLOCK, |i, [after, dc, drho, dx]| {
+        let widths = [d * hidden, hidden, d, d];
+        let [after, dc, drho, dx] = crew::zeros(rows, widths, BLOCK, |i, [after, dc, drho, dx]| {
             for (r, after) in after.chunks_exact_mut(d * hidden).enumerate() {
                 let row = i * BLOCK + r;
                 let x = &x[row * d..][..d];
@@ -103,9 +102,10 @@ impl Running<'_> {
 }
 
 multiversion! {
-    fn place(a: &mut [f32], h: &mut [f32], w: &[f32], x: f32, rho: f32) {
+    /// Writes all of `h`, which is as long as the others.
+    fn place(a: &mut [f32], h: &mut [MaybeUninit<f32>], w: &[f32], x: f32, rho: f32) {
         for ((a, h), w) in a.iter_mut().zip(h).zip(w) {
-            *h = (rho * *a).max(0.0);
+            h.write((rho * *a).max(0.0));
             *a += x * w;
         }
     }

@@ -13,9 +13,9 @@ use crate::conv::pack;
 use crate::gemm::{ZEROS, heights};
 use crate::isa::{self, isa};
 use crate::linear::Activation;
-use crate::{Conv, Images, TapRow, Taps, crew, multiversion, scalar, unwritten};
+use crate::{Conv, Images, TapRow, Taps, crew, multiversion, scalar};
+use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 /// The order in which an LSTM walks over an image, and the states that it sees, as (row, column) from the pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,23 +98,22 @@ impl Lstm {
         // Few images: smaller groups, so that every thread has one. No bits depend on it.
         let group = of.count.div_ceil(rayon::current_num_threads().max(1)).clamp(1, GROUP);
         let steps = self.steps(w);
-        // SAFETY: every pixel is in one wavefront, whose product and gates write all of it.
-        let (mut y, mut rows) = unsafe { (unwritten(of.count * states), unwritten(of.count * states * 5)) };
-        let parts = y.chunks_mut((group * states).max(1)).zip(rows.chunks_mut((group * states * 5).max(1)));
-        let parts: Vec<Mutex<(&mut [f32], &mut [f32])>> = parts.map(Mutex::new).collect();
-        crew::each(parts.len(), &|job| {
-            let mut part = parts[job].lock().unwrap_or_else(PoisonError::into_inner);
-            let (y, rows) = &mut *part;
+        let piece = |job: usize, [y, mut rest]: [&mut [MaybeUninit<f32>]; 2]| {
+            let y = crew::zeroed(y);
             let walk = Walk { lstm: *self, extents: of.extents, count: y.len() / states };
-            let (mut front, mut rest) = (Front::new(&walk), &mut **rows);
+            let mut front = Front::new(&walk);
             for wave in 0..walk.waves() {
                 let rows;
                 (rows, rest) = rest.split_at_mut(walk.rows(wave) * 5 * h);
+                // Here, and not all at once, because it stays in the cache.
+                let rows = crew::zeroed(rows);
                 steps.product(&walk, wave, &front, rows);
                 advance(&walk, wave, &input[job * group * of.each()..], rows, &mut front, y);
             }
-        });
-        drop(parts);
+            assert!(rest.is_empty(), "every pixel is in one wavefront");
+        };
+        // SAFETY: all of `y` and the rows of each wavefront are written, and no row is left.
+        let [y, rows] = unsafe { crew::make(of.count, [states, 5 * states], group, piece) };
         (y, LstmKept { rows, group })
     }
 
@@ -129,9 +128,7 @@ impl Lstm {
         assert_eq!(kept.rows.len(), 5 * y.len(), "what the forward pass of these images kept");
         let k = self.list().len() * h;
         let panels = pack(isa(), 4 * h, k, |l, j| w[j * 4 * h + l]);
-        // SAFETY: every pixel is in one wavefront, which writes its gates.
-        let mut dx = unsafe { unwritten(of.len()) };
-        crew::chunks([&mut dx], (group * of.each()).max(1), |job, [dx]| {
+        let [dx] = crew::zeros(of.count, [of.each()], group, |job, [dx]| {
             let walk = Walk { lstm: *self, extents: of.extents, count: dx.len() / of.each() };
             let (dy, mut rest) = (&dy[job * group * states..], &kept.rows[job * group * states * 5..]);
             rest = &rest[..walk.count * states * 5];
@@ -236,12 +233,14 @@ impl Front {
 /// C = A·W for `rows` rows of A `[rows, k]`, the panels of W `[k, n]`, and C with a stride.
 fn product(rows: usize, [k, n]: [usize; 2], a: &[f32], panels: &[f32], c: &mut [f32], stride: usize) {
     let isa = isa();
-    assert!(a.len() >= rows * k && c.len() + stride >= rows * stride + n && n <= stride);
-    assert_eq!(panels.len(), n.div_ceil(isa.panel) * k * isa.panel);
+    assert!(rows.checked_mul(k).is_some_and(|need| need <= a.len()), "A of {rows}×{k} values");
+    let need = rows.saturating_sub(1).checked_mul(stride).and_then(|last| last.checked_add(n));
+    assert!(n <= stride && need.is_some_and(|need| need <= c.len()), "C of {rows}×{n} values");
+    assert_eq!(panels.len(), n.div_ceil(isa.panel) * k * isa.panel, "panels of {k}×{n} values");
     for (p, panel) in panels.chunks_exact(k * isa.panel).enumerate() {
         let width = isa.panel.min(n - p * isa.panel);
         for is in heights(0..rows, isa.height).filter(|is| !is.is_empty()) {
-            // SAFETY: A, C and the panel hold the rows, as was just checked.
+            // SAFETY: A, C and the panel hold the rows, as was just checked; a row of zeros is as long as a panel.
             unsafe {
                 let a = a.as_ptr().add(is.start * k);
                 let c = c.as_mut_ptr().add(is.start * stride + p * isa.panel);
