@@ -1,6 +1,7 @@
 //! Categorical log-likelihood from logits: −log p = log Σ e^a − a_t, summed over the places of a row.
 
 use crate::{crew, multiversion, scalar};
+use std::mem::MaybeUninit;
 
 /// Values of a job.
 const BLOCK: usize = 1 << 13;
@@ -45,14 +46,18 @@ pub fn categorical_backward(
     assert!(logits.len() == targets.len() * levels && totals.len() == targets.len(), "shapes of the pass");
     let places = targets.len() / weight.len().max(1);
     let block = (BLOCK / levels.max(1)).max(1);
-    let [grad] = crew::zeros(targets.len(), [levels], block, |i, [grad]| {
+    let piece = |i: usize, [grad]: [&mut [MaybeUninit<f32>]; 1]| {
         for (p, grad) in grad.chunks_exact_mut(levels).enumerate() {
             let at = i * block + p;
             let weight = weight[at / places];
             softmax(grad, &logits[at * levels..][..levels], totals[at], weight);
+            // SAFETY: all of it was just written.
+            let grad = unsafe { grad.assume_init_mut() };
             grad[level(targets[at], levels)] -= weight;
         }
-    });
+    };
+    // SAFETY: every place is written.
+    let [grad] = unsafe { crew::make(targets.len(), [levels], block, piece) };
     grad
 }
 
@@ -87,8 +92,11 @@ multiversion! {
 }
 
 multiversion! {
-    fn softmax(out: &mut [f32], a: &[f32], total: f32, weight: f32) {
-        out.iter_mut().zip(a).for_each(|(g, a)| *g = weight * scalar::exp(a - total));
+    /// Writes all of `out`, which is as long as `a`.
+    fn softmax(out: &mut [MaybeUninit<f32>], a: &[f32], total: f32, weight: f32) {
+        out.iter_mut().zip(a).for_each(|(g, a)| {
+            g.write(weight * scalar::exp(a - total));
+        });
     }
 }
 

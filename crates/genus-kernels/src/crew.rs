@@ -82,11 +82,16 @@ fn watch_forks() -> bool {
     true
 }
 
-/// Does `run(0)` … `run(jobs - 1)`, each once, in any order, on all threads.
-pub(crate) fn each(jobs: usize, run: &(dyn Fn(usize) + Sync)) {
+/// Threads of a loop, at least one.
+pub(crate) fn threads() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     let processors = *PROCESSORS.get_or_init(|| available_parallelism().map_or(1, usize::from));
-    each_with(rayon::current_num_threads().min(processors).saturating_sub(1), jobs, run);
+    rayon::current_num_threads().clamp(1, processors)
+}
+
+/// Does `run(0)` … `run(jobs - 1)`, each once, in any order, on all threads.
+pub(crate) fn each(jobs: usize, run: &(dyn Fn(usize) + Sync)) {
+    each_with(threads() - 1, jobs, run);
 }
 
 /// The same, with at most so many workers.
@@ -270,6 +275,15 @@ pub(crate) fn zeroed(x: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     unsafe { x.assume_init_mut() }
 }
 
+/// Values as room for others.
+///
+/// # Safety
+/// Nothing but values may be written there.
+pub(crate) unsafe fn room(x: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: the layout is the same, and the caller promises that values stay values.
+    unsafe { &mut *(std::ptr::from_mut(x) as *mut [MaybeUninit<f32>]) }
+}
+
 /// `count` rows of each slice in blocks.
 fn blocks<T: Send, const N: usize>(
     count: usize,
@@ -408,7 +422,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_process_forked_by_a_job_does_not_wait_for_ever() {
-        let (begun, child) = (AtomicBool::new(false), Mutex::new(0));
+        let (begun, child) = (AtomicBool::new(false), Mutex::new(None));
         let caller = std::thread::current().id();
         loop {
             begun.store(false, SeqCst);
@@ -424,20 +438,25 @@ mod tests {
                         yield_now();
                     }
                     if begun.load(SeqCst) {
-                        // SAFETY: the child leaves the loop and ends; the parent waits for it.
-                        *child.lock().unwrap() = unsafe { libc::fork() };
+                        // SAFETY: the child leaves the loop and ends, at the alarm if need be; the parent waits for it.
+                        *child.lock().unwrap() = Some(unsafe {
+                            let child = libc::fork();
+                            if child == 0 {
+                                libc::alarm(10);
+                            }
+                            child
+                        });
                     }
                 });
             }));
             let mut status = -1;
-            // SAFETY: as above.
             match *child.lock().unwrap() {
-                0 if begun.load(SeqCst) => unsafe { libc::_exit(if done.is_err() { 7 } else { 1 }) },
                 // Another test had the workers.
-                0 => continue,
-                child => {
-                    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-                }
+                None => continue,
+                // SAFETY: this is the child.
+                Some(0) => unsafe { libc::_exit(if done.is_err() { 7 } else { 1 }) },
+                // SAFETY: this is the parent.
+                Some(child) => assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child),
             }
             assert!(done.is_ok() && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "{status}");
             return;

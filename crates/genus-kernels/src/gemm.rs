@@ -171,7 +171,7 @@ impl Product<'_> {
 
     fn threads(&self) -> usize {
         let work = self.shape.into_iter().fold(1, usize::saturating_mul);
-        if work < 1 << 16 { 1 } else { rayon::current_num_threads() }
+        if work < 1 << 16 { 1 } else { crew::threads() }
     }
 
     /// # Safety

@@ -6,6 +6,7 @@ use crate::isa::isa;
 use crate::linear::{Activation, activate};
 use crate::ones::Ones;
 use crate::{Limits, Mat, crew, gemm};
+use std::mem::MaybeUninit;
 
 /// Values of a job: a multiple of 64, so that a stream can be cut there.
 const BLOCK: usize = 1 << 13;
@@ -36,9 +37,11 @@ pub fn probabilities(a: &mut [f32]) {
 
 /// 1 with probability p, else 0; value i is decided by number i of the stream.
 pub fn bernoulli_sample(p: &[f32], stream: Stream) -> Vec<f32> {
-    let [out] = crew::zeros(p.len(), [1], BLOCK, |i, [out]| {
+    let piece = |i: usize, [out]: [&mut [MaybeUninit<f32>]; 1]| {
         stream.bernoulli(i * BLOCK, &p[i * BLOCK..][..out.len()], out);
-    });
+    };
+    // SAFETY: every value is decided.
+    let [out] = unsafe { crew::make(p.len(), [1], BLOCK, piece) };
     out
 }
 

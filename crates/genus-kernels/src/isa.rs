@@ -1,6 +1,6 @@
 //! Register tiles of the matrix product for each instruction set: C = D + A·B for a few rows of A and one packed panel of B.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// How A and the columns of B lie in memory: the rows of A, and the shared axis as stretches of equal length, such as the lines of
 /// an image.
@@ -57,7 +57,7 @@ pub(crate) struct Isa {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Set {
     /// What the target has anyway.
-    Portable,
+    Portable = 1,
     /// AVX2 with fused multiply-add.
     Avx2,
     /// The parts of AVX-512 that are used here, and AVX2 with fused multiply-add.
@@ -69,13 +69,23 @@ const SETS: [(&str, Set); 3] = [("portable", Set::Portable), ("avx2", Set::Avx2)
 
 /// The one that is used: what `GENUS_ISA` says, or else the best that this processor has. Panics if it says what is not there:
 /// whoever forces an instruction set wants to know that it ran.
-#[inline]
+#[inline(always)]
 pub(crate) fn set() -> Set {
-    static SET: OnceLock<Set> = OnceLock::new();
-    *SET.get_or_init(|| {
+    // The set as a number, or 0 before it is known. Kernels ask for each row, which must cost no more than a load.
+    static SET: AtomicU8 = AtomicU8::new(0);
+    #[cold]
+    fn choose() -> Set {
         let best = best();
-        std::env::var_os("GENUS_ISA").map_or(best, |name| named(&name.to_string_lossy(), best))
-    })
+        let set = std::env::var_os("GENUS_ISA").map_or(best, |name| named(&name.to_string_lossy(), best));
+        SET.store(set as u8, Relaxed);
+        set
+    }
+    match SET.load(Relaxed) {
+        0 => choose(),
+        1 => Set::Portable,
+        2 => Set::Avx2,
+        _ => Set::Avx512,
+    }
 }
 
 fn named(name: &str, best: Set) -> Set {
@@ -396,6 +406,6 @@ mod tests {
     fn the_forced_set_runs() {
         let forced = std::env::var("GENUS_ISA").map_or(best(), |name| named(&name, best()));
         assert_eq!(set(), forced);
-        assert_eq!([isa().panel, isa().height], [[16, 4], [16, 6], [32, 14]][forced as usize]);
+        assert_eq!([isa().panel, isa().height], [[16, 4], [16, 6], [32, 14]][forced as usize - 1]);
     }
 }

@@ -171,7 +171,7 @@ impl Nade<'_> {
     pub fn sample(&self, x: &mut [f32], pick: Pick<'_>) {
         let d = self.dimensions();
         // Few rows: smaller groups, so that every thread has one.
-        let group = (x.len() / d.max(1)).div_ceil(rayon::current_num_threads().max(1)).clamp(1, ROWS);
+        let group = (x.len() / d.max(1)).div_ceil(crew::threads()).clamp(1, ROWS);
         crew::rows([(x, d)], group, |i, [x]| {
             self.walk(x.len() / d, |r, p, logit| {
                 let at = r * d + p;

@@ -65,7 +65,8 @@ impl Running<'_> {
         assert_eq!(grad.len(), x.len() * hidden, "a gradient for every unit");
         // What reaches a after each dimension, and each row's part of the other gradients.
         let widths = [d * hidden, hidden, d, d];
-        let [after, dc, drho, dx] = crew::zeros(rows, widths, BLOCK, |i, [after, dc, drho, dx]| {
+        let piece = |i: usize, [after, dc, drho, dx]: [&mut [MaybeUninit<f32>]; 4]| {
+            let [dc, drho, dx] = [dc, drho, dx].map(crew::zeroed);
             for (r, after) in after.chunks_exact_mut(d * hidden).enumerate() {
                 let row = i * BLOCK + r;
                 let x = &x[row * d..][..d];
@@ -73,10 +74,12 @@ impl Running<'_> {
                 // The values of a, whose places their gradients then take.
                 let mut a = self.c.to_vec();
                 for (p, after) in after.chunks_exact_mut(hidden).enumerate() {
-                    after.copy_from_slice(&a);
+                    after.write_copy_of_slice(&a);
                     let w = &self.w[p * hidden..][..hidden];
                     a.iter_mut().zip(w).for_each(|(a, w)| *a += x[p] * w);
                 }
+                // SAFETY: the values of each place were just written.
+                let after = unsafe { after.assume_init_mut() };
                 let g = &mut dc[r * hidden..][..hidden];
                 for p in (0..d).rev() {
                     let (w, after) = (&self.w[p * hidden..][..hidden], &mut after[p * hidden..][..hidden]);
@@ -84,7 +87,9 @@ impl Running<'_> {
                     [drho[r * d + p], dx[r * d + p]] = place_backward(g, after, grad, w, self.rho[p]);
                 }
             }
-        });
+        };
+        // SAFETY: every place of every row is written, and the smaller gradients begin as zeros.
+        let [after, dc, drho, dx] = unsafe { crew::make(rows, widths, BLOCK, piece) };
         let mut w = vec![0.0; d * hidden];
         crew::rows([(&mut w, hidden)], 1, |p, [w]| {
             for row in 0..rows {
