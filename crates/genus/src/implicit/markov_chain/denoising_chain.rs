@@ -64,7 +64,7 @@ pub static SPEC: ModelSpec = ModelSpec {
         Tiny {
             name: "walkback",
             data: "tree8",
-            config: "hidden = 16\ncorruption = 0.1\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
+            config: "hidden = 32\nsteps = 2\ncorruption = 0.05\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
             expected_failures: &[],
         },
         Tiny {
