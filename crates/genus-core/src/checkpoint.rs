@@ -5,7 +5,7 @@
 //! manifest that matches does not exist as far as [`Checkpoints::latest`] is concerned, so whatever moment the process dies
 //! at, the newest complete checkpoint is found.
 
-use crate::dataset::hex;
+use crate::digest::hex;
 use crate::{Error, Result, State, fsx};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 mod dataset;
+mod digest;
 mod domain;
 mod error;
 mod event;

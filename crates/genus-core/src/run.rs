@@ -18,7 +18,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of the folder's layout; another one is refused with the remedy.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const CONFIG: &str = "config.toml";
 const EVENTS: &str = "events.jsonl";
