@@ -23,7 +23,7 @@ pub mod fsx;
 pub mod math;
 pub mod metrics;
 mod model;
-mod number;
+pub mod number;
 pub mod run;
 mod seed;
 pub mod spec;

@@ -137,8 +137,10 @@ pub struct Score {
     #[serde(with = "crate::number")]
     pub nats: f64,
     /// Standard error of the mean over rows, nats; none for a single row.
+    #[serde(with = "crate::number::option")]
     pub stderr: Option<f64>,
     /// Bits per dimension, where the base measure is counting.
+    #[serde(with = "crate::number::option")]
     pub bits_per_dim: Option<f64>,
     /// What kind of number it is.
     pub evidence: Evidence,
@@ -348,7 +350,9 @@ impl RunDir {
             let Ok(event) = serde_json::from_slice::<TimedEvent>(&line) else { continue };
             if let Event::Start { resumed_at, .. } = event.event {
                 events.retain(|e| match e.event {
-                    Event::Step { step, .. } | Event::Epoch { step, .. } => step <= resumed_at,
+                    Event::Step { step, .. } | Event::Epoch { step, .. } | Event::Validation { step, .. } => {
+                        step <= resumed_at
+                    }
                     _ => true,
                 });
             }
@@ -493,7 +497,8 @@ mod tests {
                 append_event(log, dir.path(), &TimedEvent { t: 0.5, event: event.clone() }).unwrap();
             }
         };
-        append(&mut log, &[start(0), step(1), step(2), step(3)]);
+        let valid = |step| Event::Validation { epoch: 0, step, valid: BTreeMap::new(), best: false };
+        append(&mut log, &[start(0), step(1), step(2), valid(2), step(3), valid(3)]);
         // Cut off within a character, as a full disk does.
         log.write_all(&"{\"t\":1.0,\"event\":\"warning\",\"message\":\"×".as_bytes()[..39]).unwrap();
         let mut log = run.event_log().unwrap();
