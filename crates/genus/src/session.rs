@@ -252,6 +252,12 @@ fn go(
         (request.spec.fit)(&stored.config, data, &mut cx)
     });
     let Fit { model, report } = fit?;
+    if resume
+        && request.spec.iterative
+        && let Some(message) = checkpoints.find()?.warning()
+    {
+        watch.tell(&Event::Warning { message });
+    }
     if let Some(e) = watch.log.failed.take() {
         return Err(e);
     }
