@@ -77,11 +77,9 @@ pub fn train(
         from: request.from.as_ref().map(|(origin, _)| origin.clone()),
         config: table,
     };
-    let start = request.from.as_ref().map(|(_, state)| state);
-    let written = run.write_config(&config).and_then(|()| match start {
-        Some(state) => state.save(&run.start_path()),
-        None => Ok(()),
-    });
+    // The configuration last: what has one is a run that can be resumed.
+    let start = request.from.as_ref().map_or(Ok(()), |(_, state)| state.save(&run.start_path()));
+    let written = start.and_then(|()| run.write_config(&config));
     let written = written.inspect_err(|_| run.discard());
     let outcome = written.and_then(|()| go(request, data, &run, &lock, false, observer));
     // What a fit refuses, diverges on or has no time for is tried again with other settings: the folder must not be in the way.
