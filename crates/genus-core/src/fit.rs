@@ -114,8 +114,9 @@ impl<'a> FitContext<'a> {
         let whole = std::mem::replace(&mut self.stop, part);
         let result = f(self);
         let part = std::mem::replace(&mut self.stop, whole);
-        if let Some(reason) = part.requested() {
-            self.stop.request(reason);
+        // Any other reason ends the part, and what follows makes a whole model of it.
+        if part.requested() == Some(StopReason::Interrupted) {
+            self.stop.request(StopReason::Interrupted);
         }
         result
     }

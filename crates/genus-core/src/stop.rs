@@ -202,7 +202,11 @@ mod tests {
     #[test]
     fn ranges_are_all_there_is_and_end_when_asked() {
         let mut seen = Vec::new();
-        paced(1000, |range| Ok(seen.extend(range))).unwrap();
+        let mut keep = |range| {
+            seen.extend(range);
+            Ok(())
+        };
+        paced(1000, &mut keep).unwrap();
         assert!(seen.iter().copied().eq(0..1000));
         let stop = Stop::new();
         let cut = stop.during(|| {

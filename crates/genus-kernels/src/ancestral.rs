@@ -5,6 +5,7 @@
 //! draws are the same bits as those of the textbook loop.
 
 use crate::gemm::KC;
+use crate::isa::{Set, set};
 use crate::linear::{Activation, value};
 use crate::nade::Pick;
 use crate::{Staircase, crew};
@@ -42,8 +43,8 @@ pub fn sample_masked(
     crew::rows([(x, dims)], LANES, |i, [x]| {
         let pick = |row: usize, place: usize, logit: f32| pick(i * LANES + row, place, logit);
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            // SAFETY: both features were just found.
+        if set() >= Set::Avx2 {
+            // SAFETY: the processor has both features.
             return unsafe { fused(layers, direct, x, dims, &pick) };
         }
         group::<false>(layers, direct, x, dims, &pick);

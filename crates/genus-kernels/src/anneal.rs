@@ -1,7 +1,7 @@
 //! Annealing of layers of binary units: draws at an inverse temperature, and how the log-mass of a row changes with it.
 
 use crate::counter::Stream;
-use crate::{crew, multiversion, scalar, unwritten};
+use crate::{crew, multiversion, scalar};
 
 /// Values side by side: so many running sums, one of which would forbid vectorising.
 const LANES: usize = 16;
@@ -78,10 +78,10 @@ multiversion! {
 /// stream from r · width, rounded up to a multiple of 64, on.
 pub fn anneal_bits(a: &[f32], width: usize, beta: f32, base: &[f32], stream: Stream) -> Vec<f32> {
     assert!(base.is_empty() || base.len() == width, "a base for every unit");
-    // SAFETY: every value is decided.
-    let mut bits = unsafe { unwritten(a.len()) };
+    let count = a.len() / width.max(1);
+    assert_eq!(a.len(), count * width, "whole rows");
     let (rows, reach) = (block(width), width.next_multiple_of(GROUP));
-    crew::rows([(&mut bits, width)], rows, |i, [bits]| {
+    let [bits] = crew::zeros(count, [width], rows, |i, [bits]| {
         for (r, bits) in bits.chunks_exact_mut(width).enumerate() {
             let row = i * rows + r;
             tempered(&a[row * width..][..width], beta, base, bits);

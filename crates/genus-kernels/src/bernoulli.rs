@@ -1,6 +1,7 @@
 //! Bernoulli log-likelihood from logits: −log p = softplus(a) − a t, summed over a row.
 
-use crate::{crew, multiversion, scalar, unwritten};
+use crate::{crew, multiversion, scalar};
+use std::mem::MaybeUninit;
 
 /// Negative log-likelihood of each row, nats: logits `[rows, width]`, targets in \[0, 1\] of the same shape, or one row
 /// `[1, width]` that all rows of logits are held against.
@@ -36,17 +37,18 @@ multiversion! {
 /// Gradient of Σ `weight[row]` · nll\[row\] with respect to the logits: weight · (sigmoid(a) − t).
 pub fn bernoulli_backward(logits: &[f32], targets: &[f32], weight: &[f32], width: usize) -> Vec<f32> {
     assert_eq!(logits.len(), targets.len(), "one target row per row of logits");
-    // SAFETY: every row is written, as both lengths are multiples of the width.
-    assert_eq!(logits.len() % width.max(1), 0, "whole rows");
-    let mut grad = unsafe { unwritten(logits.len()) };
+    let count = logits.len() / width.max(1);
+    assert_eq!(logits.len(), count * width, "whole rows");
     let rows = block(width);
-    crew::chunks([&mut grad], rows * width, |i, [grad]| {
+    let piece = |i: usize, [grad]: [&mut [MaybeUninit<f32>]; 1]| {
         for (r, g) in grad.chunks_exact_mut(width).enumerate() {
             let row = i * rows + r;
             let at = row * width;
             row_grad(g, &logits[at..][..width], &targets[at..][..width], weight[row]);
         }
-    });
+    };
+    // SAFETY: every row is written.
+    let [grad] = unsafe { crew::make(count, [width], rows, piece) };
     grad
 }
 
@@ -56,9 +58,10 @@ fn block(width: usize) -> usize {
 }
 
 multiversion! {
-    fn row_grad(grad: &mut [f32], logits: &[f32], targets: &[f32], weight: f32) {
+    /// Writes all of `grad`, which is as long as the others.
+    fn row_grad(grad: &mut [MaybeUninit<f32>], logits: &[f32], targets: &[f32], weight: f32) {
         for ((g, a), t) in grad.iter_mut().zip(logits).zip(targets) {
-            *g = weight * (scalar::sigmoid(*a) - t);
+            g.write(weight * (scalar::sigmoid(*a) - t));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Categorical log-likelihood from logits: −log p = log Σ e^a − a_t, summed over the places of a row.
 
-use crate::{crew, multiversion, scalar, unwritten};
+use crate::{crew, multiversion, scalar};
+use std::mem::MaybeUninit;
 
 /// Values of a job.
 const BLOCK: usize = 1 << 13;
@@ -17,10 +18,9 @@ pub fn categorical_nll(
 ) -> (Vec<f32>, Vec<f32>) {
     assert_eq!(logits.len(), targets.len() * levels, "logits of {levels} levels for every target");
     let rows = targets.len() / places.max(1);
-    // SAFETY: every row and every place is written.
-    let (mut nll, mut totals) = unsafe { (unwritten(rows), unwritten(targets.len())) };
+    assert_eq!(targets.len(), rows * places, "whole rows");
     let block = (BLOCK / (places * levels).max(1)).max(1);
-    crew::rows([(&mut nll, 1), (&mut totals, places)], block, |i, [nll, totals]| {
+    let [nll, totals] = crew::zeros(rows, [1, places], block, |i, [nll, totals]| {
         for (r, (nll, totals)) in nll.iter_mut().zip(totals.chunks_exact_mut(places)).enumerate() {
             let at = (i * block + r) * places;
             let mut sum = 0.0f64;
@@ -45,17 +45,19 @@ pub fn categorical_backward(
 ) -> Vec<f32> {
     assert!(logits.len() == targets.len() * levels && totals.len() == targets.len(), "shapes of the pass");
     let places = targets.len() / weight.len().max(1);
-    // SAFETY: every place is written.
-    let mut grad = unsafe { unwritten(logits.len()) };
     let block = (BLOCK / levels.max(1)).max(1);
-    crew::rows([(&mut grad, levels)], block, |i, [grad]| {
+    let piece = |i: usize, [grad]: [&mut [MaybeUninit<f32>]; 1]| {
         for (p, grad) in grad.chunks_exact_mut(levels).enumerate() {
             let at = i * block + p;
             let weight = weight[at / places];
             softmax(grad, &logits[at * levels..][..levels], totals[at], weight);
+            // SAFETY: all of it was just written.
+            let grad = unsafe { grad.assume_init_mut() };
             grad[level(targets[at], levels)] -= weight;
         }
-    });
+    };
+    // SAFETY: every place is written.
+    let [grad] = unsafe { crew::make(targets.len(), [levels], block, piece) };
     grad
 }
 
@@ -90,8 +92,11 @@ multiversion! {
 }
 
 multiversion! {
-    fn softmax(out: &mut [f32], a: &[f32], total: f32, weight: f32) {
-        out.iter_mut().zip(a).for_each(|(g, a)| *g = weight * scalar::exp(a - total));
+    /// Writes all of `out`, which is as long as `a`.
+    fn softmax(out: &mut [MaybeUninit<f32>], a: &[f32], total: f32, weight: f32) {
+        out.iter_mut().zip(a).for_each(|(g, a)| {
+            g.write(weight * scalar::exp(a - total));
+        });
     }
 }
 

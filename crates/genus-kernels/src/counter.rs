@@ -2,6 +2,7 @@
 //! of a stream. Philox4x32 with 10 rounds (Salmon, Moraes, Dror & Shaw 2011).
 
 use crate::{multiversion, scalar};
+use std::mem::MaybeUninit;
 
 /// Blocks side by side: four words of each make 64 numbers.
 const LANES: usize = 16;
@@ -84,13 +85,17 @@ impl Stream {
     }
 
     /// 1 where the stream's number lies below the probability, else 0; `start` as in [`fill`](Self::fill).
-    pub(crate) fn bernoulli(self, start: usize, p: &[f32], out: &mut [f32]) {
+    /// All of `out` is written, which is as long as `p`.
+    pub(crate) fn bernoulli(self, start: usize, p: &[f32], out: &mut [MaybeUninit<f32>]) {
         debug_assert!(start.is_multiple_of(GROUP));
         for (i, (p, out)) in p.chunks(GROUP).zip(out.chunks_mut(GROUP)).enumerate() {
             let u = uniforms(self, (start / GROUP + i) as u64);
-            out.iter_mut().zip(p).zip(&u).for_each(|((s, p), u)| *s = f32::from(u8::from(u < p)));
+            out.iter_mut().zip(p).zip(&u).for_each(|((s, p), u)| {
+                s.write(f32::from(u8::from(u < p)));
+            });
         }
     }
+
     /// Each probability becomes 1 where the stream's number lies below it, else 0; `start` as in [`fill`](Self::fill).
     pub(crate) fn decide(self, start: usize, p: &mut [f32]) {
         debug_assert!(start.is_multiple_of(GROUP));

@@ -8,7 +8,7 @@
 use crate::gemm::{Init, Product};
 use crate::isa::{Isa, isa, narrow};
 use crate::linear::{Activation, activate, slope};
-use crate::{Limits, Mat, crew, multiversion, scalar, unwritten};
+use crate::{Limits, Mat, crew, multiversion, scalar};
 use std::sync::OnceLock;
 
 /// Which dimensions a coupling keeps and which it moves.
@@ -126,10 +126,8 @@ impl Coupling {
         self.check(x.len(), net);
         let (width, memory) = (self.dimensions() + 1, self.memory(net));
         let m = self.moved.len();
-        let mut y = x.to_vec();
-        // SAFETY: the network fills all of it.
-        let mut kept = unsafe { unwritten(x.len() / width * memory) };
-        crew::rows([(&mut y, width), (&mut kept, memory)], ROWS, |_, [y, kept]| {
+        let [y, kept] = crew::zeros(x.len() / width, [width, memory], ROWS, |i, [y, kept]| {
+            y.copy_from_slice(&x[i * ROWS * width..][..y.len()]);
             let out = self.network(&self.seen(y), net, kept);
             let (mut from, mut to, mut memory) = (vec![0.0; m], vec![0.0; m], vec![0.0; 2 * m]);
             for (y, out) in y.chunks_exact_mut(width).zip(out.chunks_exact_mut(2 * m)) {

@@ -1,7 +1,8 @@
 //! The gated activation of Gated PixelCNN and WaveNet: y = tanh(a) ⊙ σ(b), where a and b are the halves of the channels.
 
-use crate::lstm::{LANES, load, store};
-use crate::{crew, multiversion, scalar, unwritten};
+use crate::lstm::{LANES, load, write};
+use crate::{crew, multiversion, scalar};
+use std::mem::MaybeUninit;
 
 /// Values of a job.
 const BLOCK: usize = 1 << 13;
@@ -12,12 +13,12 @@ const BLOCK: usize = 1 << 13;
 /// x `[rows, a then b, width]` → `[rows, width]`; a pixel may be several rows, one for each group of its channels
 pub fn gate_forward(x: &[f32], width: usize) -> Vec<f32> {
     check(x, width);
-    // SAFETY: every row is written.
-    let mut y = unsafe { unwritten(x.len() / 2) };
     let block = (BLOCK / width).max(1);
-    crew::rows([(&mut y, width)], block, |i, [y]| {
+    let piece = |i: usize, [y]: [&mut [MaybeUninit<f32>]; 1]| {
         gate(&x[2 * i * block * width..][..2 * y.len()], width, y);
-    });
+    };
+    // SAFETY: every row is written.
+    let [y] = unsafe { crew::make(x.len() / (2 * width), [width], block, piece) };
     y
 }
 
@@ -28,13 +29,13 @@ pub fn gate_forward(x: &[f32], width: usize) -> Vec<f32> {
 pub fn gate_backward(x: &[f32], dy: &[f32], width: usize) -> Vec<f32> {
     check(x, width);
     assert_eq!(x.len(), 2 * dy.len(), "a gradient for every value of the result");
-    // SAFETY: every row is written.
-    let mut dx = unsafe { unwritten(x.len()) };
     let block = (BLOCK / width).max(1);
-    crew::rows([(&mut dx, 2 * width)], block, |i, [dx]| {
+    let piece = |i: usize, [dx]: [&mut [MaybeUninit<f32>]; 1]| {
         let at = i * block * width;
         back(&x[2 * at..][..dx.len()], &dy[at..][..dx.len() / 2], width, dx);
-    });
+    };
+    // SAFETY: every row is written.
+    let [dx] = unsafe { crew::make(x.len() / (2 * width), [2 * width], block, piece) };
     dx
 }
 
@@ -43,7 +44,8 @@ fn check(x: &[f32], width: usize) {
 }
 
 multiversion! {
-    pub(crate) fn gate(x: &[f32], width: usize, y: &mut [f32]) {
+    /// Writes all of `y`, for which there are pairs of halves in `x`.
+    pub(crate) fn gate(x: &[f32], width: usize, y: &mut [MaybeUninit<f32>]) {
         for (x, y) in x.chunks_exact(2 * width).zip(y.chunks_exact_mut(width)) {
             let (a, b) = x.split_at(width);
             let halves = a.chunks(LANES).zip(b.chunks(LANES));
@@ -52,14 +54,15 @@ multiversion! {
                 for k in 0..LANES {
                     a[k] = scalar::tanh(a[k]) * scalar::sigmoid(b[k]);
                 }
-                store(y, a);
+                write(y, a);
             }
         }
     }
 }
 
 multiversion! {
-    fn back(x: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
+    /// Writes all of `dx`, which is as long as `x` and twice as long as `dy`.
+    fn back(x: &[f32], dy: &[f32], width: usize, dx: &mut [MaybeUninit<f32>]) {
         let rows = x.chunks_exact(2 * width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(2 * width));
         for ((x, dy), dx) in rows {
             let ((a, b), (da, db)) = (x.split_at(width), dx.split_at_mut(width));
@@ -70,8 +73,8 @@ multiversion! {
                 for k in 0..LANES {
                     (t[k], s[k]) = (scalar::tanh(a[k]), scalar::sigmoid(b[k]));
                 }
-                store(da, std::array::from_fn(|k| dy[k] * s[k] * (1.0 - t[k] * t[k])));
-                store(db, std::array::from_fn(|k| dy[k] * t[k] * s[k] * (1.0 - s[k])));
+                write(da, std::array::from_fn(|k| dy[k] * s[k] * (1.0 - t[k] * t[k])));
+                write(db, std::array::from_fn(|k| dy[k] * t[k] * s[k] * (1.0 - s[k])));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Log-likelihood of independent normals: −log p = ½ Σ ((x − μ)² e^−v + v + ln 2π), v the log-variance.
 
-use crate::{crew, multiversion, scalar, unwritten};
+use crate::{crew, multiversion, scalar};
+use std::mem::MaybeUninit;
 
 /// Values of a job.
 const BLOCK: usize = 1 << 13;
@@ -55,15 +56,15 @@ pub fn gaussian_nll(of: Gaussian<'_>) -> Vec<f32> {
 pub fn gaussian_backward(of: Gaussian<'_>, weight: &[f32]) -> [Vec<f32>; 2] {
     of.check();
     let width = of.width;
-    // SAFETY: every row is written.
-    let (mut dm, mut dv) = unsafe { (unwritten(of.mean.len()), unwritten(of.mean.len())) };
     let block = (BLOCK / width.max(1)).max(1);
-    crew::rows([(&mut dm, width), (&mut dv, width)], block, |i, [dm, dv]| {
+    let piece = |i: usize, [dm, dv]: [&mut [MaybeUninit<f32>]; 2]| {
         for (r, (dm, dv)) in dm.chunks_exact_mut(width).zip(dv.chunks_exact_mut(width)).enumerate() {
             let [m, v, x] = of.row(i * block + r);
             row_grad(dm, dv, m, v, x, weight[i * block + r]);
         }
-    });
+    };
+    // SAFETY: every row is written, and the means are whole rows.
+    let [dm, mut dv] = unsafe { crew::make(of.mean.len() / width.max(1), [width; 2], block, piece) };
     if of.log_variance.len() < of.mean.len() {
         let mut sum = vec![0.0; width];
         dv.chunks_exact(width).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, g)| *s += g));
@@ -89,11 +90,12 @@ multiversion! {
 }
 
 multiversion! {
-    fn row_grad(dm: &mut [f32], dv: &mut [f32], m: &[f32], v: &[f32], x: &[f32], weight: f32) {
+    /// Writes all of `dm` and `dv`, which are as long as the others.
+    fn row_grad(dm: &mut [MaybeUninit<f32>], dv: &mut [MaybeUninit<f32>], m: &[f32], v: &[f32], x: &[f32], weight: f32) {
         for ((((dm, dv), m), v), x) in dm.iter_mut().zip(dv).zip(m).zip(v).zip(x) {
             let precision = scalar::exp(-*v);
-            *dm = weight * (m - x) * precision;
-            *dv = 0.5 * weight * (1.0 - (x - m) * (x - m) * precision);
+            dm.write(weight * (m - x) * precision);
+            dv.write(0.5 * weight * (1.0 - (x - m) * (x - m) * precision));
         }
     }
 }

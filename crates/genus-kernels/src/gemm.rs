@@ -7,9 +7,10 @@
 //! Every element of C is the sum, in order, over stretches of at most `KC` products, each summed in order with fused
 //! multiply-adds: the bits depend on neither threads nor tiles nor the width of vectors.
 
-use crate::isa::{Isa, Walk, isa};
+use crate::isa::{Isa, Set, Walk, isa, set};
 use crate::{Staircase, crew};
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Length of the shared axis that is packed at once: a panel set of KC × NC stays in the second-level cache.
@@ -36,6 +37,13 @@ impl<'a> Mat<'a> {
     pub fn t(self) -> Self {
         Self { data: self.data, row: self.col, col: self.row }
     }
+
+    /// Whether there are so many rows and columns.
+    fn holds(&self, rows: usize, cols: usize) -> bool {
+        let last = |n: usize, stride: usize| (n - 1).checked_mul(stride);
+        let need = || last(rows, self.row)?.checked_add(last(cols, self.col)?);
+        rows == 0 || cols == 0 || need().is_some_and(|last| last < self.data.len())
+    }
 }
 
 /// Which part of the shared axis an output needs.
@@ -52,6 +60,16 @@ pub enum Limits<'a> {
 }
 
 impl Limits<'_> {
+    /// Whether its mask is that of an m × n product over k.
+    pub(crate) fn fit(self, [m, n, k]: [usize; 3]) -> bool {
+        match self {
+            Self::Dense => true,
+            Self::Forward(s) => [s.inputs(), s.outputs()] == [k, n],
+            Self::Input(s) => [s.inputs(), s.outputs()] == [n, k],
+            Self::Weight(s) => [s.inputs(), s.outputs()] == [m, n],
+        }
+    }
+
     fn range(self, rows: Range<usize>, cols: Range<usize>, k: usize) -> Range<usize> {
         match self {
             Self::Dense => 0..k,
@@ -121,36 +139,61 @@ pub(crate) type End<'a> = &'a (dyn Fn(&mut [f32]) + Sync);
 impl Product<'_> {
     /// C = end(init + A·B), by jobs on all threads of the pool.
     pub fn run(&self, c: &mut [f32], init: Init<'_>, end: End<'_>) {
-        let [m, n, k] = self.shape;
-        let threads = if m * n * k < 1 << 16 { 1 } else { rayon::current_num_threads() };
-        self.run_on(threads, c, init, end);
+        assert_eq!(c.len(), self.values(), "values of C");
+        // SAFETY: C holds all values.
+        unsafe { self.run_on(self.threads(), c.as_mut_ptr(), init, end) };
     }
 
     /// As [`run`](Self::run), as one of the jobs of a loop that has all threads already.
     pub fn run_here(&self, c: &mut [f32], init: Init<'_>) {
-        self.run_on(1, c, init, &|_| {});
+        assert_eq!(c.len(), self.values(), "values of C");
+        // SAFETY: C holds all values.
+        unsafe { self.run_on(1, c.as_mut_ptr(), init, &|_| {}) };
     }
 
-    fn run_on(&self, threads: usize, c: &mut [f32], init: Init<'_>, end: End<'_>) {
-        let [m, n, k] = self.shape;
-        assert!(if let Init::Row(row) = init { row.len() == n } else { true }, "a row of {n} values");
-        assert_eq!(c.len(), m * n, "C must hold {m}×{n} values");
-        for (name, mat, rows, cols) in [("A", self.a, m, k), ("B", self.b, k, n)] {
-            let need =
-                if rows == 0 || cols == 0 { 0 } else { (rows - 1) * mat.row + (cols - 1) * mat.col + 1 };
-            assert!(mat.data.len() >= need, "{name} must hold {rows}×{cols} values");
+    /// As [`run`](Self::run), for a new C.
+    pub fn make(&self, init: Init<'_>, end: End<'_>) -> Vec<f32> {
+        assert!(!matches!(init, Init::Keep), "there is nothing to keep");
+        let mut c = Vec::with_capacity(self.values());
+        // SAFETY: there is room for all values, none of which is read, as nothing is kept; and all of them are written.
+        unsafe {
+            self.run_on(self.threads(), c.as_mut_ptr(), init, end);
+            c.set_len(self.values());
         }
+        c
+    }
+
+    /// Values of C.
+    fn values(&self) -> usize {
+        let [m, n, _] = self.shape;
+        m.saturating_mul(n)
+    }
+
+    fn threads(&self) -> usize {
+        let work = self.shape.into_iter().fold(1, usize::saturating_mul);
+        if work < 1 << 16 { 1 } else { crew::threads() }
+    }
+
+    /// # Safety
+    /// There must be room for all values at `c`; if they are kept, they must be there.
+    unsafe fn run_on(&self, threads: usize, c: *mut f32, init: Init<'_>, end: End<'_>) {
+        let Self { isa, shape: [m, n, k], a, b, limits } = *self;
+        assert!(if let Init::Row(row) = init { row.len() == n } else { true }, "a row of {n} values");
+        assert!(a.holds(m, k), "A must hold {m}×{k} values");
+        assert!(b.holds(k, n), "B must hold {k}×{n} values");
+        assert!(limits.fit(self.shape), "a mask of another product than {m}×{n} over {k}");
+        assert!(isa.panel > 1 || a.col == 1 || k <= 1, "dot products need adjacent steps");
         if m == 0 || n == 0 {
             return;
         }
         let (rows, cols) = self.grid(threads);
         let (down, across) = (m.div_ceil(rows), n.div_ceil(cols));
-        let out = Output(c.as_mut_ptr(), n);
+        let out = Output(c, n);
         let job = |id: usize| {
             let (ri, ci) = (id % down, id / down);
             let rows = ri * rows..((ri + 1) * rows).min(m);
             let cols = ci * cols..((ci + 1) * cols).min(n);
-            // SAFETY: jobs cover disjoint tiles of C, which outlives the loop.
+            // SAFETY: jobs cover disjoint tiles of C, which outlives the loop, and the operands were just checked.
             unsafe { self.tile(rows, cols, &out, init, end) };
         };
         if threads == 1 {
@@ -177,18 +220,21 @@ impl Product<'_> {
     /// One job.
     ///
     /// # Safety
-    /// `c` must hold all of `rows` × `cols`, and no other thread may touch them.
+    /// There must be room for all of `rows` × `cols` in `c`, with values if they are kept, and no other thread may touch it. A, B and
+    /// the limits must fit the shape. All of it is written, unless it is kept.
     unsafe fn tile(&self, rows: Range<usize>, cols: Range<usize>, c: &Output, init: Init<'_>, end: End<'_>) {
         let Self { isa, a, b, limits, shape: [_, _, k] } = *self;
-        // SAFETY: the piece lies in rows × cols of C.
+        // SAFETY: the piece lies in rows × cols of C, and is gone before there is another one.
         let piece = |i: usize, js: &Range<usize>| unsafe {
-            std::slice::from_raw_parts_mut(c.0.add(i * c.1 + js.start), js.len())
+            std::slice::from_raw_parts_mut(c.0.add(i * c.1 + js.start).cast::<MaybeUninit<f32>>(), js.len())
         };
         let bare = |is: Range<usize>, js: &Range<usize>| {
             is.for_each(|i| match init {
                 Init::Keep => {}
-                Init::Zero => piece(i, js).fill(0.0),
-                Init::Row(row) => piece(i, js).copy_from_slice(&row[js.clone()]),
+                Init::Zero => piece(i, js).fill(MaybeUninit::new(0.0)),
+                Init::Row(row) => {
+                    piece(i, js).write_copy_of_slice(&row[js.clone()]);
+                }
             });
         };
         let whole = limits.range(rows.clone(), cols.clone(), k);
@@ -212,7 +258,7 @@ impl Product<'_> {
                         if lo >= hi {
                             continue;
                         }
-                        // SAFETY: A, the panel and C hold what the extents say, as `run` has checked.
+                        // SAFETY: A and C hold what the extents say, as the caller promises; the panel was packed for them.
                         unsafe {
                             let from = a.data.as_ptr().add(is.start * a.row + lo * a.col);
                             let panel = panel.as_ptr().add((lo - ks.start) * isa.panel);
@@ -233,7 +279,8 @@ impl Product<'_> {
                 }
             }
         });
-        rows.for_each(|i| end(piece(i, &cols)));
+        // SAFETY: every value was there or was written: by `bare`, or by the kernel that began with `init`.
+        rows.for_each(|i| end(unsafe { piece(i, &cols).assume_init_mut() }));
     }
 }
 
@@ -249,7 +296,7 @@ pub(crate) fn heights(rows: Range<usize>, most: usize) -> impl Iterator<Item = R
 
 /// C, shared by jobs that write disjoint tiles of it.
 struct Output(*mut f32, usize);
-// SAFETY: see `run`: every element is written by one job only.
+// SAFETY: see `run_on`: every element is written by one job only.
 unsafe impl Sync for Output {}
 
 thread_local! {
@@ -313,8 +360,8 @@ fn pack(b: Mat<'_>, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mu
 fn transpose(from: &[f32], from_row: usize, to: &mut [f32], to_row: usize) {
     assert!(from.len() > 7 * from_row + 7 && to.len() > 7 * to_row + 7);
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx") {
-        // SAFETY: the feature is there, and both blocks lie within their slices.
+    if set() >= Set::Avx2 {
+        // SAFETY: AVX2 has AVX, and both blocks lie within their slices.
         return unsafe { transpose_avx(from.as_ptr(), from_row, to.as_mut_ptr(), to_row) };
     }
     for i in 0..8 {
@@ -422,6 +469,30 @@ mod tests {
             }
             close(&dw, &want, batch);
         }
+    }
+
+    /// Whatever would read or write beyond the operands is refused, extents whose product overflows too.
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (x, stair) = (vec![1.0; 12], Staircase::from_degrees(&[1, 1, 2], &[1, 2, 2, 2]));
+        let refused = |[m, n, k]: [usize; 3], a: Mat<'_>, b: Mat<'_>, values: usize, limits| {
+            let mut c = vec![0.0; values];
+            let product = || gemm(m, n, k, a, b, &mut c, false, limits);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(product)).is_err()
+        };
+        let (a, b, dense) = (Mat::rows(&x, 3), Mat::rows(&x, 4), Limits::Dense);
+        assert!(
+            !refused([4, 4, 3], a, b, 16, dense) && !refused([4, 4, 3], a, b, 16, Limits::Forward(&stair))
+        );
+        assert!(refused([4, 4, 3], a, b, 15, dense));
+        assert!(refused([5, 4, 3], a, b, 20, dense) && refused([4, 4, 4], a, b, 16, dense));
+        // The reach of the mask is 3, its first outputs go up to 4.
+        assert!(refused([4, 4, 2], Mat::rows(&x, 2), b, 16, Limits::Forward(&stair)));
+        assert!(refused([4, 3, 3], a, a, 12, Limits::Input(&stair)));
+        assert!(refused([4, 4, 3], a, b, 16, Limits::Weight(&stair)));
+        let half = 1 << (usize::BITS - 1);
+        assert!(refused([half, 2, 0], a, b, 0, dense));
+        assert!(refused([half + 1, 1, 1], Mat::rows(&x, 2), b, 1, dense));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::gemm::{End, Init, Product};
 use crate::isa::isa;
 use crate::linear::{Activation, activate};
 use crate::ones::Ones;
-use crate::{Limits, Mat, crew, gemm, unwritten};
+use crate::{Limits, Mat, crew, gemm};
+use std::mem::MaybeUninit;
 
 /// Values of a job: a multiple of 64, so that a stream can be cut there.
 const BLOCK: usize = 1 << 13;
@@ -25,17 +26,8 @@ pub fn layer_probabilities(x: &[f32], from: usize, w: Mat<'_>, b: &[f32]) -> Vec
 
 fn product(x: &[f32], from: usize, w: Mat<'_>, b: &[f32], end: End<'_>) -> Vec<f32> {
     let rows = x.len() / from.max(1);
-    // SAFETY: a product that does not keep what is there writes every value.
-    let mut p = unsafe { unwritten(rows * b.len()) };
-    let product = Product {
-        isa: isa(),
-        shape: [rows, b.len(), from],
-        a: Mat::rows(x, from),
-        b: w,
-        limits: Limits::Dense,
-    };
-    product.run(&mut p, Init::Row(b), end);
-    p
+    let (shape, a) = ([rows, b.len(), from], Mat::rows(x, from));
+    Product { isa: isa(), shape, a, b: w, limits: Limits::Dense }.make(Init::Row(b), end)
 }
 
 /// σ of every value, in place.
@@ -45,11 +37,11 @@ pub fn probabilities(a: &mut [f32]) {
 
 /// 1 with probability p, else 0; value i is decided by number i of the stream.
 pub fn bernoulli_sample(p: &[f32], stream: Stream) -> Vec<f32> {
-    // SAFETY: every value is decided.
-    let mut out = unsafe { unwritten(p.len()) };
-    crew::chunks([&mut out], BLOCK, |i, [out]| {
+    let piece = |i: usize, [out]: [&mut [MaybeUninit<f32>]; 1]| {
         stream.bernoulli(i * BLOCK, &p[i * BLOCK..][..out.len()], out);
-    });
+    };
+    // SAFETY: every value is decided.
+    let [out] = unsafe { crew::make(p.len(), [1], BLOCK, piece) };
     out
 }
 
@@ -76,10 +68,7 @@ impl Pair {
     /// v `[rows, visible]` → `[rows, hidden]`
     pub fn up(&self, v: &[f32]) -> Vec<f32> {
         if let Some(ones) = Ones::of(v, self.visible.len()) {
-            // SAFETY: every value is written.
-            let mut a = unsafe { unwritten(v.len() / self.visible.len().max(1) * self.hidden.len()) };
-            ones.sum_rows(&mut a, self.hidden.len(), &self.w, Some(&self.hidden), Limits::Dense);
-            return a;
+            return ones.sums(&self.w, &self.hidden, Limits::Dense);
         }
         layer_inputs(v, self.visible.len(), Mat::rows(&self.w, self.hidden.len()), &self.hidden)
     }
@@ -135,10 +124,8 @@ impl Pair {
         }
         // Both parts are one product: the visible rows one below the other, and the hidden ones with their factors.
         let count = rows[0] + rows[1];
-        // SAFETY: every row is written.
-        let mut h = unsafe { unwritten(count * hidden) };
         let stack = |at: usize| if at < rows[0] { (0, at) } else { (1, at - rows[0]) };
-        crew::rows([(&mut h, hidden)], 16, |i, [to]| {
+        let [h] = crew::zeros(count, [hidden], 16, |i, [to]| {
             for (r, to) in to.chunks_exact_mut(hidden.max(1)).enumerate() {
                 let (part, r) = stack(i * 16 + r);
                 let factor = factor(part);
@@ -149,7 +136,7 @@ impl Pair {
         match [data[0], chain[0]].map(|v| Ones::of(v, visible)) {
             [Some(data), Some(chain)] => {
                 let ones = Ones::transposed(&[data, chain], visible);
-                ones.sum_rows(&mut self.w, hidden, &h, None, Limits::Dense);
+                ones.add_sums(&mut self.w, hidden, &h, Limits::Dense);
                 for (i, b) in self.visible.iter_mut().enumerate() {
                     *b += ones.row(i).iter().map(|r| factor(stack(*r as usize).0)).sum::<f32>();
                 }

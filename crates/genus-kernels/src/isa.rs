@@ -1,5 +1,7 @@
 //! Register tiles of the matrix product for each instruction set: C = D + A·B for a few rows of A and one packed panel of B.
 
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
 /// How A and the columns of B lie in memory: the rows of A, and the shared axis as stretches of equal length, such as the lines of
 /// an image.
 #[derive(Debug, Clone, Copy)]
@@ -51,50 +53,102 @@ pub(crate) struct Isa {
     pub kernels: &'static [Kernel],
 }
 
-/// Whether this processor has the parts of AVX-512 that are used here.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn has_avx512() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512dq")
-        && std::arch::is_x86_feature_detected!("avx512vl")
-        && std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("fma")
+/// An instruction set that there is code for; each has those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Set {
+    /// What the target has anyway.
+    Portable = 1,
+    /// AVX2 with fused multiply-add.
+    Avx2,
+    /// The parts of AVX-512 that are used here, and AVX2 with fused multiply-add.
+    Avx512,
+}
+
+/// All of them, with the names that `GENUS_ISA` gives them.
+const SETS: [(&str, Set); 3] = [("portable", Set::Portable), ("avx2", Set::Avx2), ("avx512", Set::Avx512)];
+
+/// The one that is used: what `GENUS_ISA` says, or else the best that this processor has. Panics if it says what is not there:
+/// whoever forces an instruction set wants to know that it ran.
+#[inline(always)]
+pub(crate) fn set() -> Set {
+    // The set as a number, or 0 before it is known. Kernels ask for each row, which must cost no more than a load.
+    static SET: AtomicU8 = AtomicU8::new(0);
+    #[cold]
+    fn choose() -> Set {
+        let best = best();
+        let set = std::env::var_os("GENUS_ISA").map_or(best, |name| named(&name.to_string_lossy(), best));
+        SET.store(set as u8, Relaxed);
+        set
+    }
+    match SET.load(Relaxed) {
+        0 => choose(),
+        1 => Set::Portable,
+        2 => Set::Avx2,
+        _ => Set::Avx512,
+    }
+}
+
+fn named(name: &str, best: Set) -> Set {
+    let there = || SETS.into_iter().filter(|(_, set)| *set <= best);
+    there().find(|(n, _)| *n == name).map_or_else(
+        || {
+            let there: Vec<&str> = there().map(|(n, _)| n).collect();
+            panic!("GENUS_ISA is {name:?}, but this processor has: {}", there.join(", "))
+        },
+        |(_, set)| set,
+    )
 }
 
 /// The best that this processor has.
-pub(crate) fn isa() -> &'static Isa {
+fn best() -> Set {
     #[cfg(target_arch = "x86_64")]
     {
-        if has_avx512() {
-            return &x86::AVX512;
-        }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            return &x86::AVX2;
+        use std::arch::is_x86_feature_detected;
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+            {
+                Set::Avx512
+            } else {
+                Set::Avx2
+            };
         }
     }
-    &PORTABLE
+    Set::Portable
+}
+
+/// The tiles that are used.
+pub(crate) fn isa() -> &'static Isa {
+    match set() {
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 => &x86::AVX512,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2 => &x86::AVX2,
+        _ => &PORTABLE,
+    }
 }
 
 /// For a single column of B: dot products along the shared axis, whose steps must be adjacent in A.
 pub(crate) fn narrow() -> &'static Isa {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+    if set() >= Set::Avx2 {
         return &x86::NARROW;
     }
     &NARROW
 }
 
-/// Those with fused multiply-adds that this processor has.
+/// Those with fused multiply-adds that this processor has, whatever is forced.
 #[cfg(test)]
 pub(crate) fn fused() -> Vec<&'static Isa> {
     let mut found = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
-        if has_avx512() {
+        if best() >= Set::Avx512 {
             found.push(&x86::AVX512);
         }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        if best() >= Set::Avx2 {
             found.push(&x86::AVX2);
         }
     }
@@ -323,5 +377,35 @@ mod x86 {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn a_set_is_named_or_refused() {
+        assert_eq!(named("portable", Set::Portable), Set::Portable);
+        assert_eq!(named("avx2", Set::Avx512), Set::Avx2);
+        assert_eq!(named("avx512", Set::Avx512), Set::Avx512);
+        for (name, best, there) in [
+            ("avx512", Set::Avx2, "portable, avx2"),
+            ("neon", Set::Portable, "portable"),
+            ("", Set::Avx512, "portable, avx2, avx512"),
+        ] {
+            let panic = catch_unwind(|| named(name, best)).unwrap_err();
+            let want = format!("GENUS_ISA is {name:?}, but this processor has: {there}");
+            assert_eq!(panic.downcast_ref::<String>(), Some(&want));
+        }
+    }
+
+    /// The set that is forced is the one that runs.
+    #[test]
+    fn the_forced_set_runs() {
+        let forced = std::env::var("GENUS_ISA").map_or(best(), |name| named(&name, best()));
+        assert_eq!(set(), forced);
+        assert_eq!([isa().panel, isa().height], [[16, 4], [16, 6], [32, 14]][forced as usize - 1]);
     }
 }

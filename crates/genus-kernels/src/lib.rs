@@ -1,5 +1,5 @@
 //! Fused CPU kernels on plain `f32` slices: no framework, AVX-512 or AVX2 + FMA chosen at run time, a portable fallback, and
-//! the same bits at any number of threads.
+//! the same bits at any number of threads. `GENUS_ISA=portable|avx2|avx512` forces one of them.
 //!
 //! The bits do not depend on threads because each output element is computed by one sequence of operations that does not
 //! depend on how the output is cut into jobs. AVX-512 and AVX2
@@ -59,23 +59,6 @@ pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
 pub use staircase::Staircase;
 pub use taps::{Causal, TapRow, Taps};
 
-/// 32 bits of any value.
-trait Word {}
-impl Word for f32 {}
-impl Word for u32 {}
-
-/// A vector of arbitrary values: filling large results with zeros first would be a pass over memory by one thread.
-///
-/// # Safety
-/// Every value must be written before it is read.
-#[allow(clippy::uninit_vec)] // that is what it is for
-unsafe fn unwritten<T: Word>(n: usize) -> Vec<T> {
-    let mut v = Vec::with_capacity(n);
-    // SAFETY: the capacity is there; any bits are a word, and the caller writes before it reads.
-    unsafe { v.set_len(n) };
-    v
-}
-
 /// Compiles `$body` for the baseline, for AVX2 + FMA and for AVX-512, and picks at run time.
 ///
 /// The body is inlined into a function with the wider instruction set, so that the compiler vectorises plain loops with it. No
@@ -97,13 +80,12 @@ macro_rules! multiversion {
                 fn wide($($arg: $ty),*) $(-> $ret)? {
                     body($($arg),*)
                 }
-                if $crate::isa::has_avx512() {
-                    // SAFETY: all its features were just found.
-                    return unsafe { wider($($arg),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                    // SAFETY: both features were just found.
-                    return unsafe { wide($($arg),*) };
+                match $crate::isa::set() {
+                    // SAFETY: the processor has the set that is used, and with it all of these features.
+                    $crate::isa::Set::Avx512 => return unsafe { wider($($arg),*) },
+                    // SAFETY: likewise.
+                    $crate::isa::Set::Avx2 => return unsafe { wide($($arg),*) },
+                    $crate::isa::Set::Portable => {}
                 }
             }
             body($($arg),*)

@@ -3,7 +3,7 @@
 use crate::gemm::{Init, Product};
 use crate::isa::isa;
 use crate::ones::Ones;
-use crate::{Limits, Mat, Staircase, crew, gemm, multiversion, scalar, unwritten};
+use crate::{Limits, Mat, Staircase, crew, multiversion, scalar};
 
 /// The function applied to each output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,18 +49,13 @@ pub fn linear_forward(
     let rows = x.len() / inputs.max(1);
     let limits = mask.map_or(Limits::Dense, Limits::Forward);
     if let Some(ones) = Ones::of(x, inputs) {
-        // SAFETY: every value is written.
-        let mut y = unsafe { unwritten(rows * outputs) };
-        ones.sum_rows(&mut y, outputs, w, Some(b), limits);
+        let mut y = ones.sums(w, b, limits);
         crew::rows([(&mut y, outputs)], 16, |_, [y]| activate(y, act));
         return y;
     }
-    let (x, w) = (Mat::rows(x, inputs), Mat::rows(w, outputs));
-    // SAFETY: a product that does not keep what is there writes every value.
-    let mut y = unsafe { unwritten(rows * outputs) };
-    let product = Product { isa: isa(), shape: [rows, outputs, inputs], a: x, b: w, limits };
-    product.run(&mut y, Init::Row(b), &|row| activate(row, act));
-    y
+    let (shape, a, w) = ([rows, outputs, inputs], Mat::rows(x, inputs), Mat::rows(w, outputs));
+    let product = Product { isa: isa(), shape, a, b: w, limits };
+    product.make(Init::Row(b), &|row| activate(row, act))
 }
 
 /// The function at one value.
@@ -151,18 +146,11 @@ pub fn linear_backward(
     before_activation(&mut dy, y, act);
     let grads = Mat::rows(&dy, outputs);
     let dw = want[1].then(|| {
-        // SAFETY: a product that does not add writes every value.
-        let mut dw = unsafe { unwritten(inputs * outputs) };
         let limits = mask.map_or(Limits::Dense, Limits::Weight);
-        match Ones::of(x, inputs) {
-            Some(ones) => {
-                let none = vec![0.0; outputs];
-                Ones::transposed(&[ones], inputs).sum_rows(&mut dw, outputs, &dy, Some(&none), limits);
-            }
-            None => {
-                gemm(inputs, outputs, rows, Mat::rows(x, inputs).t(), grads, &mut dw, false, limits);
-            }
-        }
+        let mut dw = match Ones::of(x, inputs) {
+            Some(ones) => Ones::transposed(&[ones], inputs).sums(&dy, &vec![0.0; outputs], limits),
+            None => product([inputs, outputs, rows], Mat::rows(x, inputs).t(), grads, limits),
+        };
         if let Some(mask) = mask {
             mask.apply(&mut dw);
         }
@@ -170,13 +158,14 @@ pub fn linear_backward(
     });
     let b = want[1].then(|| column_sums(&dy, outputs));
     let x = want[0].then(|| {
-        // SAFETY: as above.
-        let mut dx = unsafe { unwritten(rows * inputs) };
         let limits = mask.map_or(Limits::Dense, Limits::Input);
-        gemm(rows, inputs, outputs, grads, Mat::rows(w, outputs).t(), &mut dx, false, limits);
-        dx
+        product([rows, inputs, outputs], grads, Mat::rows(w, outputs).t(), limits)
     });
     LinearGrads { x, w: dw, b }
+}
+
+fn product(shape: [usize; 3], a: Mat<'_>, b: Mat<'_>, limits: Limits<'_>) -> Vec<f32> {
+    Product { isa: isa(), shape, a, b, limits }.make(Init::Zero, &|_| {})
 }
 
 /// y `[rows, outputs]` = x `[rows, inputs]` · Wᵀ + b for W `[outputs, inputs]`: a layer that uses the weights of another one backwards.
@@ -184,28 +173,19 @@ pub fn tied_forward(x: &[f32], w: &[f32], b: &[f32]) -> Vec<f32> {
     let outputs = b.len();
     let inputs = w.len() / outputs.max(1);
     let rows = x.len() / inputs.max(1);
-    let (x, w) = (Mat::rows(x, inputs), Mat::rows(w, inputs).t());
-    // SAFETY: a product that does not keep what is there writes every value.
-    let mut y = unsafe { unwritten(rows * outputs) };
-    let product = Product { isa: isa(), shape: [rows, outputs, inputs], a: x, b: w, limits: Limits::Dense };
-    product.run(&mut y, Init::Row(b), &|_| {});
-    y
+    let (shape, a, w) = ([rows, outputs, inputs], Mat::rows(x, inputs), Mat::rows(w, inputs).t());
+    Product { isa: isa(), shape, a, b: w, limits: Limits::Dense }.make(Init::Row(b), &|_| {})
 }
 
 /// Gradients of [`tied_forward`] from `dy`; `want` as in [`linear_backward`].
 pub fn tied_backward(x: &[f32], w: &[f32], dy: &[f32], outputs: usize, want: [bool; 2]) -> LinearGrads {
     let inputs = w.len() / outputs.max(1);
     let rows = x.len() / inputs.max(1);
-    let product = |m: usize, n: usize, k: usize, a: Mat<'_>, b: Mat<'_>| {
-        // SAFETY: a product that does not add writes every value.
-        let mut c = unsafe { unwritten(m * n) };
-        gemm(m, n, k, a, b, &mut c, false, Limits::Dense);
-        c
-    };
-    let dy_rows = Mat::rows(dy, outputs);
+    let grads = Mat::rows(dy, outputs);
+    let (w, x) = (Mat::rows(w, inputs), Mat::rows(x, inputs));
     LinearGrads {
-        x: want[0].then(|| product(rows, inputs, outputs, dy_rows, Mat::rows(w, inputs))),
-        w: want[1].then(|| product(outputs, inputs, rows, dy_rows.t(), Mat::rows(x, inputs))),
+        x: want[0].then(|| product([rows, inputs, outputs], grads, w, Limits::Dense)),
+        w: want[1].then(|| product([outputs, inputs, rows], grads.t(), x, Limits::Dense)),
         b: want[1].then(|| column_sums(dy, outputs)),
     }
 }

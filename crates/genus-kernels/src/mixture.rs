@@ -1,6 +1,6 @@
 //! Log-likelihood of mixtures of normals: −log Σ_k π_k N(x; μ_k, σ_k), π = softmax(α), σ = floor + softplus(s).
 
-use crate::{crew, scalar, unwritten};
+use crate::{crew, scalar};
 
 /// ½ ln 2π.
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
@@ -73,10 +73,8 @@ impl Mixture {
     pub fn backward(self, of: &[f32], x: &[f32], weight: &[f32]) -> Vec<f32> {
         let (k, each, places) = (self.components, self.parameters(), x.len() / weight.len().max(1));
         assert_eq!(of.len(), x.len() * each, "{each} parameters for every value");
-        // SAFETY: every value is written.
-        let mut grad = unsafe { unwritten(of.len()) };
         let block = (BLOCK / each).max(1);
-        crew::rows([(&mut grad, each)], block, |i, [grad]| {
+        let [grad] = crew::zeros(x.len(), [each], block, |i, [grad]| {
             let mut scratch = vec![0.0; 2 * k];
             let (term, share) = scratch.split_at_mut(k);
             for (p, grad) in grad.chunks_exact_mut(each).enumerate() {

@@ -3,7 +3,7 @@
 //! a₁ = c; logit_d = b_d + V_d · σ(a_d); a_{d+1} = a_d + x_d W_d. A dimension that is zero changes nothing, so that the hidden
 //! units are computed anew only behind the others.
 
-use crate::{crew, multiversion, scalar, unwritten};
+use crate::{crew, multiversion, scalar};
 use std::sync::OnceLock;
 
 /// The parameters, dimensions in the order of the factorisation.
@@ -151,9 +151,9 @@ impl Nade<'_> {
     /// x `[rows, dimensions]` → the same
     pub fn logits(&self, x: &[f32]) -> Vec<f32> {
         let d = self.dimensions();
-        // SAFETY: the walk writes every logit.
-        let mut logits = unsafe { unwritten(x.len()) };
-        crew::chunks([&mut logits], (ROWS * d).max(1), |i, [logits]| {
+        let rows = x.len() / d.max(1);
+        assert_eq!(x.len(), rows * d, "whole rows");
+        let [logits] = crew::zeros(rows, [d], ROWS, |i, [logits]| {
             let x = &x[i * ROWS * d..][..logits.len()];
             self.walk(x.len() / d, |r, p, logit| {
                 logits[r * d + p] = logit;
@@ -171,7 +171,7 @@ impl Nade<'_> {
     pub fn sample(&self, x: &mut [f32], pick: Pick<'_>) {
         let d = self.dimensions();
         // Few rows: smaller groups, so that every thread has one.
-        let group = (x.len() / d.max(1)).div_ceil(rayon::current_num_threads().max(1)).clamp(1, ROWS);
+        let group = (x.len() / d.max(1)).div_ceil(crew::threads()).clamp(1, ROWS);
         crew::rows([(x, d)], group, |i, [x]| {
             self.walk(x.len() / d, |r, p, logit| {
                 let at = r * d + p;
@@ -196,12 +196,10 @@ impl Nade<'_> {
             let done = blocks[block].set(self.block_backward(x, dlogits, units, want_x));
             debug_assert!(done.is_ok(), "each job is done once");
         });
-        // SAFETY: blocks cover all units.
-        let (mut w, mut v) = unsafe { (unwritten(d * n), unwritten(d * n)) };
         let mut c = Vec::with_capacity(n);
         let blocks: Vec<[Vec<f32>; 4]> = blocks.into_iter().filter_map(OnceLock::into_inner).collect();
-        let columns = |which: usize, out: &mut [f32]| {
-            crew::chunks([out], n.max(1) * 16, |i, [rows]| {
+        let columns = |which: usize| {
+            let [out] = crew::zeros(d, [n], 16, |i, [rows]| {
                 for (p, row) in rows.chunks_exact_mut(n).enumerate() {
                     for (piece, block) in row.chunks_mut(UNITS).zip(&blocks) {
                         let m = piece.len();
@@ -209,9 +207,9 @@ impl Nade<'_> {
                     }
                 }
             });
+            out
         };
-        columns(0, &mut w);
-        columns(1, &mut v);
+        let (w, v) = (columns(0), columns(1));
         blocks.iter().for_each(|block| c.extend_from_slice(&block[2]));
         let mut b = vec![0.0; d];
         dlogits.chunks_exact(d.max(1)).for_each(|row| b.iter_mut().zip(row).for_each(|(s, g)| *s += g));

@@ -1,8 +1,9 @@
 //! Products with rows of bits: sums of those rows of the other factor where there is a 1. Data of bits are mostly zeros, and a sum
 //! needs no multiplication.
 
-use crate::{Limits, crew, multiversion, unwritten};
+use crate::{Limits, crew, multiversion};
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Rows of a job that looks for ones.
@@ -10,10 +11,10 @@ const BLOCK: usize = 16;
 
 /// Where the ones of a matrix of bits are, row by row.
 pub(crate) struct Ones {
-    /// Where each row begins in `at`, and where it ends.
+    /// Where each row begins in `at`, and where it ends; only there `at` is written.
     rows: Vec<[usize; 2]>,
     /// Columns, rising within a row.
-    at: Vec<u32>,
+    at: Box<[MaybeUninit<u32>]>,
 }
 
 impl Ones {
@@ -27,14 +28,15 @@ impl Ones {
         if x.iter().take(width).any(|v| *v != 0.0 && *v != 1.0) {
             return None;
         }
-        // SAFETY: a row's positions are written before its number says that they are there.
-        let (mut at, mut found) = unsafe { (unwritten(count * width), unwritten(count)) };
+        let (mut at, mut found) = (Box::new_uninit_slice(count * width), vec![MaybeUninit::new(0); count]);
         crew::rows([(&mut at, width), (&mut found, 1)], BLOCK, |i, [at, found]| {
             let x = x[i * BLOCK * width..].chunks_exact(width);
             for ((x, at), found) in x.zip(at.chunks_exact_mut(width)).zip(found) {
-                *found = positions(x, at).unwrap_or(NONE);
+                found.write(positions(x, at).unwrap_or(NONE));
             }
         });
+        // SAFETY: all of them were zero from the start.
+        let found = unsafe { found.assume_init_ref() };
         let row = |(r, n): (usize, &u32)| (*n != NONE).then(|| [r * width, r * width + *n as usize]);
         Some(Self { rows: found.iter().enumerate().map(row).collect::<Option<_>>()?, at })
     }
@@ -42,10 +44,9 @@ impl Ones {
     /// Columns become rows, `width` of them; rows of several matrices, one below the other, become columns.
     pub(crate) fn transposed(all: &[Self], width: usize) -> Self {
         let mut rows = vec![[0; 2]; width];
-        let ones = |m: &Self, r: usize| m.rows[r][0]..m.rows[r][1];
         for m in all {
             for r in 0..m.rows.len() {
-                m.at[ones(m, r)].iter().for_each(|c| rows[*c as usize][1] += 1);
+                m.row(r).iter().for_each(|c| rows[*c as usize][1] += 1);
             }
         }
         let mut total = 0;
@@ -54,12 +55,12 @@ impl Ones {
             *row = [total; 2];
             total += n;
         }
-        let (mut at, mut first) = (vec![0; total], 0);
+        let (mut at, mut first) = (Box::new_uninit_slice(total), 0);
         for m in all {
             for r in 0..m.rows.len() {
-                for c in &m.at[ones(m, r)] {
+                for c in m.row(r) {
                     let end = &mut rows[*c as usize][1];
-                    at[*end] = first + r as u32;
+                    at[*end].write(first + r as u32);
                     *end += 1;
                 }
             }
@@ -70,40 +71,66 @@ impl Ones {
 
     /// The ones of row `r`.
     pub(crate) fn row(&self, r: usize) -> &[u32] {
-        &self.at[self.rows[r][0]..self.rows[r][1]]
+        // SAFETY: between these two all of it is written.
+        unsafe { self.at[self.rows[r][0]..self.rows[r][1]].assume_init_ref() }
     }
 
-    /// bits · `source` added to `first`, a row for all rows, or without that to what is in `out`. What `limits` leaves out must be
-    /// zero in the source, or is left as it is in `out`.
+    /// bits · `source` + `first`, a row for all rows. What `limits` leaves out must be zero in the source; where it leaves out a
+    /// result, that is `first` or the sum.
     ///
     /// # Shapes
-    /// out `[rows, width]`, source `[columns, width]`, first `[width]`
-    pub(crate) fn sum_rows(
+    /// source `[columns, width]`, first `[width]` → `[rows, width]`
+    pub(crate) fn sums(&self, source: &[f32], first: &[f32], limits: Limits<'_>) -> Vec<f32> {
+        let length = self.rows.len().saturating_mul(first.len());
+        let mut out = Vec::with_capacity(length);
+        // SAFETY: there is room for all rows; with a first row none of it is read, and all of it is written.
+        unsafe {
+            self.sum(out.as_mut_ptr(), first.len(), source, Some(first), limits);
+            out.set_len(length);
+        }
+        out
+    }
+
+    /// Adds bits · `source` to `out`. What `limits` leaves out must be zero in the source, or is left as it is in `out`.
+    ///
+    /// # Shapes
+    /// out `[rows, width]`, source `[columns, width]`
+    pub(crate) fn add_sums(&self, out: &mut [f32], width: usize, source: &[f32], limits: Limits<'_>) {
+        assert_eq!(self.rows.len().checked_mul(width), Some(out.len()), "a row for each");
+        // SAFETY: all rows are there.
+        unsafe { self.sum(out.as_mut_ptr(), width, source, None, limits) };
+    }
+
+    /// # Safety
+    /// At `out` there must be room for a row of `width` values for each row of bits; without a first row they must be there.
+    unsafe fn sum(
         &self,
-        out: &mut [f32],
+        out: *mut f32,
         width: usize,
         source: &[f32],
         first: Option<&[f32]>,
         limits: Limits<'_>,
     ) {
         let rows = self.rows.len();
-        assert!(out.len() == rows * width && first.is_none_or(|f| f.len() == width), "a row for each");
+        assert!(limits.fit([rows, width, source.len() / width.max(1)]), "a mask of other rows and columns");
         // Columns are cut first, because each job packs its own; rows only where that leaves threads without work.
         let across = width.div_ceil(WIDE);
         let block = rows.div_ceil(8usize.div_ceil(across.max(1))).max(16);
-        let out = Output(out.as_mut_ptr(), width);
+        let out = Output(out, width);
         crew::each(across * rows.div_ceil(block), &|job| {
             let (from, start) = (job % across * WIDE, job / across * block);
             let columns = from..width.min(from + WIDE);
-            let piece = Piece { out: &out, rows: start..rows.min(start + block), columns };
-            PACKED.with_borrow_mut(|packed| sum(self, &piece, source, first, limits, packed));
+            // Pieces lie within the result and do not overlap.
+            let mut piece = Piece { out: &out, rows: start..rows.min(start + block), columns };
+            PACKED.with_borrow_mut(|packed| sum(self, &mut piece, source, first, limits, packed));
         });
     }
 }
 
 multiversion! {
-    /// Writes the columns of the ones to `at`; the result is their number, or nothing if there is something else than bits.
-    fn positions(x: &[f32], at: &mut [u32]) -> Option<u32> {
+    /// Writes the columns of the ones to the start of `at`; the result is their number, or nothing if there is something else than
+    /// bits.
+    fn positions(x: &[f32], at: &mut [MaybeUninit<u32>]) -> Option<u32> {
         let (mut n, mut bits) = (0, true);
         let (many, rest) = x.as_chunks::<LINE>();
         let mut last = [0.0; LINE];
@@ -117,7 +144,7 @@ multiversion! {
             }
             bits &= ones | zeros == (1 << LINE) - 1;
             while ones != 0 {
-                at[n] = (g * LINE) as u32 + ones.trailing_zeros();
+                at[n].write((g * LINE) as u32 + ones.trailing_zeros());
                 n += 1;
                 ones &= ones - 1;
             }
@@ -155,13 +182,12 @@ struct Piece<'a> {
 
 impl Piece<'_> {
     /// The columns of row `r`.
-    #[expect(clippy::mut_from_ref, reason = "one row at a time, by the only owner of the piece")]
-    fn row(&self, r: usize) -> &mut [f32] {
-        debug_assert!(self.rows.contains(&r));
+    fn row(&mut self, r: usize) -> &mut [MaybeUninit<f32>] {
+        assert!(self.rows.contains(&r));
         // SAFETY: the piece lies within the result, and nobody else touches it.
         unsafe {
             let start = self.out.0.add(r * self.out.1 + self.columns.start);
-            std::slice::from_raw_parts_mut(start, self.columns.len())
+            std::slice::from_raw_parts_mut(start.cast(), self.columns.len())
         }
     }
 }
@@ -169,7 +195,7 @@ impl Piece<'_> {
 multiversion! {
     fn sum(
         ones: &Ones,
-        piece: &Piece<'_>,
+        piece: &mut Piece<'_>,
         source: &[f32],
         first: Option<&[f32]>,
         limits: Limits<'_>,
@@ -188,7 +214,7 @@ multiversion! {
 #[inline(always)]
 fn columns<const N: usize>(
     ones: &Ones,
-    piece: &Piece<'_>,
+    piece: &mut Piece<'_>,
     source: &[f32],
     first: Option<&[f32]>,
     limits: Limits<'_>,
@@ -203,7 +229,7 @@ fn columns<const N: usize>(
     if packed.len() < lines {
         packed.resize(lines, Line([0.0; LINE]));
     }
-    // SAFETY: a line is so many values.
+    // SAFETY: a line is so many values, there are `N / LINE` of them for each row that is seen, and nothing else looks at them.
     let packed = unsafe { std::slice::from_raw_parts_mut(packed.as_mut_ptr().cast::<[f32; N]>(), seen) };
     for (to, from) in packed.iter_mut().zip(source.chunks_exact(width)) {
         *to = load(&from[columns.clone()]);
@@ -212,10 +238,17 @@ fn columns<const N: usize>(
         if let Limits::Weight(s) = limits
             && s.first()[r] >= columns.end
         {
+            if let Some(first) = first {
+                piece.row(r).write_copy_of_slice(&first[columns.clone()]);
+            }
             continue;
         }
         let out = piece.row(r);
-        let mut sums: [f32; N] = load(first.map_or(&*out, |f| &f[columns.clone()]));
+        let mut sums: [f32; N] = load(match first {
+            Some(first) => &first[columns.clone()],
+            // SAFETY: without a first row the values are there.
+            None => unsafe { out.assume_init_ref() },
+        });
         for k in ones.row(r) {
             // Rising, so that those that are left out come last.
             let Some(more) = packed.get(*k as usize) else { break };
@@ -223,11 +256,13 @@ fn columns<const N: usize>(
                 sums[l] += more[l];
             }
         }
-        match <&mut [f32; N]>::try_from(&mut *out) {
-            Ok(out) => *out = sums,
+        match <&mut [MaybeUninit<f32>; N]>::try_from(&mut *out) {
+            Ok(out) => {
+                out.write_copy_of_slice(&sums);
+            }
             Err(_) => {
                 let row = sums;
-                out.copy_from_slice(&row[..out.len()]);
+                out.write_copy_of_slice(&row[..out.len()]);
             }
         }
     }
@@ -259,14 +294,12 @@ mod tests {
             let (mut w, dy, first) = (whole(inputs * outputs), whole(rows * outputs), whole(outputs));
             mask.apply(&mut w);
             let ones = Ones::of(&bits, inputs).unwrap();
-            let [mut all, mut masked] = [(); 2].map(|()| vec![f32::NAN; rows * outputs]);
-            ones.sum_rows(&mut all, outputs, &w, Some(&first), Limits::Dense);
-            ones.sum_rows(&mut masked, outputs, &w, Some(&first), Limits::Forward(&mask));
-            assert_eq!(all, masked);
+            let all = ones.sums(&w, &first, Limits::Dense);
+            assert_eq!(all, ones.sums(&w, &first, Limits::Forward(&mask)));
             let ones = Ones::transposed(&[ones], inputs);
-            let [mut all, mut masked] = [(); 2].map(|()| vec![f32::NAN; inputs * outputs]);
-            ones.sum_rows(&mut all, outputs, &dy, Some(&vec![0.0; outputs]), Limits::Dense);
-            ones.sum_rows(&mut masked, outputs, &dy, Some(&vec![0.0; outputs]), Limits::Weight(&mask));
+            let zeros = vec![0.0; outputs];
+            let mut all = ones.sums(&dy, &zeros, Limits::Dense);
+            let mut masked = ones.sums(&dy, &zeros, Limits::Weight(&mask));
             mask.apply(&mut all);
             mask.apply(&mut masked);
             assert_eq!(all, masked);
@@ -281,9 +314,8 @@ mod tests {
             let first: Vec<f32> = (0..rows * width).map(|i| (i % 9) as f32).collect();
             let ones = Ones::of(&bits, columns).unwrap();
             let mut out = first.clone();
-            ones.sum_rows(&mut out, width, &source, None, Limits::Dense);
-            let mut other = vec![f32::NAN; rows * width];
-            ones.sum_rows(&mut other, width, &source, Some(&first[..width]), Limits::Dense);
+            ones.add_sums(&mut out, width, &source, Limits::Dense);
+            let other = ones.sums(&source, &first[..width], Limits::Dense);
             let back = Ones::transposed(&[ones], columns);
             for r in 0..rows {
                 for c in 0..width {

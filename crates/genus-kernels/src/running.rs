@@ -1,6 +1,7 @@
 //! Hidden units that take in one dimension after the other: a₁ = c, h_d = max(0, ρ_d a_d), a_{d+1} = a_d + x_d W_d.
 
-use crate::{crew, multiversion, unwritten};
+use crate::{crew, multiversion};
+use std::mem::MaybeUninit;
 
 /// Rows of a job.
 const BLOCK: usize = 4;
@@ -42,9 +43,7 @@ impl Running<'_> {
     /// x `[rows, dimensions]` → `[rows, dimensions, hidden]`
     pub fn hidden(&self, x: &[f32]) -> Vec<f32> {
         let [d, hidden] = self.check(x);
-        // SAFETY: every value is written.
-        let mut h = unsafe { unwritten(x.len() * hidden) };
-        crew::rows([(&mut h, d * hidden)], BLOCK, |i, [h]| {
+        let piece = |i: usize, [h]: [&mut [MaybeUninit<f32>]; 1]| {
             let mut a = vec![0.0; hidden];
             for (r, h) in h.chunks_exact_mut(d * hidden).enumerate() {
                 a.copy_from_slice(self.c);
@@ -53,7 +52,9 @@ impl Running<'_> {
                     place(&mut a, h, &self.w[p * hidden..][..hidden], x[p], self.rho[p]);
                 }
             }
-        });
+        };
+        // SAFETY: every place of every row is written.
+        let [h] = unsafe { crew::make(x.len() / d.max(1), [d * hidden], BLOCK, piece) };
         h
     }
 
@@ -61,12 +62,11 @@ impl Running<'_> {
     pub fn backward(&self, x: &[f32], grad: &[f32], want_x: bool) -> RunningGrads {
         let [d, hidden] = self.check(x);
         let rows = x.len() / d.max(1);
+        assert_eq!(grad.len(), x.len() * hidden, "a gradient for every unit");
         // What reaches a after each dimension, and each row's part of the other gradients.
-        // SAFETY: every value is written.
-        let mut after = unsafe { unwritten(grad.len()) };
-        let (mut dc, mut drho, mut dx) = (vec![0.0; rows * hidden], vec![0.0; x.len()], vec![0.0; x.len()]);
-        let slices = [(&mut after[..], d * hidden), (&mut dc, hidden), (&mut drho, d), (&mut dx, d)];
-        crew::rows(slices, BLOCK, |i, [after, dc, drho, dx]| {
+        let widths = [d * hidden, hidden, d, d];
+        let piece = |i: usize, [after, dc, drho, dx]: [&mut [MaybeUninit<f32>]; 4]| {
+            let [dc, drho, dx] = [dc, drho, dx].map(crew::zeroed);
             for (r, after) in after.chunks_exact_mut(d * hidden).enumerate() {
                 let row = i * BLOCK + r;
                 let x = &x[row * d..][..d];
@@ -74,10 +74,12 @@ impl Running<'_> {
                 // The values of a, whose places their gradients then take.
                 let mut a = self.c.to_vec();
                 for (p, after) in after.chunks_exact_mut(hidden).enumerate() {
-                    after.copy_from_slice(&a);
+                    after.write_copy_of_slice(&a);
                     let w = &self.w[p * hidden..][..hidden];
                     a.iter_mut().zip(w).for_each(|(a, w)| *a += x[p] * w);
                 }
+                // SAFETY: the values of each place were just written.
+                let after = unsafe { after.assume_init_mut() };
                 let g = &mut dc[r * hidden..][..hidden];
                 for p in (0..d).rev() {
                     let (w, after) = (&self.w[p * hidden..][..hidden], &mut after[p * hidden..][..hidden]);
@@ -85,7 +87,9 @@ impl Running<'_> {
                     [drho[r * d + p], dx[r * d + p]] = place_backward(g, after, grad, w, self.rho[p]);
                 }
             }
-        });
+        };
+        // SAFETY: every place of every row is written, and the smaller gradients begin as zeros.
+        let [after, dc, drho, dx] = unsafe { crew::make(rows, widths, BLOCK, piece) };
         let mut w = vec![0.0; d * hidden];
         crew::rows([(&mut w, hidden)], 1, |p, [w]| {
             for row in 0..rows {
@@ -103,9 +107,10 @@ impl Running<'_> {
 }
 
 multiversion! {
-    fn place(a: &mut [f32], h: &mut [f32], w: &[f32], x: f32, rho: f32) {
+    /// Writes all of `h`, which is as long as the others.
+    fn place(a: &mut [f32], h: &mut [MaybeUninit<f32>], w: &[f32], x: f32, rho: f32) {
         for ((a, h), w) in a.iter_mut().zip(h).zip(w) {
-            *h = (rho * *a).max(0.0);
+            h.write((rho * *a).max(0.0));
             *a += x * w;
         }
     }

@@ -109,9 +109,13 @@ impl Taps {
         taps
     }
 
-    /// Any rows of taps, stride 1, output as large as the input. Panics if a row is empty.
+    /// Any rows of taps, stride 1, output as large as the input. Panics if a row is empty, or so long or far away that positions
+    /// would overflow.
     pub fn rows(rows: Vec<TapRow>) -> Self {
+        const FAR: usize = 1 << 24;
         assert!(rows.iter().all(|r| r.count > 0), "a row of taps is empty");
+        let near = |r: &TapRow| [r.dy.unsigned_abs(), r.dx.unsigned_abs(), r.count].iter().all(|n| *n < FAR);
+        assert!(rows.iter().all(near), "taps further away than {FAR} pixels");
         Self { rows, stride: 1, extra: -1, groups: None }
     }
 

@@ -1,12 +1,12 @@
 //! Specification, configuration and events.
 
-use crate::subject::{Subject, ensure};
+use crate::subject::{Answer, Subject, ensure};
 use genus_core::{Capability, Error, Event, EvidenceKind, StopReason};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use toml::{Table, Value};
 
-pub(crate) fn documentation(s: &Subject) -> Result<(), String> {
+pub(crate) fn documentation(s: &Subject) -> Result<Answer, String> {
     let spec = s.spec;
     ensure(!spec.title.is_empty() && !spec.summary.is_empty(), || "title and summary are empty".into())?;
     ensure(!spec.references.is_empty(), || "no paper is named".into())?;
@@ -16,10 +16,10 @@ pub(crate) fn documentation(s: &Subject) -> Result<(), String> {
         })?;
     }
     ensure(!spec.taxonomy().is_empty(), || format!("{} is not in a folder of the taxonomy", spec.module))?;
-    ensure(!spec.supports.is_empty(), || "no support is named".into())
+    ensure(!spec.supports.is_empty(), || "no support is named".into()).map(|()| Answer::Held)
 }
 
-pub(crate) fn capabilities(s: &Subject) -> Result<(), String> {
+pub(crate) fn capabilities(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
     for c in &Capability::ALL {
         let (says, has) = (s.spec.capabilities.contains(c), c.of(model));
@@ -30,15 +30,17 @@ pub(crate) fn capabilities(s: &Subject) -> Result<(), String> {
     let dense = s.spec.evidence != EvidenceKind::None;
     ensure(dense == model.as_density().is_some(), || "evidence and density disagree".into())?;
     ensure(std::ptr::eq(model.spec(), s.spec), || "the model names another spec".into())
+        .map(|()| Answer::Held)
 }
 
-pub(crate) fn config_round_trip(s: &Subject) -> Result<(), String> {
+pub(crate) fn config_round_trip(s: &Subject) -> Result<Answer, String> {
     for table in [(s.spec.default_config)(), s.config()?] {
         let again = (s.spec.check_config)(&table).map_err(|e| e.to_string())?;
         ensure(again == table, || format!("{table} became {again}"))?;
     }
     let empty = (s.spec.check_config)(&Table::new()).map_err(|e| e.to_string())?;
     ensure(empty == (s.spec.default_config)(), || "an empty table is not the default".into())
+        .map(|()| Answer::Held)
 }
 
 /// The error of `table` must be a config error that names `key`.
@@ -52,15 +54,15 @@ fn must_name(s: &Subject, table: &Table, key: &str) -> Result<(), String> {
     }
 }
 
-pub(crate) fn unknown_key(s: &Subject) -> Result<(), String> {
+pub(crate) fn unknown_key(s: &Subject) -> Result<Answer, String> {
     let mut table = s.config()?;
     table.insert("no_such_key".into(), Value::Integer(1));
-    must_name(s, &table, "no_such_key")
+    must_name(s, &table, "no_such_key").map(|()| Answer::Held)
 }
 
 /// Every number of the default configuration, replaced by a text, a list and −1e300, must be refused by its key. (−1e300 is in
 /// nobody's range; texts and lists are of no number's type.)
-pub(crate) fn bad_values(s: &Subject) -> Result<(), String> {
+pub(crate) fn bad_values(s: &Subject) -> Result<Answer, String> {
     fn walk(s: &Subject, root: &Table, path: &[String]) -> Result<(), String> {
         let here = path.iter().fold(root, |t, k| t[k].as_table().unwrap_or(t));
         for (key, value) in here.clone() {
@@ -85,10 +87,10 @@ pub(crate) fn bad_values(s: &Subject) -> Result<(), String> {
         }
         Ok(())
     }
-    walk(s, &(s.spec.default_config)(), &[])
+    walk(s, &(s.spec.default_config)(), &[]).map(|()| Answer::Held)
 }
 
-pub(crate) fn events(s: &Subject) -> Result<(), String> {
+pub(crate) fn events(s: &Subject) -> Result<Answer, String> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ear = Arc::clone(&heard);
     let mut observer = move |e: &Event| {
@@ -111,16 +113,18 @@ pub(crate) fn events(s: &Subject) -> Result<(), String> {
     for e in heard.iter() {
         if let Event::Step { step, parts } = e {
             ensure(*step == last + 1, || format!("step {step} after {last}"))?;
-            ensure(parts.get("loss").is_some_and(|l| l.is_finite()), || {
+            let losses: Vec<f64> =
+                parts.iter().filter(|(name, _)| name.ends_with("loss")).map(|(_, l)| *l).collect();
+            ensure(!losses.is_empty() && losses.iter().all(|l| l.is_finite()), || {
                 format!("step {step} has no finite loss")
             })?;
             last = *step;
         }
     }
-    Ok(())
+    Ok(Answer::Held)
 }
 
-pub(crate) fn stop(s: &Subject) -> Result<(), String> {
+pub(crate) fn stop(s: &Subject) -> Result<Answer, String> {
     let mut steps = 0;
     let mut observer = |e: &Event| {
         steps += u64::from(matches!(e, Event::Step { .. }));
@@ -135,5 +139,5 @@ pub(crate) fn stop(s: &Subject) -> Result<(), String> {
     if let Some(d) = fit.model.as_density() {
         d.log_prob(&s.few()?.train.x).map_err(|e| e.to_string())?;
     }
-    Ok(())
+    Ok(Answer::Held)
 }

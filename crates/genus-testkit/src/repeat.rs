@@ -1,8 +1,8 @@
 //! The same request gives the same bits.
 
-use crate::subject::{Subject, ensure};
+use crate::subject::{Answer, Subject, ensure};
 use genus_core::checkpoint::Checkpoints;
-use genus_core::{Batch, Event, FitContext, Model, Scoring, Seed, Silent, State, StopReason};
+use genus_core::{Batch, Drawing, Event, Fill, FitContext, Model, Scoring, Seed, Silent, State, StopReason};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -11,39 +11,74 @@ fn bytes(m: &dyn Model) -> Result<Vec<u8>, String> {
     m.state().to_bytes().map_err(|e| e.to_string())
 }
 
-pub(crate) fn same_seed(s: &Subject) -> Result<(), String> {
+pub(crate) fn same_seed(s: &Subject) -> Result<Answer, String> {
     let set = s.few()?;
     let fit = |seed| -> Result<Vec<u8>, String> { bytes(s.fit(&set, seed, &mut Silent)?.model.as_ref()) };
-    ensure(fit(5)? == fit(5)?, || "two fits with one seed differ".into())
+    ensure(fit(5)? == fit(5)?, || "two fits with one seed differ".into()).map(|()| Answer::Held)
 }
 
-pub(crate) fn threads(s: &Subject) -> Result<(), String> {
+pub(crate) fn threads(s: &Subject) -> Result<Answer, String> {
     let set = s.few()?;
+    let mut config = s.config()?;
+    // All rows in one batch: products of small ones are not worth a second thread.
+    for part in ["train", "pretrain"] {
+        if let Some(toml::Value::Table(table)) = config.get_mut(part) {
+            table.insert("batch".into(), toml::Value::Integer(set.train.x.rows() as i64));
+        }
+    }
     let with = |n: usize| -> Result<Vec<u8>, String> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().map_err(|e| e.to_string())?;
-        pool.install(|| bytes(s.fit(&set, 5, &mut Silent)?.model.as_ref()))
+        pool.install(|| {
+            let mut observer = Silent;
+            let mut cx = FitContext::new(Seed::from(5), &mut observer);
+            bytes((s.spec.fit)(&config, &set, &mut cx).map_err(|e| e.to_string())?.model.as_ref())
+        })
     };
     let one = with(1)?;
     ensure(one == with(2)? && one == with(3)?, || "1, 2 and 3 threads give different states".into())
+        .map(|()| Answer::Held)
 }
 
 /// All that a model says about some rows.
 fn answers(m: &dyn Model, x: &Batch) -> Result<Vec<u64>, String> {
     let say = |e: genus_core::Error| e.to_string();
-    let mut out = Vec::new();
-    let mut keep = |b: Batch| out.extend(b.data().iter().map(|v| u64::from(v.to_bits())));
+    let mut out: Vec<u64> = Vec::new();
+    let bits = |v: &f32| u64::from(v.to_bits());
     if let Some(s) = m.as_sampler() {
-        keep(s.sample(20, &mut Seed::from(9).rng()).map_err(say)?);
+        out.extend(s.sample(20, &mut Seed::from(9).rng()).map_err(say)?.data().iter().map(bits));
     }
     if let Some(e) = m.as_encoder() {
-        keep(e.encode(x).map_err(say)?);
+        out.extend(e.encode(x).map_err(say)?.data().iter().map(bits));
     }
     if let Some(d) = m.as_decoder() {
-        keep(d.reconstruct(x).map_err(say)?);
+        out.extend(d.reconstruct(x).map_err(say)?.data().iter().map(bits));
     }
     if let Some(d) = m.as_density() {
         let how = Scoring { importance_samples: 3, seed: Seed::from(4) };
         out.extend(d.score(x, &how).map_err(say)?.nats.iter().map(|v| v.to_bits()));
+    }
+    if let Some(c) = m.as_class_conditional() {
+        out.extend(c.posterior(x).map_err(say)?.data().iter().map(bits));
+        let class = vec![1; x.rows()];
+        out.extend(c.score_given(x, &class).map_err(say)?.nats.iter().map(|v| v.to_bits()));
+        if let Some(s) = m.as_sampler() {
+            let how = Drawing { class: Some(1), ..Drawing::default() };
+            let drawn = s.draw_as(20, &how, &mut Seed::from(9).rng()).map_err(say)?;
+            out.extend(drawn.data().iter().map(bits));
+        }
+    }
+    if let Some(c) = m.as_chain() {
+        let visited = c.walk(x, 2, 3, &mut Seed::from(9).rng()).map_err(say)?;
+        let all = visited.iter().flat_map(|v| v.rows.data().iter().chain(v.means.data()));
+        out.extend(all.map(bits));
+    }
+    if let Some(c) = m.as_conditional() {
+        let holes =
+            Batch::from_fn(x.rows(), x.width(), |r, c| if (r + c) % 2 == 0 { f32::NAN } else { x.row(r)[c] });
+        for fill in [Fill::Mean, Fill::Sample] {
+            let full = c.impute(&holes, fill, &mut Seed::from(9).rng()).map_err(say)?;
+            out.extend(full.data().iter().map(bits));
+        }
     }
     if let Some(c) = m.as_clusterer() {
         out.extend(c.assign(x).map_err(say)?.iter().map(|v| u64::from(*v)));
@@ -51,7 +86,7 @@ fn answers(m: &dyn Model, x: &Batch) -> Result<Vec<u64>, String> {
     Ok(out)
 }
 
-pub(crate) fn save_load(s: &Subject) -> Result<(), String> {
+pub(crate) fn save_load(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
     let state = bytes(model)?;
     let read = State::from_bytes(&state, Path::new("memory")).map_err(|e| e.to_string())?;
@@ -67,11 +102,14 @@ pub(crate) fn save_load(s: &Subject) -> Result<(), String> {
         less.tensors.remove(name);
         ensure((s.spec.restore)(&less).is_err(), || format!("restored without tensor `{name}`"))?;
     }
-    Ok(())
+    Ok(Answer::Held)
 }
 
 /// Stopped after any of several steps and resumed from the checkpoint, training ends in the same bits.
-pub(crate) fn resume(s: &Subject) -> Result<(), String> {
+pub(crate) fn resume(s: &Subject) -> Result<Answer, String> {
+    if !s.spec.iterative {
+        return Ok(Answer::NotApplicable("it keeps no checkpoints"));
+    }
     let set = s.few()?;
     let config = s.config()?;
     let run = |dir: &Path, resume: bool, stop: u64| -> Result<Vec<u8>, String> {
@@ -98,11 +136,11 @@ pub(crate) fn resume(s: &Subject) -> Result<(), String> {
             format!("stopped after step {stop} and resumed, it ends elsewhere")
         })?;
     }
-    Ok(())
+    Ok(Answer::Held)
 }
 
 /// What a model says about a row does not depend on the rows around it, nor on their order.
-pub(crate) fn row_subsets(s: &Subject) -> Result<(), String> {
+pub(crate) fn row_subsets(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
     let x = s.data()?.train.x.slice(0, 21);
     let backwards: Vec<usize> = (0..x.rows()).rev().collect();
@@ -125,5 +163,36 @@ pub(crate) fn row_subsets(s: &Subject) -> Result<(), String> {
             ensure(one.row(0) == all.row(r), || format!("row {r} alone has another code"))?;
         }
     }
-    Ok(())
+    Ok(Answer::Held)
+}
+
+/// Training that begins with a saved model goes on from it: after one more step it scores rows as that model does rather than as a
+/// fresh one does after its first.
+pub(crate) fn start(s: &Subject) -> Result<Answer, String> {
+    let (model, set, config) = (s.model()?, s.data()?, s.config()?);
+    let Some(trained) = model.as_density() else {
+        return Ok(Answer::NotApplicable("it has no density to compare by"));
+    };
+    let state = trained.state();
+    let after_one = |start: Option<&State>| -> Result<f64, String> {
+        let mut observer = |e: &Event| match e {
+            Event::Step { step: 1, .. } => ControlFlow::Break(StopReason::TimeBudget),
+            _ => ControlFlow::Continue(()),
+        };
+        let mut cx = FitContext::new(Seed::from(5), &mut observer).starting_from(start);
+        let fit = (s.spec.fit)(&config, set, &mut cx).map_err(|e| e.to_string())?;
+        mean_score(fit.model.as_ref(), &set.train.x.slice(0, 500))
+    };
+    let [old, fresh, on] =
+        [mean_score(model, &set.train.x.slice(0, 500))?, after_one(None)?, after_one(Some(&state))?];
+    ensure((on - old).abs() < 0.5 * (fresh - old).abs() + 0.02, || {
+        format!("trained {old:.4} nats, one step on {on:.4}, one step of a fresh one {fresh:.4}")
+    })
+    .map(|()| Answer::Held)
+}
+
+fn mean_score(model: &dyn Model, x: &Batch) -> Result<f64, String> {
+    let how = Scoring { importance_samples: 20, ..Scoring::default() };
+    let density = model.as_density().ok_or("no density")?;
+    Ok(density.score(x, &how).map_err(|e| e.to_string())?.mean())
 }

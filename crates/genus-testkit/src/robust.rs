@@ -1,6 +1,6 @@
 //! Bad input is an error, never a panic, and draws are good input.
 
-use crate::subject::{Subject, ensure};
+use crate::subject::{Answer, Subject, ensure};
 use genus_core::{Batch, Dataset, Fill, Model, Scoring, Seed, Silent, Support};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -42,7 +42,7 @@ fn ask(m: &dyn Model, x: &Batch, what: &str) -> Result<(), String> {
     Ok(())
 }
 
-pub(crate) fn bad_rows(s: &Subject) -> Result<(), String> {
+pub(crate) fn bad_rows(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
     let x = s.data()?.train.x.slice(0, 3);
     for (what, rows) in bad(&x, &model.domain().support) {
@@ -60,10 +60,10 @@ pub(crate) fn bad_rows(s: &Subject) -> Result<(), String> {
         let nats = calm("score of no rows", || d.log_prob(&none).map_err(|e| e.to_string()))??.nats;
         ensure(nats.is_empty(), || "scores of no rows".into())?;
     }
-    Ok(())
+    Ok(Answer::Held)
 }
 
-pub(crate) fn bad_training_rows(s: &Subject) -> Result<(), String> {
+pub(crate) fn bad_training_rows(s: &Subject) -> Result<Answer, String> {
     let set = s.few()?;
     let with = |x: Batch| {
         let mut bad = set.clone();
@@ -78,19 +78,21 @@ pub(crate) fn bad_training_rows(s: &Subject) -> Result<(), String> {
         let fit = calm(&format!("fit to {what}"), || Ok(s.fit(&set, 1, &mut Silent)))??;
         ensure(fit.is_err(), || format!("fit accepts {what}"))?;
     }
-    Ok(())
+    Ok(Answer::Held)
 }
 
-pub(crate) fn one_row(s: &Subject) -> Result<(), String> {
+pub(crate) fn one_row(s: &Subject) -> Result<Answer, String> {
     let mut set = s.few()?;
     set.train = set.train.select(&[0]);
     // A model or an error: both will do.
-    calm("fit to one row", || Ok(s.fit(&set, 1, &mut Silent).map(drop)))?.map(drop)
+    calm("fit to one row", || Ok(s.fit(&set, 1, &mut Silent).map(drop)))?.map(|_| Answer::Held)
 }
 
-pub(crate) fn draws(s: &Subject) -> Result<(), String> {
+pub(crate) fn draws(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
-    let Some(sampler) = model.as_sampler() else { return Ok(()) };
+    let Some(sampler) = model.as_sampler() else {
+        return Ok(Answer::NotApplicable("it draws no rows"));
+    };
     let draw = |n, seed| sampler.sample(n, &mut Seed::from(seed).rng()).map_err(|e| e.to_string());
     let x = draw(50, 1)?;
     ensure(x.rows() == 50, || format!("{} rows instead of 50", x.rows()))?;
@@ -111,5 +113,5 @@ pub(crate) fn draws(s: &Subject) -> Result<(), String> {
             }
         }
     }
-    Ok(())
+    Ok(Answer::Held)
 }

@@ -4,7 +4,8 @@ use genus_core::{Dataset, FitContext, Fitted, Model, ModelSpec, Observer, Seed, 
 use std::sync::OnceLock;
 
 /// A model under test, with its source and one fit of it that checks share.
-pub(crate) struct Subject {
+pub struct Subject {
+    /// Its registry entry.
     pub spec: &'static ModelSpec,
     tiny: Tiny,
     data: OnceLock<Result<Dataset, String>>,
@@ -12,22 +13,32 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    /// A family with one of its tiny configurations.
     pub fn new(spec: &'static ModelSpec, tiny: Tiny) -> Self {
         Self { spec, tiny, data: OnceLock::new(), fitted: OnceLock::new() }
     }
 
     /// The tiny configuration on top of the defaults.
+    ///
+    /// # Errors
+    /// If it is none.
     pub fn config(&self) -> Result<toml::Table, String> {
         self.tiny.table(self.spec).map_err(|e| e.to_string())
     }
 
     /// A known source.
+    ///
+    /// # Errors
+    /// If there is no such data set.
     pub fn data(&self) -> Result<&Dataset, String> {
         let load = || self.tiny.load().map_err(|e| e.to_string());
         self.data.get_or_init(load).as_ref().map_err(Clone::clone)
     }
 
     /// Few rows of it, for checks that fit often.
+    ///
+    /// # Errors
+    /// As [`data`](Self::data).
     pub fn few(&self) -> Result<Dataset, String> {
         let set = self.data()?;
         let first = |n: usize| (0..n).collect::<Vec<usize>>();
@@ -40,12 +51,18 @@ impl Subject {
     }
 
     /// Fits the tiny configuration.
+    ///
+    /// # Errors
+    /// What the fit says.
     pub fn fit(&self, set: &Dataset, seed: u64, observer: &mut dyn Observer) -> Result<Fitted, String> {
         let mut cx = FitContext::new(Seed::from(seed), observer);
         (self.spec.fit)(&self.config()?, set, &mut cx).map_err(|e| e.to_string())
     }
 
     /// A model fitted to the whole source, once.
+    ///
+    /// # Errors
+    /// What the fit says.
     pub fn model(&self) -> Result<&dyn Model, String> {
         self.fitted
             .get_or_init(|| Ok(self.fit(self.data()?, 1, &mut Silent)?.model))
@@ -55,7 +72,19 @@ impl Subject {
     }
 }
 
+/// What a check that found nothing wrong says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The promise was put to the test and held.
+    Held,
+    /// There was nothing to test, because of this.
+    NotApplicable(&'static str),
+}
+
 /// Turns a broken promise into the text of a failed trial.
-pub(crate) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+///
+/// # Errors
+/// What `otherwise` says, if `holds` is false.
+pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise()) }
 }

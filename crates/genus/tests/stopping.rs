@@ -44,7 +44,7 @@ fn config(spec: &ModelSpec, phase: &str) -> toml::Table {
     let epochs = if long { "train.epochs=100000" } else { "train.epochs=1" };
     match spec.name {
         "gmm" if long => all(&["components=40", "tolerance=0.0", "iterations=100000", "restarts=1"]),
-        "gmm" => all(&["components=40", "iterations=2", "restarts=1"]),
+        "gmm" => all(&["components=8", "iterations=2", "restarts=1"]),
         "boltzmann-machine" => all(&[epochs, "hidden=20", "train.transitions=1"]),
         _ => all(&[epochs]),
     }
@@ -56,6 +56,9 @@ fn config(spec: &ModelSpec, phase: &str) -> toml::Table {
         set.push("train.epochs=20".into());
     }
     let annealed = ["boltzmann-machine", "rbm", "gaussian-rbm", "dbn", "dbm"].contains(&spec.name);
+    if annealed || ["gsn", "denoising-chain"].contains(&spec.name) {
+        set.extend(["sampling.thin=1".into(), "sampling.burn_in=10".into()]);
+    }
     if annealed {
         let steps = if phase == "log Z" { 1_000_000 } else { 10 };
         set.extend([
@@ -76,7 +79,10 @@ fn back_after(spec: &'static ModelSpec, data: &Dataset, phase: &str) -> Option<D
         seed: 0,
         checkpoint_every: Duration::from_secs(60),
         from: None,
-        scoring: Scoring { importance_samples: if phase == "evaluate" { 5000 } else { 1 }, ..Scoring::default() },
+        scoring: Scoring {
+            importance_samples: if phase == "evaluate" { 5000 } else { 1 },
+            ..Scoring::default()
+        },
         rows: (phase != "evaluate").then_some(64),
         audit: true,
         versions: Vec::new(),
@@ -133,7 +139,12 @@ fn within_a_second() {
             let start = Instant::now();
             let Some(took) = back_after(spec, &data, phase) else { continue };
             seen.push(phase);
-            eprintln!("{} {phase}: {:.2} s of {:.1}", spec.name, took.as_secs_f64(), start.elapsed().as_secs_f64());
+            eprintln!(
+                "{} {phase}: {:.2} s of {:.1}",
+                spec.name,
+                took.as_secs_f64(),
+                start.elapsed().as_secs_f64()
+            );
             if took > Duration::from_secs(1) {
                 late.push(format!("{} in {phase}: {:.1} s", spec.name, took.as_secs_f64()));
             }

@@ -2,11 +2,12 @@
 
 use super::passes::SCRATCH;
 use super::{Conv, ConvGrads, Frame, Images, Way};
+use crate::crew;
 use crate::gemm::{Init, heights};
 use crate::isa::{Isa, Walk, isa};
 use crate::linear::{Activation, slope};
-use crate::{crew, unwritten};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
 /// The backward pass of a convolution.
 pub(super) struct Backward<'a> {
@@ -42,15 +43,9 @@ impl Backward<'_> {
         };
         // The number of partial sums depends on the batch alone, so that threads do not show in the bits.
         let group = of.count.div_ceil(8).max(1);
-        // SAFETY: every image is written.
-        let mut dx = if want[0] { unsafe { unwritten(of.len()) } } else { Vec::new() };
-        let mut pieces = dx.chunks_mut((group * of.each()).max(1));
-        let jobs: Vec<(Mutex<&mut [f32]>, OnceLock<Sums>)> = (0..of.count.div_ceil(group))
-            .map(|_| (Mutex::new(pieces.next().unwrap_or_default()), OnceLock::new()))
-            .collect();
-        crew::each(jobs.len(), &|job| {
-            let (piece, sums) = &jobs[job];
-            let mut piece = piece.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs: Vec<OnceLock<Sums>> = (0..of.count.div_ceil(group)).map(|_| OnceLock::new()).collect();
+        let each = if want[0] { of.each() } else { 0 };
+        let piece = |job: usize, [dx]: [&mut [MaybeUninit<f32>]; 1]| {
             let (mut dw, mut db) =
                 (vec![0.0; if want[1] { conv.weights() } else { 0 }], vec![0.0; out.channels]);
             SCRATCH.with_borrow_mut(|[framed, other, packed]| {
@@ -65,15 +60,17 @@ impl Backward<'_> {
                         self.add_sums(x, &frame, framed, [other, packed], (&mut dw, &mut db));
                     }
                     if let Some(passes) = &passes {
-                        let dx = &mut piece[i * of.each()..][..of.each()];
+                        let dx = &mut dx[i * each..][..each];
                         passes.image(framed, &frame, out.channels, of, Init::Zero, dx);
                     }
                 }
             });
-            let fresh = sums.set((dw, db));
+            let fresh = jobs[job].set((dw, db));
             debug_assert!(fresh.is_ok(), "each job is done once");
-        });
-        let all: Vec<Sums> = jobs.into_iter().filter_map(|(_, sums)| sums.into_inner()).collect();
+        };
+        // SAFETY: every image is written, if it is asked for; else there is nothing to write.
+        let [dx] = unsafe { crew::make(of.count, [each], group, piece) };
+        let all: Vec<Sums> = jobs.into_iter().filter_map(OnceLock::into_inner).collect();
         let sums = want[1].then(|| {
             let (mut dw, mut db) = (vec![0.0; conv.weights()], vec![0.0; out.channels]);
             crew::chunks([&mut dw], BLOCK, |i, [dw]| {
@@ -146,11 +143,10 @@ impl Backward<'_> {
                     let width = isa.panel.min(n - p * isa.panel);
                     let c = &mut dw[at + is.start * n + p * isa.panel..][..(is.len() - 1) * n + width];
                     let b = &b[p * b_panel..];
-                    debug_assert!(
-                        from + is.end - 1 + (rows - 1) * walk.line + (cols - 1) * walk.col < a.len()
-                    );
-                    debug_assert!((rows - 1) * b_line + (cols - 1) * b_step + isa.panel <= b.len());
-                    // SAFETY: `a` holds all that a tap reaches from these outputs, `b` whole panels of them; `c` was cut to size.
+                    let last = from + is.end + (rows - 1) * walk.line + (cols - 1) * walk.col;
+                    assert!(from <= last && last <= a.len(), "what taps reach from these outputs");
+                    assert!((rows - 1) * b_line + (cols - 1) * b_step + isa.panel <= b.len(), "whole panels");
+                    // SAFETY: both were just checked, and `c` was cut to size.
                     unsafe {
                         isa.kernels[is.len() - 1](
                             walk,

@@ -1,6 +1,6 @@
 //! Images with the zeros around them that taps reach into.
 
-use super::Images;
+use super::{Images, product};
 use crate::TapRow;
 
 /// The zeros around an image that some taps reach into.
@@ -45,7 +45,7 @@ impl Frame {
         change: impl Fn(&mut [f32], usize),
     ) {
         let ([h, w], c) = (of.extents, of.channels);
-        padded.resize(self.height * self.width * c, 0.0);
+        padded.resize(product([self.height, self.width, c]), 0.0);
         let (left, right) = (self.left * c, (self.left + w) * c);
         for (y, line) in padded.chunks_exact_mut(self.width * c).enumerate() {
             match y.checked_sub(self.top).filter(|y| *y < h) {

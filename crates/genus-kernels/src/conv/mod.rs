@@ -33,20 +33,26 @@ pub struct Images {
 }
 
 impl Images {
-    /// Values of one image.
+    /// Values of one image. Panics if their number overflows, as the others do.
     pub fn each(&self) -> usize {
-        self.extents[0] * self.extents[1] * self.channels
+        product([self.extents[0], self.extents[1], self.channels])
     }
 
     /// Values of all.
     pub fn len(&self) -> usize {
-        self.count * self.each()
+        product([self.count, self.each(), 1])
     }
 
     /// True if there is nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// A number of values; panics if it overflows, because positions would then lie anywhere.
+fn product(of: [usize; 3]) -> usize {
+    let [a, b, c] = of;
+    a.checked_mul(b).and_then(|ab| ab.checked_mul(c)).unwrap_or_else(|| panic!("{a} × {b} × {c} values"))
 }
 
 /// A convolution between images of `inputs` and of `outputs` channels.

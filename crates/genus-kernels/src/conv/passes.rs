@@ -5,8 +5,9 @@ use crate::gemm::{Init, heights};
 use crate::isa::{Isa, Walk, isa, narrow};
 use crate::linear::{Activation, activate};
 use crate::taps::TapBlock;
-use crate::{TapRow, crew, unwritten};
+use crate::{TapRow, crew};
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 thread_local! {
     /// Two framed images, and a repacked one; kept, because allocating them anew for each image costs page faults.
@@ -48,16 +49,16 @@ pub(crate) fn packed_blocks(isa: &Isa, conv: &Conv, w: &[f32]) -> Vec<(TapBlock,
 
 /// Weights of one block of taps as panels `[panel][k][width]`.
 pub(crate) fn pack(isa: &Isa, k: usize, n: usize, weight: impl Fn(usize, usize) -> f32 + Sync) -> Vec<f32> {
-    // SAFETY: every slot of every panel is written.
-    let mut packed = unsafe { unwritten(n.div_ceil(isa.panel) * k * isa.panel) };
-    crew::rows([(&mut packed, isa.panel)], 64, |job, [slots]| {
+    let piece = |job: usize, [slots]: [&mut [MaybeUninit<f32>]; 1]| {
         for (i, slot) in slots.chunks_exact_mut(isa.panel).enumerate() {
             let (j0, l) = ((job * 64 + i) / k * isa.panel, (job * 64 + i) % k);
             for (j, v) in slot.iter_mut().enumerate() {
-                *v = if j0 + j < n { weight(l, j0 + j) } else { 0.0 };
+                v.write(if j0 + j < n { weight(l, j0 + j) } else { 0.0 });
             }
         }
-    });
+    };
+    // SAFETY: every slot of every panel is written.
+    let [packed] = unsafe { crew::make(n.div_ceil(isa.panel) * k, [isa.panel], 64, piece) };
     packed
 }
 
@@ -70,17 +71,18 @@ pub(super) fn run(
     b: Option<&[f32]>,
     act: Activation,
 ) -> Vec<f32> {
-    // SAFETY: every image is written.
-    let mut y = unsafe { unwritten(out.len()) };
+    assert!(b.is_none_or(|b| b.len() == out.channels), "a bias of {} channels", out.channels);
     let frame = passes.frame(of);
-    crew::chunks([&mut y], out.each().max(1), |i, [y]| {
+    let piece = |i: usize, [y]: [&mut [MaybeUninit<f32>]; 1]| {
         let x = &x[i * of.each()..][..of.each()];
-        SCRATCH.with_borrow_mut(|[padded, ..]| {
+        let y = SCRATCH.with_borrow_mut(|[padded, ..]| {
             let x = frame.fill(x, of, padded);
-            passes.image(x, &frame, of.channels, out, b.map_or(Init::Zero, Init::Row), y);
+            passes.image(x, &frame, of.channels, out, b.map_or(Init::Zero, Init::Row), y)
         });
         activate(y, act);
-    });
+    };
+    // SAFETY: every image is written.
+    let [y] = unsafe { crew::make(out.count, [out.each()], 1, piece) };
     y
 }
 
@@ -93,27 +95,39 @@ impl Passes {
         Frame::around(&rows, self.list.first().map_or(1, |p| p.stride), of, [most(0), most(1)])
     }
 
-    /// One image, from the framed one of `channels`; what is there in `y` is not read.
-    pub fn image(
+    /// One image, from the framed one of `channels`; all of `y` is written.
+    pub fn image<'y>(
         &self,
         x: &[f32],
         frame: &Frame,
         channels: usize,
         out: Images,
         init: Init<'_>,
-        y: &mut [f32],
-    ) {
+        y: &'y mut [MaybeUninit<f32>],
+    ) -> &'y mut [f32] {
+        assert!(y.len() == out.each() && !matches!(init, Init::Keep), "a new image");
+        let places = |p: &Pass| p.extents[0] * p.extents[1];
+        assert_eq!(
+            self.list.iter().map(places).sum::<usize>(),
+            out.extents[0] * out.extents[1],
+            "all pixels"
+        );
         if self.list.iter().any(|p| p.blocks.is_empty()) {
             match init {
-                Init::Row(b) => y.chunks_exact_mut(out.channels).for_each(|pixel| pixel.copy_from_slice(b)),
-                _ => y.fill(0.0),
+                Init::Row(b) => y.chunks_exact_mut(out.channels).for_each(|pixel| {
+                    pixel.write_copy_of_slice(b);
+                }),
+                _ => y.fill(MaybeUninit::new(0.0)),
             }
         }
         self.list.iter().for_each(|pass| image(self.isa, x, frame, channels, pass, out, init, y));
+        // SAFETY: each pixel is in one pass, whose first block begins with `init`, or there is a pass without blocks, and all was
+        // filled.
+        unsafe { y.assume_init_mut() }
     }
 }
 
-/// One pass to one image.
+/// One pass to one image: all of its pixels, unless it has no blocks.
 #[allow(clippy::too_many_arguments)]
 fn image(
     isa: &Isa,
@@ -123,11 +137,11 @@ fn image(
     pass: &Pass,
     out: Images,
     init: Init<'_>,
-    y: &mut [f32],
+    y: &mut [MaybeUninit<f32>],
 ) {
     let n = out.channels;
     let [rows, cols] = pass.extents;
-    let row_of = |p: usize, which: usize, r: usize, y: &mut [f32]| {
+    let row_of = |p: usize, which: usize, r: usize, y: &mut [MaybeUninit<f32>]| {
         let (block, weights) = &pass.blocks[which];
         let walk = Walk {
             lines: block.lines,
@@ -147,11 +161,12 @@ fn image(
             let to = (line + xs.start * pass.step) * n + p * isa.panel;
             // The last value that the tile reads and the last that it writes.
             let last = from + (xs.end - 1) * walk.row + (walk.lines - 1) * walk.line + walk.steps;
-            debug_assert!(last <= x.len());
-            debug_assert!(to + (xs.len() - 1) * pass.step * n + width <= y.len());
-            // SAFETY: the frame holds every input that a tap reaches from these pixels; rows of C are pixels.
+            assert!(from <= last && last <= x.len(), "the frame holds what taps reach");
+            assert!(to + (xs.len() - 1) * pass.step * n + width <= y.len(), "pixels of the image");
+            // SAFETY: both were just checked; rows of C are pixels, which do not overlap, and are there if they are kept, as the
+            // first block has written them.
             unsafe {
-                let c = y.as_mut_ptr().add(to);
+                let c = y.as_mut_ptr().cast::<f32>().add(to);
                 isa.kernels[xs.len() - 1](
                     walk,
                     x.as_ptr().add(from + xs.start * walk.row),

@@ -13,9 +13,9 @@ use crate::conv::pack;
 use crate::gemm::{ZEROS, heights};
 use crate::isa::{self, isa};
 use crate::linear::Activation;
-use crate::{Conv, Images, TapRow, Taps, crew, multiversion, scalar, unwritten};
+use crate::{Conv, Images, TapRow, Taps, crew, multiversion, scalar};
+use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 /// The order in which an LSTM walks over an image, and the states that it sees, as (row, column) from the pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,25 +96,21 @@ impl Lstm {
         assert_eq!(input.len(), of.len(), "values of the input");
         let (h, states) = (self.hidden, of.each() / 4);
         // Few images: smaller groups, so that every thread has one. No bits depend on it.
-        let group = of.count.div_ceil(rayon::current_num_threads().max(1)).clamp(1, GROUP);
+        let group = of.count.div_ceil(crew::threads()).clamp(1, GROUP);
         let steps = self.steps(w);
-        // SAFETY: every pixel is in one wavefront, whose product and gates write all of it.
-        let (mut y, mut rows) = unsafe { (unwritten(of.count * states), unwritten(of.count * states * 5)) };
-        let parts = y.chunks_mut((group * states).max(1)).zip(rows.chunks_mut((group * states * 5).max(1)));
-        let parts: Vec<Mutex<(&mut [f32], &mut [f32])>> = parts.map(Mutex::new).collect();
-        crew::each(parts.len(), &|job| {
-            let mut part = parts[job].lock().unwrap_or_else(PoisonError::into_inner);
-            let (y, rows) = &mut *part;
+        let piece = |job: usize, [y, mut rest]: [&mut [MaybeUninit<f32>]; 2]| {
             let walk = Walk { lstm: *self, extents: of.extents, count: y.len() / states };
-            let (mut front, mut rest) = (Front::new(&walk), &mut **rows);
+            let mut front = Front::new(&walk);
             for wave in 0..walk.waves() {
                 let rows;
                 (rows, rest) = rest.split_at_mut(walk.rows(wave) * 5 * h);
-                steps.product(&walk, wave, &front, rows);
+                let rows = steps.product(&walk, wave, &front, rows);
                 advance(&walk, wave, &input[job * group * of.each()..], rows, &mut front, y);
             }
-        });
-        drop(parts);
+            assert!(rest.is_empty(), "every pixel is in one wavefront");
+        };
+        // SAFETY: the rows of each wavefront are written, and none is left: every pixel was in one, which wrote its state.
+        let [y, rows] = unsafe { crew::make(of.count, [states, 5 * states], group, piece) };
         (y, LstmKept { rows, group })
     }
 
@@ -129,9 +125,7 @@ impl Lstm {
         assert_eq!(kept.rows.len(), 5 * y.len(), "what the forward pass of these images kept");
         let k = self.list().len() * h;
         let panels = pack(isa(), 4 * h, k, |l, j| w[j * 4 * h + l]);
-        // SAFETY: every pixel is in one wavefront, which writes its gates.
-        let mut dx = unsafe { unwritten(of.len()) };
-        crew::chunks([&mut dx], (group * of.each()).max(1), |job, [dx]| {
+        let piece = |job: usize, [dx]: [&mut [MaybeUninit<f32>]; 1]| {
             let walk = Walk { lstm: *self, extents: of.extents, count: dx.len() / of.each() };
             let (dy, mut rest) = (&dy[job * group * states..], &kept.rows[job * group * states * 5..]);
             rest = &rest[..walk.count * states * 5];
@@ -142,9 +136,12 @@ impl Lstm {
                 (rest, rows) = rest.split_at(rest.len() - walk.rows(wave) * 5 * h);
                 retreat(&walk, wave, dy, rows, &mut front, &mut da, dx);
                 let asked = &mut front.states[walk.first(wave) * k..];
-                product(walk.rows(wave), [4 * h, k], &da, &panels, asked, k);
+                // SAFETY: a product writes values.
+                product(walk.rows(wave), [4 * h, k], &da, &panels, unsafe { crew::room(asked) }, k);
             }
-        });
+        };
+        // SAFETY: every pixel is in one wavefront, which writes its gates.
+        let [dx] = unsafe { crew::make(of.count, [of.each()], group, piece) };
         // To the weights, the recurrence is a convolution of the states.
         let conv = Conv { taps: self.taps(), inputs: h, outputs: 4 * h };
         let from = Images { channels: h, ..of };
@@ -233,18 +230,27 @@ impl Front {
     }
 }
 
-/// C = A·W for `rows` rows of A `[rows, k]`, the panels of W `[k, n]`, and C with a stride.
-fn product(rows: usize, [k, n]: [usize; 2], a: &[f32], panels: &[f32], c: &mut [f32], stride: usize) {
+/// C = A·W for `rows` rows of A `[rows, k]`, the panels of W `[k, n]`, and C with a stride; all of C `[rows, n]` is written.
+fn product(
+    rows: usize,
+    [k, n]: [usize; 2],
+    a: &[f32],
+    panels: &[f32],
+    c: &mut [MaybeUninit<f32>],
+    stride: usize,
+) {
     let isa = isa();
-    assert!(a.len() >= rows * k && c.len() + stride >= rows * stride + n && n <= stride);
-    assert_eq!(panels.len(), n.div_ceil(isa.panel) * k * isa.panel);
+    assert!(rows.checked_mul(k).is_some_and(|need| need <= a.len()), "A of {rows}×{k} values");
+    let need = rows.saturating_sub(1).checked_mul(stride).and_then(|last| last.checked_add(n));
+    assert!(n <= stride && need.is_some_and(|need| need <= c.len()), "C of {rows}×{n} values");
+    assert_eq!(panels.len(), n.div_ceil(isa.panel) * k * isa.panel, "panels of {k}×{n} values");
     for (p, panel) in panels.chunks_exact(k * isa.panel).enumerate() {
         let width = isa.panel.min(n - p * isa.panel);
         for is in heights(0..rows, isa.height).filter(|is| !is.is_empty()) {
-            // SAFETY: A, C and the panel hold the rows, as was just checked.
+            // SAFETY: A, C and the panel hold the rows, as was just checked; a row of zeros is as long as a panel.
             unsafe {
                 let a = a.as_ptr().add(is.start * k);
-                let c = c.as_mut_ptr().add(is.start * stride + p * isa.panel);
+                let c = c.as_mut_ptr().cast::<f32>().add(is.start * stride + p * isa.panel);
                 let kernel = isa.kernels[is.len() - 1];
                 kernel(
                     isa::Walk::straight(k, k, 1, isa.panel),
@@ -268,15 +274,24 @@ pub(crate) fn load(x: &[f32]) -> [f32; LANES] {
 /// The reverse.
 #[inline(always)]
 pub(crate) fn store(x: &mut [f32], values: [f32; LANES]) {
+    // SAFETY: values are written.
+    write(unsafe { crew::room(x) }, values);
+}
+
+/// The same for a new slice, all of which is written.
+#[inline(always)]
+pub(crate) fn write(x: &mut [MaybeUninit<f32>], values: [f32; LANES]) {
     match x.first_chunk_mut() {
-        Some(x) => *x = values,
-        None => x.iter_mut().zip(values).for_each(|(x, v)| *x = v),
+        Some(x) => *x = values.map(MaybeUninit::new),
+        None => x.iter_mut().zip(values).for_each(|(x, v)| {
+            x.write(v);
+        }),
     }
 }
 
 /// Asks for what will be needed soon: the pixels of a wavefront lie apart, which the processor does not foresee.
 #[inline(always)]
-fn soon(x: &[f32]) {
+fn soon<T>(x: &[T]) {
     #[cfg(target_arch = "x86_64")]
     for line in x.chunks(16) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -286,8 +301,16 @@ fn soon(x: &[f32]) {
 }
 
 multiversion! {
-    /// From the products of a wavefront, which stand in `rows` `[rows, 4 hidden + hidden]`, to gates, cells and states.
-    fn advance(walk: &Walk, wave: usize, input: &[f32], rows: &mut [f32], front: &mut Front, y: &mut [f32]) {
+    /// From the products of a wavefront, which stand in `rows` `[rows, 4 hidden + hidden]`, to gates, cells and states, which are
+    /// written to all of their places in `y`.
+    fn advance(
+        walk: &Walk,
+        wave: usize,
+        input: &[f32],
+        rows: &mut [f32],
+        front: &mut Front,
+        y: &mut [MaybeUninit<f32>],
+    ) {
         let (h, taps) = (walk.lstm.hidden, walk.lstm.list().len());
         let mut ahead = walk.places(wave).skip(1);
         for ((at, pixel), row) in walk.places(wave).zip(rows.chunks_exact_mut(5 * h)) {
@@ -315,7 +338,7 @@ multiversion! {
                     state[k] = o[k] * scalar::tanh(c[k]);
                 }
                 store(&mut cell[j..][..n], c);
-                store(&mut y[j..][..n], state);
+                write(&mut y[j..][..n], state);
                 for t in 0..taps {
                     store(&mut front.states[walk.seen(at, t) + j..][..n], state);
                 }
@@ -325,8 +348,17 @@ multiversion! {
 }
 
 multiversion! {
-    /// Gradients of a wavefront's gates before their activation, in `da` `[rows, 4 hidden]` and in their place in `dx`.
-    fn retreat(walk: &Walk, wave: usize, dy: &[f32], rows: &[f32], front: &mut Front, da: &mut [f32], dx: &mut [f32]) {
+    /// Gradients of a wavefront's gates before their activation, written to `da` `[rows, 4 hidden]` and to all of their places in
+    /// `dx`.
+    fn retreat(
+        walk: &Walk,
+        wave: usize,
+        dy: &[f32],
+        rows: &[f32],
+        front: &mut Front,
+        da: &mut [f32],
+        dx: &mut [MaybeUninit<f32>],
+    ) {
         let (h, taps) = (walk.lstm.hidden, walk.lstm.list().len());
         let mut ahead = walk.places(wave).skip(1);
         let rows = rows.chunks_exact(5 * h).zip(da.chunks_exact_mut(4 * h));
@@ -363,7 +395,7 @@ multiversion! {
                 store(&mut dcell[j..][..n], dc);
                 for (q, d) in d.into_iter().enumerate() {
                     store(&mut da[q * h + j..][..n], d);
-                    store(&mut dx[q * h + j..][..n], d);
+                    write(&mut dx[q * h + j..][..n], d);
                 }
             }
         }
@@ -390,11 +422,21 @@ pub struct LstmStates {
 }
 
 impl LstmSteps {
-    /// What the gates of a wavefront receive from the states.
-    fn product(&self, walk: &Walk, wave: usize, front: &Front, rows: &mut [f32]) {
+    /// What the gates of a wavefront receive from the states, and zeros behind them, in place of the cells.
+    fn product<'r>(
+        &self,
+        walk: &Walk,
+        wave: usize,
+        front: &Front,
+        rows: &'r mut [MaybeUninit<f32>],
+    ) -> &'r mut [f32] {
         let (k, n) = (self.lstm.list().len() * self.lstm.hidden, 4 * self.lstm.hidden);
-        let seen = &front.states[walk.first(wave) * k..];
-        product(walk.rows(wave), [k, n], seen, &self.panels, rows, n + self.lstm.hidden);
+        let (seen, stride) = (&front.states[walk.first(wave) * k..], n + self.lstm.hidden);
+        assert_eq!(rows.len(), walk.rows(wave) * stride, "the rows of the wavefront");
+        product(walk.rows(wave), [k, n], seen, &self.panels, rows, stride);
+        rows.chunks_exact_mut(stride).for_each(|row| row[n..].fill(MaybeUninit::new(0.0)));
+        // SAFETY: the first values of each row are those of the product, and the others were just written.
+        unsafe { rows.assume_init_mut() }
     }
 
     /// Room for the states of `count` images of this width; for any number of walks, one after the other.
@@ -437,8 +479,9 @@ impl LstmSteps {
                 }
             }
         }
-        self.product(&walk, 0, front, rows);
-        advance(&walk, 0, input, rows, front, y);
+        // SAFETY: product and step write values.
+        let (rows, new) = unsafe { (crew::room(rows), crew::room(y)) };
+        advance(&walk, 0, input, self.product(&walk, 0, front, rows), front, new);
         lines[0][place(row, column)..][..y.len()].copy_from_slice(y);
         lines[1][place(row, column)..][..y.len()].copy_from_slice(&front.cells);
     }

@@ -91,7 +91,7 @@ pub fn sample_pixels(nodes: &[PixelNode<'_>], of: Images, x: &mut [f32], draw: D
     assert_eq!(x.len(), of.len(), "values of the images");
     let net = Net::new(nodes, of);
     // Groups of nearly equal size, as many for every thread.
-    let groups = of.count.div_ceil(GROUP).next_multiple_of(rayon::current_num_threads().max(1));
+    let groups = of.count.div_ceil(GROUP).next_multiple_of(crew::threads());
     let group = of.count.div_ceil(groups.max(1)).max(1);
     crew::chunks([x], (group * of.each()).max(1), |i, [x]| {
         Job::new(&net, i * group, x.len() / of.each()).run(x, draw);
@@ -258,7 +258,8 @@ impl Here<'_> {
             Self::Place { channels, bias } => {
                 biased(&bias[place * channels..][..places * channels], channels, out);
             }
-            Self::Gate { width } => gate(a, width, out),
+            // SAFETY: values are written.
+            Self::Gate { width } => gate(a, width, unsafe { crew::room(out) }),
         }
     }
 }

@@ -72,13 +72,13 @@ pub static SPEC: ModelSpec = ModelSpec {
         Tiny {
             name: "two layers, walkback",
             data: "tree8",
-            config: "hidden = [16, 16]\n[train]\nepochs = 5\nbatch = 50\n[sampling]\nburn_in = 20\nthin = 5\n",
+            config: "hidden = [16, 16]\ncorruption = 0.1\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
             expected_failures: &[],
         },
         Tiny {
             name: "three layers, no walkback",
             data: "tree8",
-            config: "hidden = [16, 12, 8]\nwalkback = false\n[train]\nepochs = 5\nbatch = 50\n[sampling]\nburn_in = 20\nthin = 5\n",
+            config: "hidden = [16, 12, 8]\ncorruption = 0.1\nwalkback = false\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
             expected_failures: &[],
         },
     ],

@@ -383,7 +383,7 @@ mod tests {
         );
         let mut noise = Noise::new(5);
         let mut chains = model.begin(40_000, &mut noise);
-        model.go(&mut chains, 60, &mut noise);
+        model.go(&mut chains, 60, &mut noise).unwrap();
         let drawn = Batch::new(chains.x, D).unwrap();
         assert!(chi(&drawn) < 60.0, "{}", chi(&drawn));
         let mut exact = Vec::new();

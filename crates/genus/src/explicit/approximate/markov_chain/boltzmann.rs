@@ -111,7 +111,9 @@ impl<E: Energy> Family for Boltzmann<E> {
             machine.load(start)?;
         }
         let mut report = cx.with_share(TRAINING, |cx| machine.learn(config, &seen, seed, cx))?;
-        cx.emit(&Event::Phase { name: "log Z".into() });
+        if cx.stopped() != Some(StopReason::Interrupted) {
+            cx.emit(&Event::Phase { name: "log Z".into() });
+        }
         let stop = cx.stop().clone();
         let mut heard = |done, of| cx.emit(&Event::Progress { what: "annealing".into(), done, of });
         let partition = match stop.during(|| log_z(&machine, config.annealing(), seed, &mut heard)) {

@@ -7,7 +7,7 @@ use genus_core::{Batch, Error, Result, Rng, Stop};
 use rayon::prelude::*;
 
 /// Rows between two looks at whether to go on.
-const CHECKED: usize = 64;
+const CHECKED: usize = 8;
 
 /// What is fitted, and when it is good enough.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,7 @@ use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
     Autoregressive, Batch, ClassConditional, Conditional, Dataset, Density, Domain, Drawing, Error, Evidence,
-    Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Stop,
+    Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
     Tensor as Stored, config, level_at, stop::paced,
 };
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, tensor, values};
@@ -29,7 +29,7 @@ pub struct Factorization<C: Conditionals> {
     order: Vec<usize>,
 }
 
-/// Values of network outputs in one pass while scoring.
+/// Most values of network outputs in one pass while scoring.
 const CHUNK: usize = 1 << 21;
 
 fn one_hot(class: &[u32], classes: usize) -> Batch {
@@ -73,14 +73,17 @@ fn given<C: Conditionals>(
     class: Option<&Batch>,
     law: Law,
 ) -> Result<Vec<f64>> {
-    let (rows, stop) = ((CHUNK / (x.width() * law.outputs())).max(1), Stop::current());
+    let most = (CHUNK / (x.width() * law.outputs())).max(1);
     let mut nats = Vec::with_capacity(x.rows());
-    for start in (0..x.rows()).step_by(rows) {
-        stop.check()?;
-        let class = class.map(|c| c.slice(start, start + rows));
-        let part = nll(net, view, &x.slice(start, start + rows), class.as_ref(), law);
-        nats.extend(values(part).into_iter().map(|v| -f64::from(v)));
-    }
+    paced(x.rows(), |range| {
+        for start in range.clone().step_by(most) {
+            let end = range.end.min(start + most);
+            let class = class.map(|c| c.slice(start, end));
+            let part = nll(net, view, &x.slice(start, end), class.as_ref(), law);
+            nats.extend(values(part).into_iter().map(|v| -f64::from(v)));
+        }
+        Ok(())
+    })?;
     Ok(nats)
 }
 
