@@ -73,7 +73,12 @@ impl Observer for Progress {
                 if let Some(steps) = steps {
                     self.measure(*steps, *resumed_at);
                 }
-                self.speak(&format!("{model}: {parameters} parameters"), Duration::ZERO);
+                let begins = if *resumed_at == 0 {
+                    String::new()
+                } else {
+                    format!(", goes on after step {resumed_at}")
+                };
+                self.speak(&format!("{model}: {parameters} parameters{begins}"), Duration::ZERO);
             }
             Event::Step { step, parts } => {
                 self.bar.set_position(*step);

@@ -1,5 +1,6 @@
 //! What a row of data means: its support and its shape.
 
+use crate::digest::Parts;
 use crate::{Batch, Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -150,6 +151,35 @@ impl Domain {
             Support::Discrete { levels } => Some((*levels - 1) as f32),
             Support::Real | Support::Mixed(_) => None,
         }
+    }
+
+    /// What a hash of data says of their meaning. These words are a format: they stay when a variant gets another name.
+    pub(crate) fn digest(&self, parts: &mut Parts) {
+        match &self.support {
+            Support::Binary => parts.put("binary"),
+            Support::Discrete { levels } => parts.put("discrete").number(*levels as usize),
+            Support::Real => parts.put("real"),
+            Support::Mixed(columns) => {
+                parts.put("mixed").number(columns.len());
+                for column in columns {
+                    match column {
+                        Column::Binary => parts.put("binary"),
+                        Column::Real => parts.put("real"),
+                        Column::Category(names) => {
+                            parts.put("category").number(names.len());
+                            names.iter().fold(&mut *parts, |parts, name| parts.put(name))
+                        }
+                    };
+                }
+                &mut *parts
+            }
+        };
+        match self.shape {
+            Shape::Flat(d) => parts.put("flat").number(d),
+            Shape::Image { height, width, channels } => {
+                parts.put("image").number(height).number(width).number(channels)
+            }
+        };
     }
 
     fn admits(&self, column: usize, v: f32) -> bool {

@@ -25,6 +25,7 @@ pub enum Event {
         /// Updates done so far.
         step: u64,
         /// Named parts of the objective, per row; `loss` is what is minimised.
+        #[serde(with = "crate::number::map")]
         parts: BTreeMap<String, f64>,
     },
     /// One pass over the data, or one round of an alternating method, has ended.
@@ -34,8 +35,10 @@ pub enum Event {
         /// Updates done so far.
         step: u64,
         /// Means over the epoch of the parts of the objective, per row.
+        #[serde(with = "crate::number::map")]
         train: BTreeMap<String, f64>,
         /// Figures on the validation rows, if they were looked at after this epoch.
+        #[serde(with = "crate::number::map")]
         valid: BTreeMap<String, f64>,
         /// True if the watched figure is the best so far.
         best: bool,
@@ -47,6 +50,7 @@ pub enum Event {
         /// Updates done so far.
         step: u64,
         /// The figures.
+        #[serde(with = "crate::number::map")]
         valid: BTreeMap<String, f64>,
         /// True if the watched figure is the best so far.
         best: bool,

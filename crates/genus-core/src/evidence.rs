@@ -13,6 +13,7 @@ pub enum Evidence {
     /// A stochastic estimate of the mean, with its standard error.
     Estimate {
         /// Standard error of the mean over rows, nats.
+        #[serde(with = "crate::number")]
         stderr: f64,
     },
     /// Known up to an additive constant only.

@@ -12,17 +12,21 @@ fn partial(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Whether this is what a writer that was killed left of one of the files called `names`.
+pub(crate) fn is_left_over(entry: &fs::DirEntry, names: &[&str]) -> bool {
+    let file = entry.file_name();
+    let of = |name: &&str| {
+        file.to_str()
+            .and_then(|f| f.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".tmp"))
+            .is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
+    };
+    entry.file_type().is_ok_and(|t| t.is_file()) && names.iter().any(of)
+}
+
 /// Removes what writers that were killed left of the files called `names` in `dir`. Only for who holds the folder alone.
 pub(crate) fn sweep(dir: &Path, names: &[&str]) {
-    let left_over = |file: &str| {
-        names.iter().any(|n| {
-            file.strip_prefix(n)
-                .and_then(|f| f.strip_prefix('.')?.strip_suffix(".tmp"))
-                .is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
-        })
-    };
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(left_over) {
+        if is_left_over(&entry, names) {
             // Best effort: a file left over costs space, nothing else.
             let _ = fs::remove_file(entry.path());
         }
@@ -40,7 +44,9 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
 /// [`Error::Io`] if the disk is full or the folder cannot be written; the old content is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let tmp = partial(path);
-    let written = File::create(&tmp).and_then(|mut f| {
+    // What a killed process of the same number left is removed, and a link of that name is not written through.
+    let _ = fs::remove_file(&tmp);
+    let written = File::create_new(&tmp).and_then(|mut f| {
         f.write_all(bytes)?;
         f.sync_all()
     });
@@ -83,4 +89,29 @@ pub fn read_capped(path: &Path, cap: u64) -> Result<Vec<u8>> {
         ));
     }
     fs::read(path).map_err(Error::io("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link under either name is replaced, not written through, and what another process of this number left is no obstacle.
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_written_through() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (dir.path().join("a"), dir.path().join("elsewhere"));
+        fs::write(&elsewhere, "mine").unwrap();
+        symlink(&elsewhere, &path).unwrap();
+        symlink(&elsewhere, partial(&path)).unwrap();
+        write_atomic(&path, b"new").unwrap();
+        fs::write(partial(&path), "left over").unwrap();
+        write_atomic(&path, b"newer").unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap(), fs::read(&elsewhere).unwrap()),
+            (b"newer".into(), b"mine".into())
+        );
+        assert!(!fs::symlink_metadata(&path).unwrap().is_symlink() && !partial(&path).exists());
+    }
 }

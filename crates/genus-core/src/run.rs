@@ -18,7 +18,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of the folder's layout; another one is refused with the remedy.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const CONFIG: &str = "config.toml";
 const EVENTS: &str = "events.jsonl";
@@ -137,8 +137,10 @@ pub struct Score {
     #[serde(with = "crate::number")]
     pub nats: f64,
     /// Standard error of the mean over rows, nats; none for a single row.
+    #[serde(with = "crate::number::option")]
     pub stderr: Option<f64>,
     /// Bits per dimension, where the base measure is counting.
+    #[serde(with = "crate::number::option")]
     pub bits_per_dim: Option<f64>,
     /// What kind of number it is.
     pub evidence: Evidence,
@@ -172,21 +174,47 @@ pub struct RunDir {
 pub struct RunLock(#[allow(dead_code)] File); // held for its lock, never read
 
 impl RunDir {
-    /// Creates a new folder and locks it, before any work is done.
+    /// Creates a new folder and locks it, before any work is done. A folder that is there must be empty, but for what a training
+    /// leaves that was killed before it had written its configuration.
     ///
     /// # Errors
-    /// [`Error::Run`] if it holds a run already, [`Error::Io`] if it cannot be written.
+    /// [`Error::Run`] if it holds a run already or anything else; nothing is then written or removed. [`Error::Io`] if it cannot be
+    /// written.
     pub fn create(path: impl Into<PathBuf>) -> Result<(Self, RunLock)> {
         let run = Self { path: path.into() };
         fs::create_dir_all(&run.path).map_err(Error::io("create", &run.path))?;
-        let lock = run.lock()?;
-        if run.config_path().exists() {
+        run.vacant()?;
+        let lock = run.take()?;
+        // Another training may have come and gone before the lock was taken.
+        run.vacant()?;
+        fsx::remove_if_there(&run.start_path())?;
+        Ok((run, lock))
+    }
+
+    /// Refuses a folder with anything in it that is not of a training that has hardly begun.
+    fn vacant(&self) -> Result<()> {
+        let read = Error::io("read", &self.path);
+        let found =
+            fs::read_dir(&self.path).and_then(|d| d.collect::<std::io::Result<Vec<_>>>()).map_err(read)?;
+        let begun = |e: &fs::DirEntry| {
+            fsx::is_left_over(e, &[CONFIG, START])
+                || [LOCK, START].iter().any(|n| e.file_name() == *n)
+                    && e.file_type().is_ok_and(|t| t.is_file())
+        };
+        if found.is_empty() || found.iter().all(begun) && found.iter().any(|e| e.file_name() == LOCK) {
+            return Ok(());
+        }
+        if self.config().is_err() {
             return Err(Error::Run(format!(
-                "{} holds a run already; go on with it by --resume, or choose another folder with --out",
-                run.path.display()
+                "{} is not empty, and holds no run that this program can read; choose another folder with --out",
+                self.path.display()
             )));
         }
-        Ok((run, lock))
+        self.lock()?;
+        Err(Error::Run(format!(
+            "{} holds a run already; go on with it by --resume, or choose another folder with --out",
+            self.path.display()
+        )))
     }
 
     /// Opens an existing folder for reading.
@@ -204,8 +232,9 @@ impl RunDir {
         Ok(run)
     }
 
-    /// Takes back a new folder in which nothing was reached, because the fit refused its configuration or its data: the same
-    /// name can then be used again. Does nothing where there is a model or a checkpoint; other files stay.
+    /// Takes back a folder that [`create`](Self::create) made and in which nothing was reached, because the fit refused its
+    /// configuration or its data: the same name can then be used again. Does nothing where there is a model or a checkpoint; other
+    /// files stay.
     pub fn discard(&self) {
         let checkpoints = self.checkpoints_path();
         let any = checkpoints.read_dir().is_ok_and(|mut d| d.next().is_some());
@@ -213,18 +242,34 @@ impl RunDir {
             return;
         }
         // Best effort throughout: the caller has an error of its own to tell.
-        for file in [self.config_path(), self.start_path(), self.events_path(), self.path.join(LOCK)] {
+        let _ = fs::remove_dir(checkpoints);
+        // The configuration late: a folder with it is a run, and one with nothing but the lock is as good as new.
+        for file in [self.events_path(), self.start_path(), self.config_path(), self.path.join(LOCK)] {
             let _ = fs::remove_file(file);
         }
-        let _ = fs::remove_dir(checkpoints);
         let _ = fs::remove_dir(&self.path);
     }
 
-    /// Locks the folder against a second writer, and removes what a killed one left half written.
+    /// Locks the folder of a run against a second writer, and removes what a killed one left half written.
     ///
     /// # Errors
-    /// [`Error::Run`] if another process holds it, [`Error::Io`] if the folder is not writable.
+    /// As [`config`](Self::config); [`Error::Run`] if another process holds it or a file of it is a link, [`Error::Io`] if the
+    /// folder is not writable.
     pub fn lock(&self) -> Result<RunLock> {
+        self.config()?;
+        for name in [LOCK, CONFIG, START, EVENTS, MODEL, EXHIBITS, SUMMARY, REPORT] {
+            let path = self.path.join(name);
+            if fs::symlink_metadata(&path).is_ok_and(|m| !m.is_file()) {
+                return Err(Error::Run(format!(
+                    "{} is a link or a folder, and a training writes only to files within its own folder; put the file itself there, or train into a new folder",
+                    path.display()
+                )));
+            }
+        }
+        self.take()
+    }
+
+    fn take(&self) -> Result<RunLock> {
         let path = self.path.join(LOCK);
         let file = OpenOptions::new()
             .create(true)
@@ -348,7 +393,9 @@ impl RunDir {
             let Ok(event) = serde_json::from_slice::<TimedEvent>(&line) else { continue };
             if let Event::Start { resumed_at, .. } = event.event {
                 events.retain(|e| match e.event {
-                    Event::Step { step, .. } | Event::Epoch { step, .. } => step <= resumed_at,
+                    Event::Step { step, .. } | Event::Epoch { step, .. } | Event::Validation { step, .. } => {
+                        step <= resumed_at
+                    }
                     _ => true,
                 });
             }
@@ -472,13 +519,61 @@ mod tests {
     fn second_writer_and_second_run_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let (run, lock) = RunDir::create(dir.path()).unwrap();
-        let e = RunDir::create(dir.path()).unwrap_err().to_string();
-        assert!(e.contains("another process"), "{e}");
+        let refused = || RunDir::create(dir.path()).unwrap_err().to_string();
+        assert!(refused().contains("another process"), "{}", refused());
         run.write_config(&config()).unwrap();
+        assert!(refused().contains("another process"), "{}", refused());
         drop(lock);
         let e = RunDir::create(dir.path()).unwrap_err().to_string();
         assert!(e.contains("--resume"), "{e}");
         assert!(RunDir::open(dir.path().join("nope")).is_err());
+    }
+
+    /// What a training leaves that was killed while it began, and nothing else, is written over.
+    #[test]
+    fn only_an_empty_folder_becomes_a_run() {
+        let begun = tempfile::tempdir().unwrap();
+        let path = |name: &str| begun.path().join(name);
+        for name in [".lock", "config.toml.12.tmp", "start.safetensors", "start.safetensors.3.tmp"] {
+            fs::write(path(name), "").unwrap();
+        }
+        let (run, _lock) = RunDir::create(begun.path()).unwrap();
+        run.write_config(&config()).unwrap();
+        let mut left: Vec<_> = fs::read_dir(begun.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".lock", "config.toml"]);
+        for name in ["notes", "model.safetensors", "config.toml", "config.toml.12.tmp", "start.safetensors"] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(name), "mine").unwrap();
+            let e = RunDir::create(dir.path()).unwrap_err().to_string();
+            assert!(e.contains("is not empty, and holds no run"), "{name}: {e}");
+            let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
+            assert_eq!(left, [dir.path().join(name)]);
+            assert_eq!(fs::read(&left[0]).unwrap(), b"mine");
+        }
+    }
+
+    /// Training writes and removes in its own folder only, which may itself be reached through a link.
+    #[cfg(unix)]
+    #[test]
+    fn links_in_a_run_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().join("real");
+        RunDir::create(&real).unwrap().0.write_config(&config()).unwrap();
+        std::os::unix::fs::symlink(&real, dir.path().join("run")).unwrap();
+        let run = RunDir::open(dir.path().join("run")).unwrap();
+        drop(run.lock().unwrap());
+        for name in [LOCK, EVENTS, START, MODEL, EXHIBITS, SUMMARY, REPORT] {
+            let path = real.join(name);
+            fsx::remove_if_there(&path).unwrap();
+            // Also one that leads nowhere yet.
+            std::os::unix::fs::symlink(dir.path().join("elsewhere"), &path).unwrap();
+            let e = run.lock().unwrap_err().to_string();
+            assert!(e.contains(&format!("{name} is a link or a folder")), "{e}");
+            assert!(!dir.path().join("elsewhere").exists());
+            fs::remove_file(&path).unwrap();
+        }
+        drop(run.lock().unwrap());
     }
 
     #[test]
@@ -493,18 +588,14 @@ mod tests {
                 append_event(log, dir.path(), &TimedEvent { t: 0.5, event: event.clone() }).unwrap();
             }
         };
-        append(&mut log, &[start(0), step(1), step(2), step(3)]);
+        let valid = |step| Event::Validation { epoch: 0, step, valid: BTreeMap::new(), best: false };
+        append(&mut log, &[start(0), step(1), step(2), valid(2), step(3), valid(3)]);
         // Cut off within a character, as a full disk does.
         log.write_all(&"{\"t\":1.0,\"event\":\"warning\",\"message\":\"×".as_bytes()[..39]).unwrap();
         let mut log = run.event_log().unwrap();
-        append(&mut log, &[start(2), step(3)]);
-        let steps: Vec<u64> = run
-            .events()
-            .unwrap()
-            .iter()
-            .filter_map(|e| if let Event::Step { step, .. } = e.event { Some(step) } else { None })
-            .collect();
-        assert_eq!(steps, [1, 2, 3]);
+        append(&mut log, &[start(2), step(3), valid(3)]);
+        let events: Vec<Event> = run.events().unwrap().into_iter().map(|e| e.event).collect();
+        assert_eq!(events, [start(0), step(1), step(2), valid(2), start(2), step(3), valid(3)]);
         assert_eq!(run.seconds().unwrap(), 0.5);
     }
 }

@@ -1,10 +1,9 @@
 //! A model as named tensors and a header: one safetensors file, never a pickle.
 
-use crate::dataset::hex;
+use crate::digest::Parts;
 use crate::{Error, Result, fsx};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -80,7 +79,7 @@ pub struct State {
 /// Most tensors that a file may hold; a header of millions of empty tensors would exhaust memory.
 const MAX_TENSORS: usize = 100_000;
 /// Largest file that is read.
-const MAX_BYTES: u64 = 1 << 34;
+pub(crate) const MAX_BYTES: u64 = 1 << 34;
 
 impl State {
     /// The header text called `key`.
@@ -240,15 +239,26 @@ impl State {
         Ok(state)
     }
 
-    /// SHA-256 over texts, names, shapes and values, hexadecimal.
+    /// SHA-256 over texts, names, types, shapes and values, hexadecimal. It stands in every file: it changes with
+    /// [`FORMAT`](crate::run::FORMAT) only.
     pub fn digest(&self) -> String {
-        let mut h = Sha256::new();
-        h.update(format!("{:?}", self.header));
-        for (name, t) in &self.tensors {
-            h.update(format!("{name} {:?}", t.shape));
-            h.update(t.bytes());
+        let mut parts = Parts::default();
+        for (key, text) in &self.header {
+            parts.put("text").put(key).put(text);
         }
-        hex(&h.finalize())
+        for (name, t) in &self.tensors {
+            let kind = match &t.values {
+                Values::F32(_) => "f32",
+                Values::F64(_) => "f64",
+                Values::U64(_) => "u64",
+            };
+            parts.put("tensor").put(name).put(kind).number(t.shape.len());
+            for n in &t.shape {
+                parts.number(*n);
+            }
+            parts.put(t.bytes());
+        }
+        parts.hex()
     }
 
     /// Writes a safetensors file, whole or not at all.
@@ -292,6 +302,14 @@ mod tests {
         let bytes = s.to_bytes().unwrap();
         assert_eq!(State::from_bytes(&bytes, Path::new("x")).unwrap(), s);
         assert_eq!(bytes, s.clone().to_bytes().unwrap());
+    }
+
+    /// Computed from the bytes that go in, by another program.
+    #[test]
+    fn the_digest_stays_as_it_is() {
+        let mut s = example();
+        s.header.insert("é\u{300}\n".into(), "\"".into());
+        assert_eq!(s.digest(), "09e7dca3f7e8ccc2f22c4634106f7f3f7f1f963689e5583875f7a5d80204092c");
     }
 
     #[test]

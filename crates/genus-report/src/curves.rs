@@ -199,6 +199,16 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_that_was_infinite_has_its_epoch() {
+        let events = [epoch(1, 9.0, f64::INFINITY, false), epoch(2, 8.0, 8.5, true)];
+        let section = section(&events).unwrap();
+        assert!(section.intro.contains("best epoch is 2"), "{}", section.intro);
+        let Block::Table(table) = &section.blocks[1] else { panic!("{:?}", section.blocks[1]) };
+        let shown = format!("{table:?}");
+        assert!(shown.contains('∞') && shown.contains("8.5"), "{shown}");
+    }
+
+    #[test]
     fn steps_stand_in_for_epochs_and_are_thinned() {
         let parts = |v: f64| BTreeMap::from([("loss".to_owned(), v)]);
         let events: Vec<TimedEvent> = (1..=1000)

@@ -9,7 +9,7 @@ use std::fs;
 /// Where a name from data tries to be markup.
 const EVIL: &str = "<script>alert('x')</script>";
 
-const CONFIG: &str = "format = 1\ngenus = \"0.1.0\"\nmodel = \"thing\"\nseed = 7\n\n[data]\n\
+const CONFIG: &str = "format = 2\ngenus = \"0.1.0\"\nmodel = \"thing\"\nseed = 7\n\n[data]\n\
                       source = \"digits\"\nsplit = \"\"\nsha256 = \"\"\n\n[config]\nnote = \"a < b & c\"\n";
 
 /// Numbers that look random and are the same every time.

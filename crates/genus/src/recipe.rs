@@ -208,8 +208,10 @@ pub struct Verdict {
     /// What was asked for, in words and digits.
     pub expected: String,
     /// What was reached, nats.
+    #[serde(with = "crate::number")]
     pub reached: f64,
     /// Standard error of it over test rows, where that is its meaning.
+    #[serde(with = "crate::number::option")]
     pub stderr: Option<f64>,
     /// Whether it satisfies what was asked for.
     pub ok: bool,

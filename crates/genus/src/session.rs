@@ -48,6 +48,9 @@ pub struct Outcome {
     pub stopped: Option<StopReason>,
 }
 
+/// The version that this is.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Of the time there is, what a fit may take; looking at the model has the rest.
 const FIT: f64 = 0.75;
 
@@ -70,18 +73,16 @@ pub fn train(
     source.sha256 = data.digest();
     let config = RunConfig {
         format: FORMAT,
-        genus: env!("CARGO_PKG_VERSION").into(),
+        genus: VERSION.into(),
         model: request.spec.name.into(),
         seed: request.seed,
         data: source,
         from: request.from.as_ref().map(|(origin, _)| origin.clone()),
         config: table,
     };
-    let start = request.from.as_ref().map(|(_, state)| state);
-    let written = run.write_config(&config).and_then(|()| match start {
-        Some(state) => state.save(&run.start_path()),
-        None => Ok(()),
-    });
+    // The configuration last: what has one is a run that can be resumed.
+    let start = request.from.as_ref().map_or(Ok(()), |(_, state)| state.save(&run.start_path()));
+    let written = start.and_then(|()| run.write_config(&config));
     let written = written.inspect_err(|_| run.discard());
     let outcome = written.and_then(|()| go(request, data, &run, &lock, false, observer));
     // What a fit refuses, diverges on or has no time for is tried again with other settings: the folder must not be in the way.
@@ -101,7 +102,7 @@ pub fn train(
 /// Goes on with the training in `run` from its newest checkpoint. The model, configuration and seed are those of the folder.
 ///
 /// # Errors
-/// If the data are not those of the run, or as [`train`].
+/// If another version of genus began it or the data are not those of the run, or as [`train`].
 pub fn resume(
     request: &Request,
     data: &Dataset,
@@ -110,6 +111,13 @@ pub fn resume(
 ) -> Result<Outcome> {
     let lock = run.lock()?;
     let stored = run.config()?;
+    if stored.genus != VERSION {
+        return Err(Error::Run(format!(
+            "{0} was begun by genus {1}, and another version, this is {VERSION}, may go on with other numbers; use genus {1}, or begin a new run with its model by `genus train --from {0}`",
+            run.path().display(),
+            stored.genus
+        )));
+    }
     if stored.data.sha256 != data.digest() {
         return Err(Error::Run(format!(
             "{} was trained on other rows than {} holds now; give the same data, or train into a new folder",
@@ -244,6 +252,12 @@ fn go(
     };
     let mut watch = Watch { log, observer };
     watch.phase("train");
+    if resume
+        && request.spec.iterative
+        && let Some(message) = checkpoints.find()?.warning()
+    {
+        watch.tell(&Event::Warning { message });
+    }
     let fit = Stop::current().share(FIT).during(|| {
         let mut tee = Tee(vec![&mut watch.log, watch.observer]);
         let mut cx = FitContext::new(seed, &mut tee)
@@ -432,7 +446,7 @@ fn describe(spec: &ModelSpec, model: &dyn Model, data: &Dataset) -> Summary {
         data: data.provenance.clone(),
         rows: data.splits().map(|(n, s)| (n, s.x.rows() as u64)).collect(),
         machine: machine(),
-        versions: vec![("genus".into(), env!("CARGO_PKG_VERSION").into())],
+        versions: vec![("genus".into(), VERSION.into())],
         ..Summary::default()
     }
 }

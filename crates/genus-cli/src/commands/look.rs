@@ -5,6 +5,7 @@ use crate::args::{MaybeSource, ScoringArgs, Source, Through};
 use crate::output;
 use crate::progress::Progress;
 use anyhow::Result;
+use genus::number::Number;
 use genus::run::{AuditRow, RunDir};
 use genus::{
     Batch, Capability, Dataset, Domain, Drawing, Event, Fill, Model, Observer as _, Scoring, Seed, SplitName,
@@ -33,7 +34,8 @@ fn emit(cx: &Context, x: &Batch, domain: &Domain, columns: &[String], output: Op
         return Ok(());
     }
     if cx.json {
-        return output::json(&x.iter().collect::<Vec<_>>());
+        let rows = x.iter().map(|row| row.iter().copied().map(Number).collect::<Vec<_>>());
+        return output::json(&rows.collect::<Vec<_>>());
     }
     if columns.len() == x.width() {
         output::line(columns.join(","));
@@ -98,7 +100,7 @@ pub fn score(
     }
     if cx.json {
         return output::json(&json!({
-            "nats": lp.nats, "evidence": lp.evidence, "measure": lp.measure, "protocol": lp.protocol,
+            "nats": lp.nats.iter().copied().map(Number).collect::<Vec<_>>(), "evidence": lp.evidence, "measure": lp.measure, "protocol": lp.protocol,
         }));
     }
     output::note(format!("{}, nats; {}; {}", lp.evidence, lp.measure, lp.protocol));

@@ -1,6 +1,6 @@
 //! Run folders that are damaged, foreign, in use or full.
 
-use crate::program::{Place, ended, finished, has_checkpoint, started, tiny, wait_for};
+use crate::program::{Place, ended, finished, has_checkpoint, newest, started, tiny, wait_for};
 use std::fs;
 use std::process::Command;
 
@@ -16,9 +16,9 @@ fn damaged_and_foreign_folders_are_refused() {
     place.refused("sample nowhere", 1, &["nowhere is not a run folder"]);
 
     let config = place.text("run/config.toml");
-    place.file("run/config.toml", config.replace("format = 1", "format = 9").replace("0.1.0", "7.7.7"));
+    place.file("run/config.toml", config.replace("format = 2", "format = 9").replace("0.1.0", "7.7.7"));
     for words in ["sample run", "train --resume --out run", "audit run"] {
-        place.refused(words, 1, &["genus 7.7.7", "format 9", "this program reads 1", "train again"]);
+        place.refused(words, 1, &["genus 7.7.7", "format 9", "this program reads 2", "train again"]);
     }
     place.file("run/config.toml", "format = = 1\n");
     place.refused("sample run", 1, &["config.toml: line 1, column 10"]);
@@ -68,6 +68,115 @@ fn a_folder_holds_one_run() {
     let model = place.bytes("run/model.safetensors");
     place.ok("train --resume --out run");
     assert_eq!(place.bytes("run/model.safetensors"), model);
+}
+
+/// Protects a folder of something else under the names of a run: it is refused before anything is written or removed, also where
+/// the configuration would have been refused.
+#[test]
+fn a_folder_of_something_else_is_left_alone() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("mine/checkpoints/step-000000000001.tmp")).unwrap();
+    for name in ["model.safetensors", "summary.json", "report.html", "events.jsonl", "summary.json.7.tmp"] {
+        place.file(&format!("mine/{name}"), "mine");
+    }
+    place.file("mine/checkpoints/step-000000000002", "mine");
+    let before = place.everything();
+    let words = "train made --data tree8 --out mine";
+    for (settings, code) in [(tiny("made"), 1), ("--set hidden=[0]", 2)] {
+        let e = place.run(&format!("{words} {settings}"));
+        assert_eq!(e.code, Some(code), "{e:?}");
+        assert_eq!(place.everything(), before);
+    }
+    place.refused(
+        &format!("{words} {}", tiny("made")),
+        1,
+        &["mine is not empty", "another folder with --out"],
+    );
+    place.file("mine/config.toml", "title = \"mine\"\n");
+    let before = place.everything();
+    place.refused(
+        &format!("{words} {}", tiny("made")),
+        1,
+        &["mine is not empty", "another folder with --out"],
+    );
+    place.refused("train --resume --out mine", 1, &["mine was written by genus an unknown version"]);
+    assert_eq!(place.everything(), before);
+}
+
+/// Protects what lies elsewhere: a resumption neither reads checkpoints through links nor writes through them.
+#[cfg(unix)]
+#[test]
+fn links_out_of_a_run_are_refused() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    place.train("made", "tree8", "run", "");
+    let model = place.bytes("run/model.safetensors");
+    let newest = newest(&place.path("run")).unwrap();
+    let newest = format!("run/checkpoints/{}", newest.file_name().unwrap().to_str().unwrap());
+    for name in ["run/checkpoints", &newest, &format!("{newest}/MANIFEST.json"), "run/model.safetensors"] {
+        fs::rename(place.path(name), place.path("elsewhere")).unwrap();
+        symlink(place.path("elsewhere"), place.path(name)).unwrap();
+        // The log says that an attempt was made.
+        let all = || -> Vec<_> {
+            place.everything().into_iter().filter(|(p, _)| !p.ends_with("events.jsonl")).collect()
+        };
+        let before = all();
+        place.refused("train --resume --out run", 1, &[name, "is a link"]);
+        assert_eq!(all(), before, "{name}");
+        fs::remove_file(place.path(name)).unwrap();
+        fs::rename(place.path("elsewhere"), place.path(name)).unwrap();
+    }
+    // A run may itself lie behind one.
+    fs::rename(place.path("run"), place.path("far")).unwrap();
+    symlink(place.path("far"), place.path("run")).unwrap();
+    place.ok("train --resume --out run");
+    assert_eq!(place.bytes("far/model.safetensors"), model);
+    fs::remove_dir_all(place.path("far/checkpoints")).unwrap();
+    place.file("far/checkpoints", "");
+    place.refused("train --resume --out run", 1, &["run/checkpoints is no folder", "move it away"]);
+}
+
+/// Protects the promise of the same bits: another version may compute others. Its models can be used all the same.
+#[test]
+fn runs_of_other_versions_are_not_resumed() {
+    let place = Place::new();
+    place.train("made", "tree8", "run", "");
+    let config = place.text("run/config.toml");
+    place.file("run/config.toml", config.replace("genus = \"0.1.0\"", "genus = \"0.0.9\""));
+    let before = place.everything();
+    place.refused(
+        "train --resume --out run",
+        1,
+        &["run was begun by genus 0.0.9", "0.1.0", "train --from run"],
+    );
+    assert_eq!(place.everything(), before);
+    place.ok("score run --data tree8");
+    place.ok("train --from run --out more");
+}
+
+/// Protects a training that goes on while somebody tidies up: it makes its folder of checkpoints again, and works around what has
+/// their names.
+#[cfg(unix)]
+#[test]
+fn checkpoints_that_disappear_are_written_again() {
+    let place = Place::new();
+    let settings = "--data tree8 --set hidden=[16] --set train.epochs=1000000 --checkpoint-seconds 0";
+    let mut child = started(&mut place.command(format!("train made --out run {settings}").split(' ')));
+    let run = place.path("run");
+    for round in 0..3 {
+        wait_for(&mut child, || has_checkpoint(&run));
+        fs::rename(run.join("checkpoints"), place.path(&format!("gone{round}"))).unwrap();
+    }
+    wait_for(&mut child, || has_checkpoint(&run));
+    let at = newest(&run).unwrap().file_name().unwrap().to_str().unwrap()[5..].parse::<u64>().unwrap();
+    // In the way of one that is still to come.
+    place.file(&format!("run/checkpoints/step-{:012}", at + 300), "mine");
+    wait_for(&mut child, || newest(&run).is_some_and(|p| p.ends_with(format!("step-{:012}", at + 301))));
+    assert!(child.try_wait().unwrap().is_none(), "{:?}", finished(child));
+    child.kill().unwrap();
+    finished(child);
+    place.ok("train --resume --out run --time 0.2s");
+    assert_eq!(place.text(&format!("run/checkpoints/step-{:012}", at + 300)), "mine");
 }
 
 /// Protects a run from two writers at once: the second is refused, the first goes on, and a kill releases the folder.

@@ -111,6 +111,30 @@ fn scores_agree_with_evaluation() {
     assert_eq!(train["scores"][0]["split"], "train");
 }
 
+/// Protects scores that JSON has no numbers for: they are words, not missing.
+#[test]
+fn infinite_scores_are_words() {
+    let place = Place::new();
+    place.ok("train fvsbn --data tree8 --out run --set train.epochs=1");
+    let path = place.path("run/model.safetensors");
+    let mut model = genus::State::load(&path).unwrap();
+    // Where the first bit is 1, the logit of the second leaves the range of its type.
+    for (name, shape, places) in [("b", &[8][..], &[1][..]), ("w", &[8, 8], &[1, 8])] {
+        let mut values = model.f32(name, shape).unwrap().to_vec();
+        places.iter().for_each(|i| values[*i] = -3e38);
+        model.tensors.insert(name.into(), genus::Tensor::f32(shape, values));
+    }
+    model.save(&path).unwrap();
+    place.file("rows.csv", "1,1,0,0,0,0,0,0\n0,0,0,0,0,0,0,0\n");
+    let printed = place.ok("score run --data rows.csv").stdout;
+    let nats = place.json("score run --data rows.csv --json")["nats"].clone();
+    assert_eq!(nats[0], "-inf");
+    let words: Vec<String> = printed.lines().map(str::to_owned).collect();
+    assert_eq!(words, [nats[0].as_str().unwrap().to_owned(), nats[1].to_string()]);
+    let mean = place.json("evaluate run --data rows.csv --json")["scores"][0].clone();
+    assert_eq!((&mean["nats"], &mean["bits_per_dim"]), (&"-inf".into(), &"inf".into()));
+}
+
 /// Protects codes: as wide as asked for, decoded to what `reconstruct` gives, and a path that begins and ends at its rows.
 #[test]
 fn codes_reconstructions_and_paths() {

@@ -183,3 +183,9 @@ pub fn has_checkpoint(run: &Path) -> bool {
     let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
     entries.into_iter().any(|e| e.path().extension().is_none())
 }
+
+/// The newest checkpoint of a run by its name, whole or not.
+pub fn newest(run: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
+    entries.into_iter().map(|e| e.path()).filter(|p| p.extension().is_none()).max()
+}

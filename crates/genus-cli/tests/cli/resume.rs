@@ -1,7 +1,8 @@
 //! Whatever ends a training early, going on gives the same bits as never having stopped.
 
-use crate::program::{Place, ended, finished, has_checkpoint, started, wait_for};
+use crate::program::{Place, ended, finished, has_checkpoint, newest, started, wait_for};
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,21 @@ impl Moments {
     }
 }
 
+/// Damages the newest checkpoint: a bit of one of its files, the end of it, or all.
+fn damage(run: &Path, moments: &mut Moments) {
+    let mut among = |n: usize| moments.next(Duration::from_secs(1)).mul_f64(n as f64).as_secs() as usize;
+    let Some(dir) = newest(run) else { return };
+    let file = dir.join(["state.safetensors", "MANIFEST.json"][among(2)]);
+    let Ok(mut bytes) = fs::read(&file) else { return };
+    let at = among(bytes.len());
+    match among(3) {
+        0 => bytes[at] ^= 1 << among(8),
+        1 => bytes.truncate(at),
+        _ => return fs::remove_file(&file).unwrap(),
+    }
+    fs::write(&file, bytes).unwrap();
+}
+
 /// Sends a signal by the name that `kill` knows.
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", child.id())).status().unwrap();
@@ -37,18 +53,19 @@ fn signal(child: &Child, name: &str) {
 }
 
 /// Trains into `out` again and again, killed at random moments until it ends by itself. The first kill comes when the first
-/// checkpoint appears if `late`, else while the program begins. Returns the number of kills, and of those after a
-/// checkpoint.
+/// checkpoint appears if `late`, else while the program begins. After each, the newest checkpoint may be damaged. Returns the
+/// number of kills, of those after a checkpoint, and of lives that said that a checkpoint was passed over.
 fn killed_until_done(
     place: &Place,
     model: &str,
     out: &str,
     late: bool,
+    damaged: bool,
     longest: Duration,
     moments: &mut Moments,
-) -> (u32, u32) {
+) -> [u32; 3] {
     let run = place.path(out);
-    let (mut kills, mut reached) = (0, 0);
+    let (mut kills, mut reached, mut said) = (0, 0, 0);
     for life in 0..200 {
         // Before its configuration is there, a folder is as good as new.
         let resume = run.join("config.toml").exists();
@@ -74,12 +91,16 @@ fn killed_until_done(
         child.kill().unwrap();
         let e = finished(child);
         assert!(!e.stderr.contains("panicked") && !e.stderr.contains("error:"), "{line}\n{}", e.stderr);
+        said += u32::from(e.stderr.contains("damaged checkpoints were passed over"));
         if !alive || e.code.is_some() {
             assert_eq!(e.code, Some(0), "{line}\n{}", e.stderr);
-            return (kills, reached);
+            return [kills, reached, said];
         }
         kills += 1;
         reached += u32::from(has_checkpoint(&run));
+        if damaged {
+            damage(&run, moments);
+        }
         // What is there under its final name is whole, whenever the process died.
         if let Ok(model) = fs::read(run.join("model.safetensors")) {
             genus::State::from_bytes(&model, &run).unwrap();
@@ -89,18 +110,19 @@ fn killed_until_done(
 }
 
 /// A training is killed at eight moments or more, in at least two folders; the model is the one of an undisturbed training.
-fn survives_kills(model: &str, seed: u64) {
+fn survives_kills(model: &str, seed: u64, damaged: bool) {
     let place = Place::new();
     let start = Instant::now();
     place.ok(&words(model, "whole"));
     let longest = start.elapsed().div_f64(3.0);
     let want = place.bytes("whole/model.safetensors");
     let mut moments = Moments(seed);
-    let (mut kills, mut reached, mut folder) = (0, 0, 0);
+    let (mut kills, mut reached, mut said, mut folder) = (0, 0, 0, 0);
     while folder < 2 || kills < 8 {
         let out = format!("killed{folder}");
-        let (k, r) = killed_until_done(&place, model, &out, folder % 2 == 0, longest, &mut moments);
-        (kills, reached, folder) = (kills + k, reached + r, folder + 1);
+        let [k, r, s] =
+            killed_until_done(&place, model, &out, folder % 2 == 0, damaged, longest, &mut moments);
+        (kills, reached, said, folder) = (kills + k, reached + r, said + s, folder + 1);
         assert!(folder < 20, "{model} ends before it can be killed");
         let got = place.bytes(&format!("{out}/model.safetensors"));
         assert!(got == want, "{model}: {k} kills changed the model");
@@ -112,6 +134,7 @@ fn survives_kills(model: &str, seed: u64) {
     }
     println!("{model}: {kills} kills, {reached} after a checkpoint, {folder} folders, {:?}", start.elapsed());
     assert!(reached >= 6, "only {reached} of {kills} kills came after a checkpoint");
+    assert_eq!(damaged, said > 0, "{said} lives said that a checkpoint was passed over");
 }
 
 /// Scores of a summary.
@@ -132,13 +155,48 @@ fn steps(place: &Place, run: &str) -> Vec<u64> {
 /// Protects a training from the death of its process at any moment, for the exact likelihood.
 #[test]
 fn made_survives_being_killed() {
-    survives_kills("made", 1);
+    survives_kills("made", 1, false);
 }
 
 /// Protects the same where each step draws noise and an average of the weights is kept.
 #[test]
 fn vae_survives_being_killed() {
-    survives_kills("vae", 2);
+    survives_kills("vae", 2, false);
+}
+
+/// Protects the same where the newest checkpoint is damaged each time: the one before is gone on from, and that is said.
+#[test]
+fn made_survives_kills_and_damage() {
+    survives_kills("made", 3, true);
+}
+
+/// Protects from a silent beginning: a resumption says after which step it goes on, or that it begins anew and why. The model is
+/// the same either way.
+#[test]
+fn where_a_resumption_begins_is_said() {
+    let place = Place::new();
+    place.ok(&words("made", "run"));
+    let model = place.bytes("run/model.safetensors");
+    let e = place.ok("train --resume --out run");
+    let last = newest(&place.path("run")).unwrap();
+    let step: u64 = last.file_name().unwrap().to_str().unwrap()[5..].parse().unwrap();
+    assert!(e.stderr.contains(&format!("goes on after step {step}")), "{e:?}");
+    assert!(!e.stderr.contains("warning"), "{e:?}");
+    let mut bytes = fs::read(last.join("MANIFEST.json")).unwrap();
+    bytes[30] ^= 1;
+    fs::write(last.join("MANIFEST.json"), &bytes).unwrap();
+    let e = place.ok("train --resume --out run");
+    let name = last.file_name().unwrap().to_str().unwrap();
+    let wants =
+        ["passed over", name, "does not match its checksum", &format!("goes on after step {}", step - 1)];
+    assert!(wants.iter().all(|w| e.stderr.contains(w)), "{wants:?} {e:?}");
+    assert_eq!(place.bytes("run/model.safetensors"), model);
+    // What was damaged is nobody's to remove.
+    assert_eq!(fs::read(last.join("MANIFEST.json")).unwrap(), bytes);
+    fs::remove_dir_all(place.path("run/checkpoints")).unwrap();
+    let e = place.ok("train --resume --out run");
+    assert!(e.stderr.contains("warning: there is no checkpoint: training begins anew"), "{e:?}");
+    assert_eq!(place.bytes("run/model.safetensors"), model);
 }
 
 /// Protects Ctrl-C: the step is finished, the state saved, the command to go on is printed, exit code 130; going on gives

@@ -10,7 +10,7 @@ pub use http::Progress;
 
 use super::input::Input;
 use super::{amat, catalogue};
-use crate::dataset::hex;
+use crate::digest::hex;
 use crate::{Error, Result, fsx};
 use sets::{Content, File, SETS, Set};
 use sha2::{Digest, Sha256};
