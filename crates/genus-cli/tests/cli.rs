@@ -3,6 +3,9 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(unix)]
+#[path = "cli/budget.rs"]
+mod budget;
 #[path = "cli/capability.rs"]
 mod capability;
 #[path = "cli/config.rs"]
