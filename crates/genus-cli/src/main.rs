@@ -38,6 +38,8 @@ fn main() -> ExitCode {
 fn exit_code(e: &anyhow::Error) -> u8 {
     match e.downcast_ref::<genus::Error>() {
         Some(genus::Error::Config { .. }) => 2,
+        // There was nothing yet to be saved.
+        Some(genus::Error::Stopped(genus::StopReason::Interrupted)) => INTERRUPTED,
         _ => 1,
     }
 }

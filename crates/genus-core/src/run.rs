@@ -178,7 +178,7 @@ impl RunDir {
     /// leaves that was killed before it had written its configuration.
     ///
     /// # Errors
-    /// [`Error::Run`] if it holds a run already or anything else; nothing is then written or removed. [`Error::Io`] if it cannot be
+    /// [`Error::Run`] if it holds a run already or anything else; of what is there nothing is then changed. [`Error::Io`] if it cannot be
     /// written.
     pub fn create(path: impl Into<PathBuf>) -> Result<(Self, RunLock)> {
         let run = Self { path: path.into() };

@@ -9,7 +9,7 @@
 
 use crate::config::Every;
 use crate::stop::in_pool;
-use crate::{Error, Event, FitContext, FitReport, Result, Rng, Seed, State, Stop, StopReason, Tensor};
+use crate::{Error, Event, FitContext, FitReport, Result, Rng, Seed, State, StopReason, Tensor};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -160,14 +160,16 @@ pub trait Learner: Send {
     /// One update by these training rows.
     ///
     /// # Errors
-    /// [`Error::Numerical`] if something leaves the finite numbers, and whatever a pass may meet.
+    /// [`Error::Numerical`] if something leaves the finite numbers, [`Error::Stopped`] if it was asked to end before anything changed,
+    /// and whatever a pass may meet.
     fn step(&mut self, rows: &[usize], at: &At) -> Result<Step>;
 
-    /// Figures on validation rows; none if there are none.
+    /// Figures on validation rows after step `at`; none if there are none.
     ///
     /// # Errors
     /// [`Error::Stopped`] if it was asked to end, and whatever a pass may meet. It is then done again when the training goes on.
-    fn validate(&mut self) -> Result<Figures> {
+    fn validate(&mut self, at: &At) -> Result<Figures> {
+        let _ = at;
         Ok(Figures::new())
     }
 
@@ -194,8 +196,8 @@ pub trait Learner: Send {
         Ok(())
     }
 
-    /// What usually helps if something is not finite.
-    fn remedy(&self) -> String;
+    /// What usually helps if something is not finite at a step.
+    fn remedy(&self, at: &At) -> String;
 }
 
 /// Takes `learner` through the plan, from the newest checkpoint if there is one and the context says so. That the fit ends is for
@@ -247,8 +249,8 @@ struct Run<'a, 'c> {
     /// Over the epoch so far, of each part its sum and the rows that it was taken over.
     sums: BTreeMap<String, [f64; 2]>,
     best: Option<Best>,
-    /// When the last checkpoint was written, and after which step.
-    saved: Option<(u64, Instant)>,
+    /// When the last checkpoint was written, after which step, and what was `ended` then.
+    saved: Option<([u64; 2], Instant)>,
 }
 
 impl Run<'_, '_> {
@@ -288,7 +290,13 @@ impl Run<'_, '_> {
                     &order.insert((at.epoch, { fresh }.permutation(self.plan.rows))).1
                 }
             };
-            self.update(&order[at.first..(at.first + batch.get()).min(self.plan.rows)], &at)?;
+            match self.update(&order[at.first..(at.first + batch.get()).min(self.plan.rows)], &at) {
+                Err(Error::Stopped(why)) => {
+                    reason = why;
+                    break;
+                }
+                other => other?,
+            }
         }
         if self.cx.stopped() == Some(StopReason::Interrupted) {
             // Also after the very last step: whoever interrupts does not want anything else to begin.
@@ -302,11 +310,11 @@ impl Run<'_, '_> {
 
     fn update(&mut self, rows: &[usize], at: &At) -> Result<()> {
         let learner = &mut *self.learner;
-        // A step is done or not begun: nothing within it is asked to end.
-        let Step { parts, mut other } = Stop::new().during(|| in_pool(move || learner.step(rows, at)))?;
+        let stop = self.cx.stop().clone();
+        let Step { parts, mut other } = stop.during(|| in_pool(move || learner.step(rows, at)))?;
         if let Some((name, _)) = parts.iter().find(|(_, v)| !v.is_finite()) {
             let what = format!("the training's figure `{name}`");
-            return Err(Error::Numerical { what, step: at.step, remedy: self.learner.remedy() });
+            return Err(Error::Numerical { what, step: at.step, remedy: self.learner.remedy(at) });
         }
         self.step = at.step;
         for (name, v) in &parts {
@@ -333,7 +341,7 @@ impl Run<'_, '_> {
         let (mut valid, mut best) = (Figures::new(), false);
         if due || at.step == at.steps {
             let (learner, stop) = (&mut *self.learner, self.cx.stop().clone());
-            valid = stop.during(|| in_pool(move || learner.validate()))?;
+            valid = stop.during(|| in_pool(move || learner.validate(&at)))?;
             best = self.compare(epoch, &valid);
         }
         let step = self.step;
@@ -388,12 +396,13 @@ impl Run<'_, '_> {
     fn checkpoint(&mut self, now: bool) -> Result<()> {
         let Some(checkpoints) = self.cx.checkpoints else { return Ok(()) };
         let interval = checkpoints.interval();
-        let (last, at) = *self.saved.get_or_insert_with(|| (0, Instant::now()));
-        if last == self.step || !(now || at.elapsed() >= interval) {
+        let now_at = [self.step, self.ended];
+        let (last, at) = *self.saved.get_or_insert_with(|| ([0; 2], Instant::now()));
+        if last == now_at || !(now || at.elapsed() >= interval) {
             return Ok(());
         }
         checkpoints.save(self.step, &self.state())?;
-        self.saved = Some((self.step, Instant::now()));
+        self.saved = Some((now_at, Instant::now()));
         self.cx.emit(&Event::Checkpoint { step: self.step });
         Ok(())
     }
@@ -434,7 +443,7 @@ impl Run<'_, '_> {
             self.sums.insert(name, [sum[0], sum[1]]);
         }
         self.step = step;
-        self.saved = Some((step, Instant::now()));
+        self.saved = Some(([step, self.ended], Instant::now()));
         Ok(())
     }
 }

@@ -14,7 +14,7 @@
 //! Noise drawn while scoring depends on the row's values and the seed alone, never on the rows around it.
 
 use crate::math::sigmoid;
-use crate::{Batch, Domain, Error, Evidence, Measure, Result, Rng, Seed, Support};
+use crate::{Batch, Domain, Error, Evidence, Measure, Result, Rng, Seed, Stop, Support};
 use serde::{Deserialize, Serialize};
 
 /// How levels become bits.
@@ -259,6 +259,7 @@ impl Transform {
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in the source domain.
     pub fn forward(&self, x: &Batch, mut noise: Noise<'_>) -> Result<(Batch, Vec<f64>)> {
         self.source.check(x)?;
+        let stop = Stop::current();
         let mut y = x.clone();
         let mut log_det = vec![0.0; x.rows()];
         let width = x.width() as f64;
@@ -266,6 +267,9 @@ impl Transform {
             // Draws that are frozen with the model ignore both the caller's seed and its stream.
             let frozen = matches!(step, Step::Bernoulli { dynamic: false, .. });
             for (r, row_det) in log_det.iter_mut().enumerate() {
+                if r.is_multiple_of(256) {
+                    stop.check()?;
+                }
                 let mut own;
                 let rng = match &mut noise {
                     Noise::Stream(rng) if !frozen => rng,

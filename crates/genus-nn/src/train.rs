@@ -88,6 +88,8 @@ pub struct StepContext {
     /// Who moves, from 0.
     pub player: usize,
     at: At,
+    /// Turn of this step, from 0: a player may have several.
+    turn: usize,
     /// Part of the step's rows, from 0.
     part: u64,
 }
@@ -95,10 +97,10 @@ pub struct StepContext {
 impl StepContext {
     /// A random stream of this step's own.
     pub fn rng(&self, name: &str) -> Rng {
-        // The streams of the first player and part are those of a step that has no others.
-        match (self.player, self.part) {
+        // The streams of the first turn and part are those of a step that has no others.
+        match (self.turn, self.part) {
             (0, 0) => self.at.rng(name),
-            (player, part) => self.at.rng(&format!("{name} of player {player}, part {part}")),
+            (turn, part) => self.at.rng(&format!("{name} of turn {turn}, part {part}")),
         }
     }
 }
@@ -238,7 +240,7 @@ struct Descent<'a> {
 
 impl Descent<'_> {
     /// One update of one player: its loss, its gradients over all parts of the rows, then its move.
-    fn turn(&mut self, player: usize, rows: &[usize], at: &At, said: &mut Step) -> Result<()> {
+    fn turn(&mut self, [turn, player]: [usize; 2], rows: &[usize], at: &At, said: &mut Step) -> Result<()> {
         let active = &mut self.players[player];
         let size = rows.len().div_ceil(self.micro_batches);
         let mut gradients: Vec<Vec<f32>> = Vec::new();
@@ -250,6 +252,7 @@ impl Descent<'_> {
                 epoch: at.epoch,
                 player,
                 at: *at,
+                turn,
                 part: part as u64,
             };
             let view = self.params.tracking(active.player.group);
@@ -318,13 +321,13 @@ impl Learner for Descent<'_> {
 
     fn step(&mut self, rows: &[usize], at: &At) -> Result<Step> {
         let mut said = Step::default();
-        for player in self.objective.turns(at.step).to_vec() {
-            self.turn(player, rows, at, &mut said)?;
+        for (turn, player) in self.objective.turns(at.step).to_vec().into_iter().enumerate() {
+            self.turn([turn, player], rows, at, &mut said)?;
         }
         Ok(said)
     }
 
-    fn validate(&mut self) -> Result<Figures> {
+    fn validate(&mut self, _: &At) -> Result<Figures> {
         self.swap_averages();
         let found = self.objective.validate(&self.params.frozen());
         self.swap_averages();
@@ -381,7 +384,7 @@ impl Learner for Descent<'_> {
         }
     }
 
-    fn remedy(&self) -> String {
+    fn remedy(&self, _: &At) -> String {
         self.players.iter().map(|p| remedy(&p.player.optimizer, p.player.key)).collect::<Vec<_>>().join("; ")
     }
 }

@@ -23,15 +23,20 @@ struct Point {
     best: bool,
 }
 
-/// Curves by epoch, or by step where there are no epochs.
+/// Curves by epoch, or by step where there are no epochs or validation rows were looked at between them.
 pub(crate) fn section(events: &[TimedEvent]) -> Option<Section> {
-    let mut unit = "epoch";
+    let between = events.iter().any(|e| matches!(e.event, Event::Validation { .. }));
+    let mut unit = if between { "step" } else { "epoch" };
     let mut points: Vec<Point> = Vec::new();
     for e in events {
-        if let Event::Epoch { epoch, train, valid, best, .. } = &e.event {
-            let (train, valid) = (train.clone(), valid.clone());
-            points.push(Point { at: *epoch as f64, train, valid, best: *best });
-        }
+        let (at, train, valid, best) = match &e.event {
+            Event::Epoch { epoch, step, train, valid, best } => {
+                (if between { step } else { epoch }, train.clone(), valid.clone(), *best)
+            }
+            Event::Validation { step, valid, best, .. } => (step, BTreeMap::new(), valid.clone(), *best),
+            _ => continue,
+        };
+        points.push(Point { at: *at as f64, train, valid, best });
     }
     if points.is_empty() {
         unit = "step";
@@ -70,7 +75,7 @@ pub(crate) fn section(events: &[TimedEvent]) -> Option<Section> {
     }
     let mut blocks = vec![Block::Charts(charts)];
     if unit == "epoch" {
-        blocks.push(Block::Table(table(&names, &points)));
+        blocks.push(Block::Table(table(unit, &names, &points)));
     }
     Some(Section { id: "learning", title: "Learning curves".into(), intro, blocks })
 }
@@ -143,8 +148,8 @@ fn view(series: &[Series]) -> Option<((f64, f64), usize)> {
     }
 }
 
-fn table(names: &BTreeSet<&str>, points: &[Point]) -> Table {
-    let mut head = vec!["Epoch".to_owned()];
+fn table(unit: &str, names: &BTreeSet<&str>, points: &[Point]) -> Table {
+    let mut head = vec![if unit == "epoch" { "Epoch" } else { "Step" }.to_owned()];
     for name in names {
         head.extend([format!("#{name}, train"), format!("#{name}, validation")]);
     }
@@ -164,7 +169,7 @@ fn table(names: &BTreeSet<&str>, points: &[Point]) -> Table {
         table.row(cells);
     }
     if stride > 1 {
-        table.note = format!("Every {stride}th epoch and the last.");
+        table.note = format!("Every {stride}th line and the last.");
     }
     table
 }
@@ -177,6 +182,22 @@ mod tests {
         let loss = |v| BTreeMap::from([("loss".to_owned(), v), ("kl".to_owned(), v / 2.0)]);
         let event = Event::Epoch { epoch, step: 10 * epoch, train: loss(train), valid: loss(valid), best };
         TimedEvent { t: 0.0, event }
+    }
+
+    /// Validations between epochs are points of their own, and the best of all is named.
+    #[test]
+    fn validations_between_epochs_are_shown() {
+        let between = TimedEvent {
+            t: 0.0,
+            event: Event::Validation {
+                epoch: 1,
+                step: 15,
+                valid: BTreeMap::from([("loss".to_owned(), 0.5)]),
+                best: true,
+            },
+        };
+        let found = section(&[epoch(1, 3.0, 2.0, true), between, epoch(2, 2.0, 0.9, false)]).unwrap();
+        assert!(found.intro.contains("The best step is 15, validation loss 0.5"), "{}", found.intro);
     }
 
     fn charts_of(section: &Section) -> &[Chart] {

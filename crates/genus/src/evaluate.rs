@@ -3,7 +3,7 @@
 use crate::run::Score;
 use crate::stop::paced;
 use crate::{
-    Batch, Density, Domain, Error, LogProb, Measure, Result, Scoring, Seed, Shape, SplitName, Stop,
+    Batch, Density, Domain, Error, Evidence, LogProb, Measure, Result, Scoring, Seed, Shape, SplitName, Stop,
     StopReason, metrics,
 };
 
@@ -16,6 +16,13 @@ pub struct Scored {
     pub rows: Vec<usize>,
     /// Log-probability of each of these, nats.
     pub nats: Vec<f64>,
+}
+
+/// `n` of `rows` rows, chosen by chance: whatever comes first must stand for all, and rows of a file may be sorted.
+pub(crate) fn some_rows(rows: usize, n: usize) -> Vec<usize> {
+    let mut order = Seed::from(0).child("scored rows").rng().permutation(rows);
+    order.truncate(n);
+    order
 }
 
 /// The mean log-probability of the rows of a split: of all, or of `most` that are chosen by chance, or, where time is short, of as
@@ -32,12 +39,10 @@ pub fn score(
     heard: &mut dyn FnMut(u64, u64),
 ) -> Result<Scored> {
     let n = most.map_or(x.rows(), |most| most.min(x.rows()));
-    let mut order: Vec<usize> = (0..x.rows()).collect();
-    if n < x.rows() || Stop::current().left().is_some() {
-        // Whatever comes first must stand for all: rows of a file may be sorted.
-        order = Seed::from(0).child("scored rows").rng().permutation(x.rows());
-        order.truncate(n);
-    }
+    let mut order: Vec<usize> = match n < x.rows() || Stop::current().left().is_some() {
+        true => some_rows(x.rows(), n),
+        false => (0..n).collect(),
+    };
     let mut parts: Vec<LogProb> = Vec::new();
     let mut done = 0;
     let scored = paced(n, |range| {
@@ -68,7 +73,8 @@ pub fn score(
         rows: done as u64,
         nats: mean,
         stderr: Some(all.stderr()).filter(|s| s.is_finite()),
-        bits_per_dim: (measure == Measure::Counting).then(|| metrics::bits_per_dim(mean, x.width())),
+        bits_per_dim: (measure == Measure::Counting && evidence != Evidence::Unnormalized)
+            .then(|| metrics::bits_per_dim(mean, x.width())),
         evidence,
         measure,
         protocol: all.protocol,

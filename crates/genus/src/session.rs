@@ -193,6 +193,11 @@ impl Observer for Log {
 }
 
 impl Log {
+    /// That everything was written.
+    fn sound(&mut self) -> Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
     /// Seconds of each phase; what an interrupted run took earlier counts to its first one.
     fn seconds(&self) -> Vec<(String, f64)> {
         let ends = self.phases.iter().skip(1).map(|(_, t)| *t).chain([Instant::now()]);
@@ -237,9 +242,9 @@ fn go(
 ) -> Result<Outcome> {
     let stored = run.config()?;
     let seed = Seed::from(stored.seed);
-    let identity = identity(&stored);
+    let identity = identity(&stored)?;
     let checkpoints = Checkpoints::open(run.checkpoints_path(), identity)?.every(request.checkpoint_every);
-    let start = stored.from.as_ref().map(|_| State::load(&run.start_path())).transpose()?;
+    let start = stored.from.as_ref().map(|origin| start_of(run, origin)).transpose()?;
     let log = Log {
         earlier: run.seconds()?,
         file: run.event_log()?,
@@ -265,10 +270,9 @@ fn go(
             .starting_from(start.as_ref());
         (request.spec.fit)(&stored.config, data, &mut cx)
     });
+    // A fit that ended because it could not be logged ended because of that.
+    watch.log.sound()?;
     let Fit { model, report } = fit?;
-    if let Some(e) = watch.log.failed.take() {
-        return Err(e);
-    }
     // What an earlier end of this run said is no longer true of the model.
     for stale in [run.summary_path(), run.exhibits_path(), run.report_path()] {
         crate::fsx::remove_if_there(&stale)?;
@@ -290,10 +294,24 @@ fn go(
         }
     }
     if stopped != Some(StopReason::Interrupted) {
+        watch.log.sound()?;
         summary.seconds = watch.log.seconds();
         run.write_summary(&summary)?;
     }
     Ok(Outcome { run: run.clone(), summary, stopped })
+}
+
+/// The model that a training began with.
+fn start_of(run: &RunDir, origin: &Origin) -> Result<State> {
+    let state = State::load(&run.start_path())?;
+    if state.digest() != origin.sha256 {
+        return Err(Error::Run(format!(
+            "{} is not the model that this training began with ({}); put it back, or train into a new folder",
+            run.start_path().display(),
+            origin.run
+        )));
+    }
+    Ok(state)
 }
 
 /// What `f` gives; none, with a warning, if there was no time for it within this share of what is left.
@@ -366,12 +384,11 @@ fn look(
 }
 
 /// Hash of all that must not change between a run and its resumption.
-fn identity(stored: &RunConfig) -> String {
+fn identity(stored: &RunConfig) -> Result<String> {
     use sha2::{Digest, Sha256};
-    let text = toml::to_string(stored).unwrap_or_default();
-    let mut h = Sha256::new();
-    h.update(text);
-    h.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    let text =
+        toml::to_string(stored).map_err(|e| Error::Run(format!("cannot write the configuration: {e}")))?;
+    Ok(Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// Why a fit ended, in words.
@@ -411,7 +428,8 @@ fn score_splits(
         let plain = scored(&Scoring { importance_samples: 1, ..*how })?;
         if *name == SplitName::Test && how.importance_samples > 1 {
             let tight = scored(how)?;
-            if tight.as_ref().map(|t| &t.nats) != plain.as_ref().map(|p| &p.nats) {
+            // Where draws play no part, the protocol names none, and the number is the same.
+            if tight.as_ref().map(|t| &t.score.protocol) != plain.as_ref().map(|p| &p.score.protocol) {
                 summary.scores.extend(tight.map(|t| t.score));
             }
         }
@@ -421,7 +439,7 @@ fn score_splits(
         }
     }
     if let Some((_, split)) = splits.last() {
-        let few = request.rows.map(|n| split.x.slice(0, n));
+        let few = request.rows.map(|n| split.x.select(&evaluate::some_rows(split.x.rows(), n)));
         let figures = || model.figures(few.as_ref().unwrap_or(&split.x), how);
         let found = in_time(0.3, "figures of the model", warnings, figures)?;
         summary.figures.splice(0..0, found.unwrap_or_default());

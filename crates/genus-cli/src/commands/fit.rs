@@ -5,9 +5,9 @@ use crate::args::{Cut, Train};
 use crate::output;
 use crate::progress::{self, Progress};
 use anyhow::{Context as _, Result};
-use genus::run::{DataConfig, Origin, RunDir, Summary};
+use genus::run::{DataConfig, Origin, RunDir, Summary, TimedEvent};
 use genus::session::{self, Outcome, Request};
-use genus::{Scoring, State, StopReason, registry};
+use genus::{Event, Scoring, State, StopReason, registry};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,9 +40,12 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
         ..DataConfig::default()
     };
     let data = match &stored {
-        Some(stored) if args.data.is_none() || args.resume => {
-            DataConfig { source: args.data.unwrap_or(stored.data.source.clone()), ..stored.data.clone() }
-        }
+        Some(stored) if args.data.is_none() || args.resume => DataConfig {
+            source: args.data.unwrap_or(stored.data.source.clone()),
+            split: args.cut.split.clone().unwrap_or(stored.data.split.clone()),
+            label: args.cut.label.clone().or(stored.data.label.clone()),
+            ..stored.data.clone()
+        },
         _ => given,
     };
     let set = cx.load(&data.source, &cut_of(&data), false)?;
@@ -80,7 +83,11 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
 fn origin(run: &RunDir) -> Result<(Origin, State)> {
     let state = run.model()?;
     let before = run.config()?.from.map_or(0, |from| from.steps);
-    let steps = before + run.summary().map_or(0, |s| s.steps);
+    let step = |e: &TimedEvent| match e.event {
+        Event::Step { step, .. } | Event::Epoch { step, .. } | Event::End { step, .. } => step,
+        _ => 0,
+    };
+    let steps = before + run.events()?.iter().map(step).max().unwrap_or(0);
     let origin = Origin { run: run.path().display().to_string(), sha256: state.digest(), steps };
     Ok((origin, state))
 }

@@ -5,7 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A machine whose log Z would be annealed for minutes.
-const LONG: &str = "train rbm --data digits --set train.epochs=1 --set annealing.steps=3000000 --set sampling.thin=1";
+const LONG: &str =
+    "train rbm --data digits --set train.epochs=1 --set annealing.steps=3000000 --set sampling.thin=1";
 
 #[test]
 fn a_budget_is_that_of_the_whole_command() {
@@ -14,7 +15,11 @@ fn a_budget_is_that_of_the_whole_command() {
     let e = place.ok(&format!("{LONG} --out run --time 3s"));
     let took = start.elapsed();
     assert!(took < Duration::from_secs(6), "{took:?}\n{}", e.stderr);
-    assert!(e.stderr.contains("log Z was estimated in") && e.stderr.contains("instead of 3000000"), "{}", e.stderr);
+    assert!(
+        e.stderr.contains("log Z was estimated in") && e.stderr.contains("instead of 3000000"),
+        "{}",
+        e.stderr
+    );
     // What was reached is a run like any other, and what was cut short is said there too.
     let summary: serde_json::Value = serde_json::from_str(&place.text("run/summary.json")).unwrap();
     assert!(summary["scores"][0]["nats"].is_number(), "{summary}");
@@ -71,7 +76,10 @@ fn training_goes_on_from_another_run() {
     place.ok("train --from old --out longer --set train.epochs=3 --seed 5");
     assert!(first_loss(&place, "longer") < first_loss(&place, "old") - 0.2);
     let config = place.text("longer/config.toml");
-    assert!(config.contains("[from]") && config.contains("run = \"old\"") && config.contains("sha256"), "{config}");
+    assert!(
+        config.contains("[from]") && config.contains("run = \"old\"") && config.contains("sha256"),
+        "{config}"
+    );
     assert!(config.contains("hidden = [16]") && last.contains("hidden = [16]"), "{config}");
     // A line of three knows how far it has come.
     place.ok("train --from longer --out more --set train.epochs=1");
@@ -85,6 +93,16 @@ fn training_goes_on_from_another_run() {
 }
 
 #[test]
+fn a_beginning_that_was_exchanged_is_found_out() {
+    let place = Place::new();
+    place.train("made", "tree8", "old", "");
+    place.train("made", "tree8", "other", "--seed 3");
+    place.ok("train --from old --out run --set train.epochs=1");
+    std::fs::copy(place.path("other/model.safetensors"), place.path("run/start.safetensors")).unwrap();
+    place.refused("train --resume --out run", 1, &["is not the model that this training began with"]);
+}
+
+#[test]
 fn what_a_run_cannot_go_on_with_is_refused() {
     let place = Place::new();
     place.train("made", "tree8", "old", "");
@@ -92,5 +110,12 @@ fn what_a_run_cannot_go_on_with_is_refused() {
     place.refused("train --from old --data tree16 --out new", 1, &["takes rows of", "tree16"]);
     place.refused("train --from old --out new --set hidden=[17]", 1, &["tensor"]);
     place.refused("train --from nothing --out new", 1, &["nothing is not a run folder"]);
+    place.refused("train --from old --out new --set ordering='random'", 2, &["ordering"]);
+    place.train("gmm", "pinwheel", "mixture", "");
+    place.refused("train --from mixture --out new --set components=5", 2, &["components", "3"]);
+    place.refused("train --from mixture --out new --set covariance='diagonal'", 2, &["covariance"]);
+    let machine = "--set train.epochs=1 --set hidden=0 --set sampling.thin=1 --set sampling.burn_in=10";
+    place.ok(&format!("train boltzmann-machine --data tree8 --out machine {machine}"));
+    place.refused("train --from machine --out new --set edges=[[0,1]]", 1, &["does not connect"]);
     assert!(!place.path("new").exists());
 }

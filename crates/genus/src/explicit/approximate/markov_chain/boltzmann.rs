@@ -22,9 +22,6 @@ pub struct Boltzmann<E: Energy> {
     partition: Partition,
 }
 
-/// Share of the time for a fit that training may take; log Z has the rest.
-const TRAINING: f64 = 0.7;
-
 /// log Z, summed or estimated.
 fn log_z<E: Energy>(
     machine: &E,
@@ -110,7 +107,7 @@ impl<E: Energy> Family for Boltzmann<E> {
         if let Some(start) = cx.start {
             machine.load(start)?;
         }
-        let mut report = cx.with_share(TRAINING, |cx| machine.learn(config, &seen, seed, cx))?;
+        let mut report = machine.learn(config, &seen, seed, cx)?;
         if cx.stopped() != Some(StopReason::Interrupted) {
             cx.emit(&Event::Phase { name: "log Z".into() });
         }

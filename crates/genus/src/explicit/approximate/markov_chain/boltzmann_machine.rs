@@ -35,7 +35,7 @@ use super::annealing::{Annealing, Path};
 use super::boltzmann::Boltzmann;
 use super::pairwise::{ENUMERATED, Pairwise};
 use super::training::{
-    Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, train,
+    Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, train, unmasked,
 };
 use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
@@ -389,6 +389,7 @@ impl Energy for General {
     fn load(&mut self, state: &State) -> Result<()> {
         let mut pair = self.pair();
         load_pair(&mut pair, state)?;
+        unmasked(&pair.w, &self.mask)?;
         self.set(&pair);
         self.base = state.f32("base", &[self.base.len()])?.to_vec();
         Ok(())

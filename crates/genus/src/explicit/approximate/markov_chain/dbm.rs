@@ -45,6 +45,7 @@ use super::rbm::Bits;
 use super::restricted::Restricted;
 use super::training::{
     Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
+    unmasked,
 };
 use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
@@ -53,7 +54,9 @@ use genus_core::config::{Positive, count};
 use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::train::{At, Figures};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Stop, Tensor};
+use genus_core::{
+    Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Stop, Tensor,
+};
 use genus_kernels::{
     Limits, Mat, Pair, Stream, anneal_bits, gemm, log_mass_change, probabilities, row_products,
 };
@@ -205,6 +208,14 @@ impl Energy for Deep {
         let mut parts = greedy.parts(&config.pretrain, "pretrain");
         parts.push(Part { name: "all layers".into(), how: &config.train, key: "train" });
         let first = streams(seed.child("first chains").rng().bits(), 0);
+        let mut chains = self.draw_even(config.train.chains.get(), first);
+        if cx.start.is_some() {
+            // Chains come near the machine before it learns from them.
+            let key = seed.child("chains of the start").rng().bits();
+            for k in 0..SETTLED {
+                chains = self.renew(&chains, streams(key, k));
+            }
+        }
         // A machine that has learned begins where all its layers learn together.
         let greedy = Some(greedy).filter(|_| cx.start.is_none());
         if greedy.is_none() {
@@ -213,14 +224,19 @@ impl Energy for Deep {
         let mut learning = Together {
             greedy,
             follower: Follower::new(&config.train, &self.pair),
-            chains: self.draw_even(config.train.chains.get(), first),
+            chains,
             compared: compared(seen, COMPARED, seed)?,
             machine: self.clone(),
             config,
         };
         let report = train(&parts, seen, &mut learning, SPEC.name, seed, cx)?;
         *self = learning.kept();
-        self.begin_around(averaged(seen, seed)?.data());
+        // Without it annealing begins where it began before training, which costs accuracy and no correctness.
+        let stop = cx.stop().clone();
+        match stop.during(|| self.begin_around(averaged(seen, seed)?.data())) {
+            Err(Error::Stopped(_)) => {}
+            other => other?,
+        }
         Ok(report)
     }
 
@@ -232,6 +248,7 @@ impl Energy for Deep {
 
     fn load(&mut self, state: &State) -> Result<()> {
         load_pair(&mut self.pair, state)?;
+        unmasked(&self.pair.w, &self.mask)?;
         self.base = state.f32("base", &[self.base.len()])?.to_vec();
         Ok(())
     }
@@ -241,7 +258,7 @@ impl Energy for Deep {
         let mut mass = Vec::with_capacity(v.rows());
         for rows in v.data().chunks(CHUNK * v.width()) {
             stop.check()?;
-            let q = self.mean_field(rows, SCORED);
+            let q = self.mean_field(rows, SCORED)?;
             if how.importance_samples <= 1 {
                 mass.extend(self.bound_of(rows, &q));
                 continue;
@@ -264,7 +281,7 @@ impl Energy for Deep {
         let place = self.place(self.layers.len() - 1);
         let mut code = Vec::with_capacity(v.rows() * place.len());
         for rows in v.data().chunks(CHUNK * v.width()) {
-            let q = self.mean_field(rows, SCORED);
+            let q = self.mean_field(rows, SCORED)?;
             if self.layers.len().is_multiple_of(2) {
                 q.odd.chunks_exact(self.odd()).for_each(|y| code.extend_from_slice(&y[place.clone()]));
             } else {
@@ -363,7 +380,7 @@ impl Ascent for Together<'_> {
             }
         }
         let machine = &self.machine;
-        let q = machine.mean_field(x.data(), self.config.mean_field.get());
+        let q = machine.mean_field(x.data(), self.config.mean_field.get())?;
         for k in 0..self.config.train.transitions(at) {
             self.chains = machine.renew(&self.chains, streams(key, k));
         }
@@ -426,7 +443,8 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
         let mut rng = seed.child("rows").rng();
         let x = Batch::from_fn(5, 4, |_, _| f32::from(u8::from(rng.uniform() < 0.5)));
         let value = |deep: &Deep| {
-            let bound = deep.bound_of(x.data(), &deep.mean_field(x.data(), 400));
+            let q = deep.mean_field(x.data(), 400);
+            let bound = q.map_or_else(|_| Vec::new(), |q| deep.bound_of(x.data(), &q));
             let log_z = deep.summed().ok().flatten().unwrap_or(f64::NAN);
             bound.iter().sum::<f64>() / 5.0 - log_z
         };
@@ -444,7 +462,7 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
             rows.flat_map(|(x, m)| x.iter().map(move |v| v * libm::exp(m - z) as f32)).collect()
         };
         let weighted = weigh(all.data(), n);
-        let q = deep.mean_field(x.data(), 400);
+        let q = deep.mean_field(x.data(), 400)?;
         let even = joined(x.data(), &q.even, deep.even());
         let mut gradient = Pair::zeros(n, deep.odd());
         let nothing = (vec![0.0; n], vec![0.0; deep.odd()]);

@@ -12,6 +12,9 @@ use std::f64::consts::LN_2;
 /// Mean-field updates while scoring.
 pub const SCORED: usize = 50;
 
+/// Rows whose mean field is found at once.
+const AROUND: usize = 500;
+
 /// Layers as two sides.
 #[derive(Debug, Clone)]
 pub struct Deep {
@@ -141,8 +144,11 @@ impl Deep {
 
     /// Coordinate ascent on the bound. The first layer begins with twice what it receives from the rows, in place of what it will
     /// receive from above; further odd ones begin with their biases.
-    pub fn mean_field(&self, v: &[f32], updates: usize) -> MeanField {
-        let [visible, inner] = self.even();
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn mean_field(&self, v: &[f32], updates: usize) -> Result<MeanField> {
+        let ([visible, inner], stop) = (self.even(), Stop::current());
         let (odd_width, rows) = (self.odd(), v.len() / visible);
         let from_rows = layer_inputs(v, visible, Mat::rows(&self.pair.w, odd_width), &self.pair.hidden);
         let mut odd = from_rows.clone();
@@ -152,6 +158,7 @@ impl Deep {
         probabilities(&mut odd);
         let mut even = Vec::new();
         for _ in 0..updates {
+            stop.check()?;
             even = self.above(&odd);
             probabilities(&mut even);
             odd.copy_from_slice(&from_rows);
@@ -159,15 +166,22 @@ impl Deep {
             gemm(rows, odd_width, inner, a, b, &mut odd, true, Limits::Dense);
             probabilities(&mut odd);
         }
-        MeanField { even, odd, from_rows }
+        Ok(MeanField { even, odd, from_rows })
     }
 
     /// Annealing, and chains, begin with even hidden units at the means that they have given these rows.
-    pub fn begin_around(&mut self, v: &[f32]) {
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end; nothing has then changed.
+    pub fn begin_around(&mut self, v: &[f32]) -> Result<()> {
         let [visible, inner] = self.even();
-        let q = self.mean_field(v, SCORED);
+        let mut even = Vec::new();
+        for rows in v.chunks(AROUND * visible) {
+            even.extend(self.mean_field(rows, SCORED)?.even);
+        }
         self.base.truncate(visible);
-        self.base.extend(independent(&q.even, inner));
+        self.base.extend(independent(&even, inner));
+        Ok(())
     }
 
     /// What even hidden units receive.
@@ -350,7 +364,7 @@ pub(super) mod tests {
             let all = rows(4);
             let want = masses(&deep);
             assert!((log_sum_exp(want.clone()) - deep.summed().unwrap().unwrap()).abs() < 1e-5);
-            let q = deep.mean_field(&all, SCORED);
+            let q = deep.mean_field(&all, SCORED).unwrap();
             for (bound, want) in deep.bound_of(&all, &q).iter().zip(&want) {
                 assert!(*bound < want + 1e-5 && *bound > want - 1.0, "{bound} {want}");
             }
@@ -358,7 +372,8 @@ pub(super) mod tests {
             for (v, want) in all.chunks_exact(4).zip(&want) {
                 let rows = v.repeat(n as usize);
                 let mut draws: Vec<Rng> = (0..n).map(|i| Seed::from(i).rng()).collect();
-                let weights = deep.importance(&rows, &deep.mean_field(&rows, SCORED), 1, &mut draws).unwrap();
+                let weights =
+                    deep.importance(&rows, &deep.mean_field(&rows, SCORED).unwrap(), 1, &mut draws).unwrap();
                 let ratios: Vec<f64> = weights.iter().map(|w| (w - want).exp()).collect();
                 let mean = ratios.iter().sum::<f64>() / n as f64;
                 let spread = ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / n as f64;
@@ -397,7 +412,7 @@ pub(super) mod tests {
         let want = deep.summed().unwrap().unwrap();
         let random = Partition::estimate(&deep, &how, Seed::from(5), &mut |_, _| ()).unwrap().log_z;
         assert!(random < want - 5.0, "{random} {want}: there are no two states");
-        deep.begin_around(&vec![1.0; 1000 * visible]);
+        deep.begin_around(&vec![1.0; 1000 * visible]).unwrap();
         let found = Partition::estimate(&deep, &how, Seed::from(5), &mut |_, _| ()).unwrap();
         // Four standard errors, false alarm 6e-5.
         assert!(

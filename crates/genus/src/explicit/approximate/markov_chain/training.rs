@@ -131,6 +131,9 @@ impl Learning {
     }
 }
 
+/// Share of the time for a fit that training may take; log Z has the rest.
+const TRAINING: f64 = 0.7;
+
 /// A machine that learns.
 pub trait Ascent: Send {
     /// Number of parameters.
@@ -203,15 +206,14 @@ pub fn train(
         patience: 0,
         keep_best: false,
     };
-    train::train(&plan, &mut Climber { parts, seen, machine, phase: 0 }, cx)
+    let mut climber = Climber { parts, seen, machine };
+    cx.with_share(TRAINING, |cx| train::train(&plan, &mut climber, cx))
 }
 
 struct Climber<'a> {
     parts: &'a [Part<'a>],
     seen: &'a Presented,
     machine: &'a mut dyn Ascent,
-    /// Of the last step.
-    phase: usize,
 }
 
 impl train::Learner for Climber<'_> {
@@ -220,16 +222,15 @@ impl train::Learner for Climber<'_> {
     }
 
     fn step(&mut self, rows: &[usize], at: &At) -> Result<Step> {
-        self.phase = at.phase;
         let x = self.seen.batch(rows, || at.rng("noise"))?;
         let parts = self.machine.step(&x, at, at.rng("chains").bits())?;
         Ok(Step { parts, other: Figures::new() })
     }
 
-    fn validate(&mut self) -> Result<Figures> {
+    fn validate(&mut self, at: &At) -> Result<Figures> {
         if !self.machine.is_finite() {
             let what = "a parameter of the machine".into();
-            return Err(Error::Numerical { what, step: 0, remedy: self.remedy() });
+            return Err(Error::Numerical { what, step: at.step, remedy: self.remedy(at) });
         }
         self.machine.validate()
     }
@@ -242,8 +243,8 @@ impl train::Learner for Climber<'_> {
         self.machine.load(state)
     }
 
-    fn remedy(&self) -> String {
-        let Part { how, key, .. } = &self.parts[self.phase];
+    fn remedy(&self, at: &At) -> String {
+        let Part { how, key, .. } = &self.parts[at.phase];
         format!("lower {key}.rate (now {})", how.rate.get())
     }
 }
@@ -392,6 +393,19 @@ pub fn quotients(
         (name.to_owned(), libm::sqrt(off / size))
     };
     parts.map(error).into()
+}
+
+/// That no weight is there where a `mask` is 0; an empty mask has none.
+///
+/// # Errors
+/// [`Error::Run`] if there is one: the model would use it, and its gradient would not know of it.
+pub fn unmasked(w: &[f32], mask: &[f32]) -> Result<()> {
+    match w.iter().zip(mask).any(|(w, m)| *w != 0.0 && *m == 0.0) {
+        true => {
+            Err(Error::Run("there are weights between units that the configuration does not connect".into()))
+        }
+        false => Ok(()),
+    }
 }
 
 /// Parameters between two layers as tensors `w`, `visible` and `hidden`.

@@ -307,7 +307,15 @@ impl Family for Made {
         let seed = cx.seed.child("made");
         let seen = Presented::new(&transform, data, seed)?;
         let sets = match cx.start {
-            Some(start) => Self::sets_of(config, transform.target().width(), start)?,
+            Some(start) => {
+                let old: MadeConfig = crate::restore_config(start)?;
+                if (old.ordering, old.order_agnostic) != (config.ordering, config.order_agnostic) {
+                    let message =
+                        "the model that training begins with has other orders; leave them as they were";
+                    return Err(Error::config("ordering", message));
+                }
+                Self::sets_of(config, transform.target().width(), start)?
+            }
             None => Self::draw_sets(config, transform.target().width(), seed),
         };
         let mut rng = seed.child("init").rng();

@@ -60,7 +60,7 @@ impl<'a> Conditionals<'a> {
     fn factor(&self, mut a: Vec<f64>, d: usize) -> Result<Vec<f64>> {
         floor_eigenvalues(&mut a, d, self.floor)?;
         // Not finite only if the matrix was not; the caller sees that in the weights.
-        Ok(cholesky(&a, d).unwrap_or_else(|| vec![f64::NAN; d * d]))
+        Ok(cholesky(&a, d)?.unwrap_or_else(|| vec![f64::NAN; d * d]))
     }
 
     fn condition(

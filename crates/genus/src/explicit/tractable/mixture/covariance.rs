@@ -1,7 +1,7 @@
 //! Symmetric positive definite matrices: Cholesky factor, eigenvalue floor, and the covariance structures of a mixture.
 
 use genus_core::stop::abandoned;
-use genus_core::{Result, Rng};
+use genus_core::{Result, Rng, Stop};
 use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,11 @@ pub(super) enum Factor {
 
 impl Factor {
     /// Of a matrix; none if it is not positive definite.
-    pub fn of(covariance: &[f64], d: usize) -> Option<Self> {
-        cholesky(covariance, d).map(Self::Dense)
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn of(covariance: &[f64], d: usize) -> Result<Option<Self>> {
+        Ok(cholesky(covariance, d)?.map(Self::Dense))
     }
 
     /// ½ log |L Lᵀ|.
@@ -107,15 +110,19 @@ pub(super) fn product(l: &[f64], d: usize) -> Vec<f64> {
 }
 
 /// Lower Cholesky factor L of A = L Lᵀ, row-major, or `None` if A is not positive definite.
-pub(super) fn cholesky(a: &[f64], d: usize) -> Option<Vec<f64>> {
-    let mut l = vec![0.0; d * d];
+///
+/// # Errors
+/// [`genus_core::Error::Stopped`] if it was asked to end.
+pub(super) fn cholesky(a: &[f64], d: usize) -> Result<Option<Vec<f64>>> {
+    let (mut l, stop) = (vec![0.0; d * d], Stop::current());
     for i in 0..d {
+        stop.check()?;
         for j in 0..=i {
             let dot: f64 = l[i * d..i * d + j].iter().zip(&l[j * d..j * d + j]).map(|(a, b)| a * b).sum();
             let v = a[i * d + j] - dot;
             if i == j {
                 if !(v > 0.0 && v.is_finite()) {
-                    return None;
+                    return Ok(None);
                 }
                 l[i * d + i] = v.sqrt();
             } else {
@@ -123,7 +130,7 @@ pub(super) fn cholesky(a: &[f64], d: usize) -> Option<Vec<f64>> {
             }
         }
     }
-    Some(l)
+    Ok(Some(l))
 }
 
 /// Solves L y = b in place.
@@ -155,7 +162,7 @@ pub(super) fn floor_eigenvalues(a: &mut [f64], d: usize, floor: f64) -> Result<(
     for i in 0..d {
         shifted[i * d + i] -= floor;
     }
-    if cholesky(&shifted, d).is_some() {
+    if cholesky(&shifted, d)?.is_some() {
         return Ok(());
     }
     let matrix = DMatrix::from_row_slice(d, d, a);
@@ -185,7 +192,7 @@ mod tests {
     #[test]
     fn factor_and_solves() {
         let a = [4.0, 2.0, 0.5, 2.0, 5.0, 1.0, 0.5, 1.0, 3.0];
-        let l = cholesky(&a, 3).unwrap();
+        let l = cholesky(&a, 3).unwrap().unwrap();
         for i in 0..3 {
             for j in 0..3 {
                 let v: f64 = (0..3).map(|k| l[i * 3 + k] * l[j * 3 + k]).sum();
@@ -199,7 +206,7 @@ mod tests {
         solve_lower(&l, 3, &mut x);
         solve_upper(&l, 3, &mut x);
         x.iter().zip(want).for_each(|(x, w)| assert!((x - w).abs() < 1e-12));
-        assert!(cholesky(&[1.0, 2.0, 2.0, 1.0], 2).is_none());
+        assert!(cholesky(&[1.0, 2.0, 2.0, 1.0], 2).unwrap().is_none());
     }
 
     #[test]
@@ -240,6 +247,6 @@ mod tests {
                 sum([4.0, 9.0, 2.0], i, j) + floor * (f64::from(u8::from(i == j)) - sum([1.0; 3], i, j));
             assert!((got - want).abs() < 1e-10, "{i} {j}: {got} {want}");
         }
-        assert!(cholesky(&a, d).is_some());
+        assert!(cholesky(&a, d).unwrap().is_some());
     }
 }

@@ -108,8 +108,10 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
     let deviations =
         |variances: &[f64]| Factor::Diagonal(variances.iter().map(|v| v.max(floor).sqrt()).collect());
     let dense = |mut cov: Vec<f64>| {
-        stop.during(|| floor_eigenvalues(&mut cov, d, floor))?;
-        Ok(Factor::of(&cov, d))
+        stop.during(|| {
+            floor_eigenvalues(&mut cov, d, floor)?;
+            Factor::of(&cov, d)
+        })
     };
     let factors: Vec<Option<Factor>> = match em.covariance {
         Covariance::Full => {
@@ -231,7 +233,13 @@ pub(super) fn climb(
         };
         before = std::mem::replace(&mut components, next);
     }
-    let (_, all) = joint(&components, x)?;
+    let all = match joint(&components, x) {
+        Err(Error::Stopped(_)) => {
+            let iterations = em.iterations as u64;
+            return Ok(Climb { components: before, mean: last, iterations, end: End::Cut });
+        }
+        other => other?.1,
+    };
     let mean = all.iter().sum::<f64>() / x.rows() as f64;
     Ok(Climb { components, mean, iterations: em.iterations as u64, end: End::Cut })
 }

@@ -203,7 +203,17 @@ impl Family for GaussianMixture {
         let mut noise = cx.seed.child("dequantize").rng();
         let (x, _) = transform.forward(&data.train.x, Noise::Stream(&mut noise))?;
         let parameters = k * (x.width() + 1) - 1 + config.covariance.parameters(k, x.width());
-        let start_at = cx.start.map(|start| Ok(Self::restore(start)?.components)).transpose()?;
+        let start_at = match cx.start.map(Self::restore).transpose()? {
+            Some(old) if old.config.components != config.components => {
+                let message = format!("the mixture that fitting begins with has {}", old.config.components);
+                return Err(Error::config("components", message));
+            }
+            Some(old) if old.config.covariance != config.covariance => {
+                let message = "the mixture that fitting begins with has covariances of another structure";
+                return Err(Error::config("covariance", message));
+            }
+            old => old.map(|old| old.components),
+        };
         // One that begins somewhere has nothing to try out.
         let restarts = if start_at.is_some() { 1 } else { config.restarts.get() as u64 };
         cx.emit(&Event::Start {
@@ -471,7 +481,7 @@ mod tests {
             components: parts
                 .into_iter()
                 .map(|(w, m, c): (f64, Vec<f64>, Vec<f64>)| {
-                    Component::new(w.ln(), m, Factor::of(&c, 2).unwrap())
+                    Component::new(w.ln(), m, Factor::of(&c, 2).unwrap().unwrap())
                 })
                 .collect(),
         }
