@@ -91,6 +91,7 @@ pub fn train(
         | Error::Domain(_)
         | Error::Shape { .. }
         | Error::Numerical { .. }
+        | Error::Run(_)
         | Error::Stopped(_),
     ) = outcome
     {
