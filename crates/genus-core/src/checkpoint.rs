@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A folder of checkpoints.
+#[doc(alias = "snapshot")]
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     dir: PathBuf,

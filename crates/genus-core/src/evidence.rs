@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Evidence {
     /// The model's own log-probability, up to rounding.
     Exact,
+    #[doc(alias = "ELBO")]
+    #[doc(alias = "variational bound")]
     /// At most the log-probability (an ELBO, an importance-weighted bound, a dequantisation bound), in expectation where it is stochastic.
     LowerBound,
     /// A stochastic estimate of the mean, with its standard error.

@@ -107,6 +107,8 @@ impl Figure {
 /// The model writes p(x) down, or a bound on it.
 pub trait Density: Model {
     /// Log-probability of each row, nats, in the units of the rows.
+    #[doc(alias = "score_samples")]
+    #[doc(alias = "log_likelihood")]
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].
@@ -139,6 +141,7 @@ impl Default for Drawing {
 /// The model draws rows.
 pub trait Sampler: Model {
     /// `n` rows in the units of the training data.
+    #[doc(alias = "generate")]
     ///
     /// # Errors
     /// If sampling leaves the finite numbers.
@@ -190,6 +193,8 @@ pub trait Encoder: Model {
     fn code_width(&self) -> usize;
 
     /// The code of each row; for a stochastic encoder its mean.
+    #[doc(alias = "embed")]
+    #[doc(alias = "latent")]
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].
@@ -283,6 +288,7 @@ pub trait ClassConditional: Density {
     /// As [`Density::score`], and [`Error::Config`] if there is no such class.
     fn score_given(&self, x: &Batch, class: &[u32]) -> Result<LogProb>;
 
+    #[doc(alias = "predict_proba")]
     /// p(class | x) by Bayes' rule, with the classes as frequent as in training: `[rows, classes]`.
     ///
     /// # Errors
@@ -296,6 +302,7 @@ pub trait Clusterer: Model {
     fn clusters(&self) -> usize;
 
     /// The cluster of each row.
+    #[doc(alias = "predict")]
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in [`Model::domain`].

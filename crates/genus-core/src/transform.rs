@@ -266,31 +266,34 @@ impl Transform {
         for (k, step) in self.steps.iter().enumerate() {
             // Draws that are frozen with the model ignore both the caller's seed and its stream.
             let frozen = matches!(step, Step::Bernoulli { dynamic: false, .. });
+            let draws = matches!(step, Step::Bernoulli { .. } | Step::Dequantize { .. });
             for (r, row_det) in log_det.iter_mut().enumerate() {
                 if r.is_multiple_of(256) {
                     stop.check()?;
                 }
                 let mut own;
                 let rng = match &mut noise {
-                    Noise::Stream(rng) if !frozen => rng,
+                    // Hashing a row costs more than most steps.
+                    _ if !draws => None,
+                    Noise::Stream(rng) if !frozen => Some(&mut **rng),
                     Noise::Row(seed) if !frozen => {
                         own = seed.index(k as u64).row(x.row(r)).rng();
-                        &mut own
+                        Some(&mut own)
                     }
                     _ => {
                         own = Seed::from(self.fixed).index(k as u64).row(x.row(r)).rng();
-                        &mut own
+                        Some(&mut own)
                     }
                 };
                 let row = y.row_mut(r);
-                match step {
-                    Step::Threshold { top } => {
+                match (step, rng) {
+                    (Step::Threshold { top }, _) => {
                         row.iter_mut().for_each(|v| *v = f32::from(*v > 0.5 * top));
                     }
-                    Step::Bernoulli { top, .. } => {
+                    (Step::Bernoulli { top, .. }, Some(rng)) => {
                         row.iter_mut().for_each(|v| *v = f32::from(rng.uniform() * top < *v));
                     }
-                    Step::Dequantize { levels } => {
+                    (Step::Dequantize { levels }, Some(rng)) => {
                         let l = *levels as f32;
                         // Rounding could carry (v + u)/L into the next level, or below its own.
                         for v in row.iter_mut() {
@@ -305,14 +308,17 @@ impl Transform {
                         }
                         *row_det -= width * libm::log(f64::from(*levels));
                     }
-                    Step::Logit { alpha } => {
+                    (Step::Bernoulli { .. } | Step::Dequantize { .. }, None) => {
+                        unreachable!("these steps draw")
+                    }
+                    (Step::Logit { alpha }, _) => {
                         for v in row {
                             let s = alpha + (1.0 - 2.0 * alpha) * f64::from(*v);
                             *row_det += libm::log1p(-2.0 * alpha) - libm::log(s) - libm::log1p(-s);
                             *v = (libm::log(s) - libm::log1p(-s)) as f32;
                         }
                     }
-                    Step::Standardize { mean, std } => {
+                    (Step::Standardize { mean, std }, _) => {
                         for ((v, m), s) in row.iter_mut().zip(mean).zip(std) {
                             *v = ((f64::from(*v) - m) / s) as f32;
                             *row_det -= libm::log(*s);

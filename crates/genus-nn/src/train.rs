@@ -7,7 +7,7 @@ use crate::params::Group;
 use crate::{Id, Params, Tensor, View};
 use genus_core::config::{Every, Fraction, count};
 use genus_core::train::{At, Figures, Learner, Phase, Plan, Step, Watch};
-use genus_core::{Error, Event, FitContext, FitReport, Result, Rng, State, StopReason};
+use genus_core::{Error, Event, FitContext, FitReport, Result, Rng, State, Stop, StopReason};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
@@ -245,6 +245,9 @@ impl Descent<'_> {
         let size = rows.len().div_ceil(self.micro_batches);
         let mut gradients: Vec<Vec<f32>> = Vec::new();
         let mut parts = Figures::new();
+        // Passes may take most of a second. Until something has changed, a request to end is heard between them.
+        let stop = Stop::current();
+        let mut changed = turn > 0 || !self.objective.state().tensors.is_empty();
         for (part, some) in rows.chunks(size).enumerate() {
             let cx = StepContext {
                 step: at.step,
@@ -257,6 +260,9 @@ impl Descent<'_> {
             };
             let view = self.params.tracking(active.player.group);
             let loss = self.objective.loss(&view, some, &cx)?;
+            if !changed {
+                stop.check()?;
+            }
             let found = active.optimizer.gradients(self.params, loss.total.backward());
             let share = some.len() as f64 / rows.len() as f64;
             let total = ("loss", f64::from(crate::values(loss.total)[0]));
@@ -264,6 +270,10 @@ impl Descent<'_> {
                 *parts.entry(name.into()).or_default() += share * value;
             }
             gather(&mut gradients, found, share as f32);
+            if !changed {
+                stop.check()?;
+            }
+            changed |= !loss.buffers.is_empty();
             for (id, values) in loss.buffers {
                 self.params.set(id, values);
             }

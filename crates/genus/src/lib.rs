@@ -43,7 +43,14 @@ pub use explicit::tractable::autoregressive::pixel_rnn::{PixelRnn, PixelRnnConfi
 pub use explicit::tractable::autoregressive::rnade::{Rnade, RnadeConfig};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
-pub use genus_core::*;
+pub use genus_core::{
+    Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Conditional, Dataset,
+    Decoder, Density, Domain, Drawing, Encoder, Error, Event, Evidence, EvidenceKind, Family, Figure, Fill,
+    Fit, FitContext, FitReport, Fitted, LatentVariable, LogProb, Measure, Model, ModelSpec, Observer,
+    Provenance, Reference, Result, Rng, Sampler, Scoring, Seed, Shape, Silent, Split, SplitName, State, Stop,
+    StopReason, Support, Tee, Tensor, Tiny, Visited, checkpoint, config, data, fsx, level_at, math, metrics,
+    number, run, spec, stop, train, transform,
+};
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};
 pub use implicit::markov_chain::gsn::{Gsn, GsnConfig};

@@ -14,6 +14,7 @@ fn a_budget_is_that_of_the_whole_command() {
     let start = Instant::now();
     let e = place.ok(&format!("{LONG} --out run --time 3s"));
     let took = start.elapsed();
+    // Twice the budget on a machine that has other things to do.
     assert!(took < Duration::from_secs(6), "{took:?}\n{}", e.stderr);
     assert!(
         e.stderr.contains("log Z was estimated in") && e.stderr.contains("instead of 3000000"),

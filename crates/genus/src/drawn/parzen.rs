@@ -77,13 +77,26 @@ fn means(chain: &dyn Chain, first: &Batch, n: usize, rng: &mut crate::Rng) -> Re
     Batch::new(rows, first.width())
 }
 
-/// The figure of a model, and beside it that of training rows, if there are validation and test rows. Levels count from 0 to 1.
+/// By what values are multiplied before widths from 0.1 to 1 are tried on them, and what that adds to a log-density of so many columns,
+/// nats, in units of the data. Levels count from 0 to 1, as published, and their figure with them; numbers count in units of their spread.
+fn scale(top: Option<f32>, train: &Batch) -> (f32, f64) {
+    match top {
+        Some(top) => (1.0 / top, 0.0),
+        None => {
+            let (_, std) = crate::transform::moments(train);
+            let spread = libm::sqrt(std.iter().map(|s| s * s).sum::<f64>() / std.len() as f64);
+            ((1.0 / spread) as f32, -(train.width() as f64) * libm::log(spread))
+        }
+    }
+}
+
+/// The figure of a model, and beside it that of training rows, if there are validation and test rows.
 ///
 /// # Errors
 /// Whatever drawing may meet.
 pub fn figures(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Vec<Figure>> {
     let (Some(valid), Some(test)) = (&data.valid, &data.test) else { return Ok(Vec::new()) };
-    let unit = 1.0 / data.domain.top().unwrap_or(1.0);
+    let (unit, units) = scale(data.domain.top(), &data.train.x);
     let scaled = |x: &Batch| Batch::from_fn(x.rows(), x.width(), |r, c| unit * x.row(r)[c]);
     let Some((centres, of)) = centres(model, data, seed)? else { return Ok(Vec::new()) };
     if !centres.data().iter().all(|v| v.is_finite()) {
@@ -98,6 +111,7 @@ pub fn figures(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Vec<Figu
         [(NAME, of, centres), ("the same of real rows in place of draws", "training rows", real)]
     {
         let [mean, stderr, sigma] = figure(&scaled(&x), &valid, &test)?;
+        let (mean, sigma) = (mean + units, if units == 0.0 { sigma } else { sigma / f64::from(unit) });
         figures.push(Figure::new(
             name,
             mean,
@@ -125,6 +139,25 @@ mod tests {
             let want = (centres.iter().map(normal).sum::<f64>() / 4.0).ln();
             assert!((got - want).abs() < 1e-5, "{got} {want}");
         }
+    }
+
+    /// In other units numbers have the same figure up to the log of the units, and the width is found in any.
+    #[test]
+    fn units_are_those_of_the_data() {
+        let rng = &mut Seed::from(2).rng();
+        let mut normal = |n: usize| Batch::from_fn(n, 2, |_, _| rng.normal() as f32);
+        let sets = [normal(500), normal(200), normal(500)];
+        let in_units = |by: f32| {
+            let [train, valid, test] =
+                [0, 1, 2].map(|i| Batch::from_fn(sets[i].rows(), 2, |r, c| by * sets[i].row(r)[c]));
+            let (unit, units) = scale(None, &train);
+            let [x, valid, test] =
+                [train, valid, test].map(|x| Batch::from_fn(x.rows(), 2, |r, c| unit * x.row(r)[c]));
+            figure(&x, &valid, &test).unwrap()[0] + units
+        };
+        let (own, far) = (in_units(1.0), in_units(1e4));
+        assert!((far - (own - 2.0 * 1e4f64.ln())).abs() < 1e-3, "{own} {far}");
+        assert!((own + 2.84).abs() < 0.15, "{own}: minus the entropy is -2.84");
     }
 
     /// Draws of the true law in one dimension: σ near that of a kernel estimate, and the figure near minus the entropy of the normal.

@@ -13,7 +13,7 @@ use crate::presented::Presented;
 use genus_core::config::count;
 use genus_core::math::log_mean_exp;
 use genus_core::stop::in_pool;
-use genus_core::{Batch, Evidence, Figure, Result, Seed, Stop};
+use genus_core::{Batch, Error, Evidence, Figure, Result, Seed, Stop, StopReason};
 use genus_kernels::Stream;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -51,9 +51,9 @@ impl Default for Annealing {
 }
 
 impl Annealing {
-    /// The same with fewer steps, where the time that is left does not suffice for all.
-    fn within(&self, path: &dyn Path, seed: Seed) -> Self {
-        let Some(left) = Stop::current().left() else { return *self };
+    /// The same with fewer steps, if the time that is left does not suffice for all.
+    fn within(&self, path: &dyn Path, seed: Seed) -> Option<Self> {
+        let left = Stop::current().left()?;
         let (n, key) = (self.chains.get().max(2), seed.child("pace").rng().bits());
         let took = in_pool(|| {
             let mut x = path.draw_base(n, super::streams(key, 0));
@@ -62,13 +62,15 @@ impl Annealing {
             start.elapsed().as_secs_f64() / PACE as f64
         });
         let back = if self.back_burn_in > 0 { self.back_burn_in + self.steps.get() } else { 0 };
-        let share = 0.8 * left.as_secs_f64() / (took * (self.steps.get() + back) as f64);
-        if share >= 1.0 {
-            return *self;
-        }
+        let share = 0.7 * left.as_secs_f64() / (took * (self.steps.get() + back) as f64);
+        (share < 1.0).then(|| self.shortened(share))
+    }
+
+    fn shortened(&self, share: f64) -> Self {
         let fewer = |n: usize| (n as f64 * share) as usize;
         let steps = NonZeroUsize::new(fewer(self.steps.get())).unwrap_or(NonZeroUsize::MIN);
-        Self { steps, back_burn_in: fewer(self.back_burn_in).max(usize::from(back > 0)), ..*self }
+        let back_burn_in = fewer(self.back_burn_in).max(usize::from(self.back_burn_in > 0));
+        Self { steps, back_burn_in, ..*self }
     }
 
     /// Inverse temperatures from 0 to 1.
@@ -148,8 +150,27 @@ impl Partition {
         Self { effective: f64::NAN, ..Self::exact(0.0) }
     }
 
-    /// Estimated along a path, forwards and, if asked for, backwards; with fewer steps, where time is too short for all. `heard` is
-    /// told how many steps have been done, of how many.
+    /// Estimated along a path, with fewer steps where time is too short for all. `heard` is told how many steps have been done, of how
+    /// many.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn in_time(
+        path: &dyn Path,
+        how: &Annealing,
+        seed: Seed,
+        heard: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        let Some(fewer) = how.within(path, seed) else { return Self::estimate(path, how, seed, heard) };
+        // A machine that becomes slower meanwhile must not cost the estimate: a short one is there before.
+        let short = Self::estimate(path, &fewer.shortened(1.0 / 8.0), seed, heard)?;
+        match Self::estimate(path, &fewer, seed, heard) {
+            Err(Error::Stopped(StopReason::TimeBudget)) => Ok(short),
+            other => other,
+        }
+    }
+
+    /// Estimated along a path, forwards and, if asked for, backwards. `heard` is told how many steps have been done, of how many.
     ///
     /// # Errors
     /// [`genus_core::Error::Stopped`] if it was asked to end.
@@ -159,7 +180,6 @@ impl Partition {
         seed: Seed,
         heard: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        let how = how.within(path, seed);
         let (n, betas) = (how.chains.get().max(2), how.schedule());
         let there: Vec<[f32; 2]> = betas.windows(2).map(|w| [w[0], w[1]]).collect();
         let back: Vec<[f32; 2]> = there.iter().rev().map(|[from, to]| [*to, *from]).collect();

@@ -38,7 +38,7 @@ fn log_z<E: Energy>(
             Err(e) => return Err(e),
         }
     }
-    Partition::estimate(machine.path(), how, seed.child("log Z"), heard)
+    Partition::in_time(machine.path(), how, seed.child("log Z"), heard)
 }
 
 impl<E: Energy> Boltzmann<E> {
