@@ -22,13 +22,23 @@ pub enum Evidence {
     Unnormalized,
 }
 
+impl Evidence {
+    /// In words, without figures.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::LowerBound => "lower bound",
+            Self::Estimate { .. } => "estimate",
+            Self::Unnormalized => "unnormalised",
+        }
+    }
+}
+
 impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Exact => f.write_str("exact"),
-            Self::LowerBound => f.write_str("lower bound"),
-            Self::Estimate { stderr } => write!(f, "estimate ± {stderr:.4}"),
-            Self::Unnormalized => f.write_str("unnormalised"),
+            Self::Estimate { stderr } => write!(f, "{} ± {stderr:.4}", self.kind()),
+            _ => f.write_str(self.kind()),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 mod dataset;
+pub mod diagnostic;
 mod digest;
 mod domain;
 mod error;
@@ -24,6 +25,7 @@ pub mod math;
 pub mod metrics;
 mod model;
 pub mod number;
+pub mod panel;
 pub mod run;
 mod seed;
 pub mod spec;
@@ -34,6 +36,7 @@ pub mod transform;
 
 pub use batch::Batch;
 pub use dataset::{Dataset, Provenance, Split, SplitName};
+pub use diagnostic::{Diagnostic, Found, Scored, Trained};
 pub use domain::{Column, Domain, Measure, Shape, Support};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, Silent, StopReason, Tee};
@@ -43,6 +46,7 @@ pub use model::{
     Autoregressive, Chain, ClassConditional, Clusterer, Conditional, Decoder, Density, Drawing, Encoder,
     Figure, Fill, LatentVariable, Model, Sampler, Scoring, Visited, level_at,
 };
+pub use panel::{Exhibit, Panel};
 pub use seed::{Rng, Seed};
 pub use spec::{Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 pub use state::{State, Tensor};

@@ -1,6 +1,6 @@
 //! What a fitted model offers. There is no unfitted model: [`Family::fit`](crate::Family::fit) makes fitted ones.
 
-use crate::{Batch, Domain, Error, LogProb, ModelSpec, Result, Rng, Seed, State, Stop};
+use crate::{Batch, Domain, Error, Exhibit, LogProb, ModelSpec, Result, Rng, Seed, State, Stop};
 use serde::{Deserialize, Serialize};
 
 /// A fitted model, seen by the tools as `dyn Model`.
@@ -23,12 +23,13 @@ pub trait Model: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What a report shows of its inside, if there is anything to be seen: weights, components …
+    fn exhibits(&self) -> Vec<Exhibit> {
+        Vec::new()
+    }
+
     /// The density, if the model writes one down.
     fn as_density(&self) -> Option<&dyn Density> {
-        None
-    }
-    /// Weights between the values of a row and each of the hidden units that see them, a row per unit, if there are such.
-    fn filters(&self) -> Option<Batch> {
         None
     }
     /// The sampler, if it can draw rows.

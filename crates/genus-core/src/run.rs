@@ -11,6 +11,7 @@
 //! report.html        a pure function of the above
 //! ```
 
+use crate::panel::{self, Exhibit};
 use crate::{Error, Event, Evidence, Figure, Measure, Provenance, Result, SplitName, State, config, fsx};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -96,6 +97,8 @@ pub struct Summary {
     pub shape: Vec<usize>,
     /// Largest value of a pixel, for drawing; 0 where the range is unbounded.
     pub top: f32,
+    /// Least and largest value of the training rows.
+    pub range: Option<(f32, f32)>,
     /// Names of columns of a table.
     pub columns: Vec<String>,
     /// Names of classes.
@@ -456,13 +459,21 @@ impl RunDir {
         State::load(&path)
     }
 
-    /// The arrays that the report shows; empty if there are none.
+    /// What the report shows of the model; nothing if there is no such file.
     ///
     /// # Errors
-    /// [`Error::Format`] if the file is damaged.
-    pub fn exhibits(&self) -> Result<State> {
+    /// [`Error::Format`] if the file is damaged, and as [`panel::from_state`].
+    pub fn exhibits(&self) -> Result<Vec<Exhibit>> {
         let path = self.exhibits_path();
-        if path.exists() { State::load(&path) } else { Ok(State::default()) }
+        if path.exists() { panel::from_state(State::load(&path)?) } else { Ok(Vec::new()) }
+    }
+
+    /// Writes what the report shows of the model.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn write_exhibits(&self, exhibits: Vec<Exhibit>) -> Result<()> {
+        panel::to_state(exhibits)?.save(&self.exhibits_path())
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Section {
     /// Anchor.
-    pub id: &'static str,
+    pub id: String,
     /// Heading.
     pub title: String,
     /// Sentence under the heading, or empty.

@@ -77,7 +77,7 @@ pub(crate) fn section(events: &[TimedEvent]) -> Option<Section> {
     if unit == "epoch" {
         blocks.push(Block::Table(table(unit, &names, &points)));
     }
-    Some(Section { id: "learning", title: "Learning curves".into(), intro, blocks })
+    Some(Section { id: "learning".into(), title: "Learning curves".into(), intro, blocks })
 }
 
 fn chart(name: &str, unit: &str, points: &[Point], best: Option<usize>) -> Option<Chart> {

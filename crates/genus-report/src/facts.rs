@@ -104,11 +104,6 @@ pub(crate) fn chosen(summary: &Summary) -> Option<&Score> {
         .find_map(|name| summary.scores.iter().find(|s| s.split == name))
 }
 
-/// The kind of evidence of the run's scores, in lower case, for captions.
-pub(crate) fn kind_name(summary: &Summary) -> String {
-    chosen(summary).map_or_else(String::new, |s| format!(", {}", kind(s.evidence).1.to_lowercase()))
-}
-
 /// The top of the page. `finished` is false while there is no summary.
 pub(crate) fn header(config: &RunConfig, summary: &Summary, finished: bool) -> Header {
     let either = |a: &str, b: &str| if a.is_empty() { b.to_owned() } else { a.to_owned() };
@@ -210,7 +205,7 @@ pub(crate) fn scores(summary: &Summary) -> Option<Section> {
         );
     }
     let blocks = tables.into_iter().map(|(_, table)| Block::Table(table)).collect();
-    Some(Section { id: "scores", title: "Scores".into(), intro, blocks })
+    Some(Section { id: "scores".into(), title: "Scores".into(), intro, blocks })
 }
 
 /// Likelihood checks.
@@ -238,7 +233,7 @@ pub(crate) fn audit(summary: &Summary) -> Option<Section> {
             "{f} of {n} checks failed: the scores above are not to be trusted before that is explained."
         ),
     };
-    Some(Section { id: "audit", title: "Audit".into(), intro, blocks: vec![Block::Table(table)] })
+    Some(Section { id: "audit".into(), title: "Audit".into(), intro, blocks: vec![Block::Table(table)] })
 }
 
 /// Figures of the model and of the fit.
@@ -248,7 +243,7 @@ pub(crate) fn figures(summary: &Summary) -> Option<Section> {
         table.row([figure.name.as_str().into(), short(figure.value).into(), figure.unit.as_str().into()]);
     }
     let blocks = vec![Block::Table(table)];
-    let section = Section { id: "figures", title: "Figures".into(), intro: String::new(), blocks };
+    let section = Section { id: "figures".into(), title: "Figures".into(), intro: String::new(), blocks };
     (!summary.figures.is_empty()).then_some(section)
 }
 
@@ -257,7 +252,7 @@ pub(crate) fn warnings(messages: Vec<String>) -> Option<Section> {
     let intro = "The fit went on after these; the remedy is part of each.".to_owned();
     let some = !messages.is_empty();
     let blocks = vec![Block::Points(messages)];
-    some.then_some(Section { id: "warnings", title: "Warnings".into(), intro, blocks })
+    some.then_some(Section { id: "warnings".into(), title: "Warnings".into(), intro, blocks })
 }
 
 /// Everything that it takes to repeat the run, with the text of `config.toml`.
@@ -294,5 +289,5 @@ pub(crate) fn setup(config: &RunConfig, text: String, summary: &Summary) -> Sect
         blocks.push(Block::Table(table));
     }
     blocks.push(Block::Code(text));
-    Section { id: "configuration", title: "Configuration".into(), intro: String::new(), blocks }
+    Section { id: "configuration".into(), title: "Configuration".into(), intro: String::new(), blocks }
 }

@@ -7,13 +7,11 @@
 //! template lays them out), so that a page of several runs side by side needs another layout only.
 
 mod block;
-mod chain;
 mod charts;
 mod curves;
-mod exhibits;
 mod facts;
 mod look;
-mod order;
+mod panels;
 mod picture;
 mod scale;
 mod svg;

@@ -1,10 +1,10 @@
 //! How rows of this run's domain are shown: as pictures, as points of a plane, or as lines of a table.
 
-use crate::block::{Block, Cell, Table};
+use crate::block::{Cell, Table};
 use crate::picture::{self, Pixels};
-use crate::scale::{extent, fixed, padded};
+use crate::scale::{fixed, padded};
 use genus_core::run::Summary;
-use genus_core::{Result, State};
+use genus_core::{Result, Tensor};
 
 /// Most columns of a table of rows.
 const COLUMNS: usize = 16;
@@ -20,18 +20,16 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// The exhibit called `name`, if it is there and is a non-empty matrix.
-    pub(crate) fn of(state: &'a State, name: &str) -> Option<Self> {
-        let tensor = state.tensors.get(name)?;
+    /// The rows of an array, if it is a matrix that is not empty.
+    pub(crate) fn of(tensor: &'a Tensor) -> Option<Self> {
         match tensor.shape[..] {
             [n, d] if n > 0 && d > 0 => Some(Self { data: tensor.as_f32()?, n, d }),
             _ => None,
         }
     }
 
-    /// The paths of an exhibit of three axes.
-    pub(crate) fn paths(state: &'a State, name: &str) -> Vec<Self> {
-        let Some(tensor) = state.tensors.get(name) else { return Vec::new() };
+    /// The paths of an array of three axes.
+    pub(crate) fn paths(tensor: &'a Tensor) -> Vec<Self> {
         match (&tensor.shape[..], tensor.as_f32()) {
             (&[_, n, d], Some(data)) if n > 0 && d > 0 => {
                 data.chunks_exact(n * d).map(|data| Self { data, n, d }).collect()
@@ -50,21 +48,11 @@ impl<'a> Rows<'a> {
         self.data.chunks_exact(self.d).take(n).collect()
     }
 
-    /// Column `c`.
-    pub(crate) fn column(&self, c: usize) -> Vec<f64> {
-        self.data.iter().skip(c).step_by(self.d).map(|&v| f64::from(v)).collect()
-    }
-
     /// The first two columns as points, at most `most` of them.
     pub(crate) fn points(&self, most: usize) -> Vec<(f64, f64)> {
         let point = |row: &[f32]| Some((f64::from(*row.first()?), f64::from(*row.get(1)?)));
         self.data.chunks_exact(self.d).take(most).filter_map(point).collect()
     }
-}
-
-/// The `f64` values of a one-dimensional exhibit.
-pub(crate) fn vector<'a>(state: &'a State, name: &str) -> Option<&'a [f64]> {
-    state.tensors.get(name)?.as_f64().filter(|v| !v.is_empty())
 }
 
 /// What a row is.
@@ -97,15 +85,14 @@ pub(crate) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    /// The look of the rows of a run; its exhibits fix the scale of grey where the domain does not.
-    pub(crate) fn new(summary: &'a Summary, state: &State) -> Self {
-        let range = if summary.top > 0.0 {
-            (0.0, f64::from(summary.top))
-        } else {
-            let of = |name| Rows::of(state, name).and_then(|r| extent(r.data.iter().map(|&v| f64::from(v))));
-            let found = of("real").or_else(|| of("samples")).or_else(|| of("reconstructions.input"));
-            padded(found.unwrap_or((0.0, 1.0)), 0.0)
+    /// The look of the rows of a run. Where the domain does not fix black and white, the range of the training rows does.
+    pub(crate) fn new(summary: &'a Summary) -> Self {
+        let (low, high) = match (summary.top, summary.range) {
+            (top, _) if top > 0.0 => (0.0, f64::from(top)),
+            (_, Some((low, high))) => (f64::from(low), f64::from(high)),
+            _ => (0.0, 1.0),
         };
+        let range = if low < high { (low, high) } else { padded((low, high), 0.0) };
         Self { summary, range }
     }
 
@@ -170,66 +157,27 @@ impl<'a> Look<'a> {
         }
         table
     }
-
-    /// Rows in pairs, `upper` over `lower`, with a caption for each pair; `label` says what the caption is.
-    pub(crate) fn pairs(
-        &self,
-        (upper, upper_name): (Rows<'_>, &str),
-        (lower, lower_name): (Rows<'_>, &str),
-        most: usize,
-        (label, caption): (&str, impl Fn(usize) -> String),
-    ) -> Result<Vec<Block>> {
-        let n = upper.n.min(lower.n).min(most);
-        if upper.d != lower.d {
-            return Ok(Vec::new());
-        }
-        if let Kind::Image(pixels) = self.kind(upper.d) {
-            let tile = |i: usize| {
-                let alt = format!("{upper_name} {} above its {lower_name}", i + 1);
-                self.grid(&[upper.row(i), lower.row(i)], pixels, 1, alt, caption(i))
-            };
-            return Ok(vec![Block::Pictures((0..n).map(tile).collect::<Result<_>>()?)]);
-        }
-        let n = n.min(8);
-        let rows = (0..n).flat_map(|i| {
-            let cells = |name: &str, note: String| {
-                let mut cells = vec![Cell::from(format!("{name} {}", i + 1))];
-                cells.extend((!label.is_empty()).then(|| Cell::from(note)));
-                cells
-            };
-            let first = (cells(upper_name, String::new()), upper.row(i));
-            [first, (cells(lower_name, caption(i)), lower.row(i))]
-        });
-        let extra = if label.is_empty() { vec!["Row"] } else { vec!["Row", label] };
-        let table = self.table("Rows in pairs", &extra, rows, upper.d);
-        Ok(vec![Block::Table(table)])
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use genus_core::Tensor;
 
     #[test]
-    fn rows_columns_and_paths() {
-        let mut state = State::default();
-        state.tensors.insert("a".into(), Tensor::f32(&[2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
-        state.tensors.insert("p".into(), Tensor::f32(&[2, 1, 2], vec![1.0, 2.0, 3.0, 4.0]));
-        let a = Rows::of(&state, "a").unwrap();
-        assert_eq!(
-            (a.row(1), a.column(1), a.points(9)),
-            (&[4.0, 5.0, 6.0][..], vec![2.0, 5.0], vec![(1.0, 2.0), (4.0, 5.0)])
-        );
-        let paths = Rows::paths(&state, "p");
+    fn rows_and_paths() {
+        let a = Tensor::f32(&[2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let p = Tensor::f32(&[2, 1, 2], vec![1.0, 2.0, 3.0, 4.0]);
+        let rows = Rows::of(&a).unwrap();
+        assert_eq!((rows.row(1), rows.points(9)), (&[4.0, 5.0, 6.0][..], vec![(1.0, 2.0), (4.0, 5.0)]));
+        let paths = Rows::paths(&p);
         assert_eq!((paths.len(), paths[1].row(0)), (2, &[3.0, 4.0][..]));
-        assert!(Rows::of(&state, "p").is_none() && Rows::of(&state, "b").is_none());
+        assert!(Rows::of(&p).is_none() && Rows::paths(&a).is_empty());
     }
 
     #[test]
     fn kinds_and_digits() {
         let summary = |shape: &[usize], top| Summary { shape: shape.to_vec(), top, ..Summary::default() };
-        let kind = |shape: &[usize], top, d| Look::new(&summary(shape, top), &State::default()).kind(d);
+        let kind = |shape: &[usize], top, d| Look::new(&summary(shape, top)).kind(d);
         assert!(matches!(kind(&[4, 4, 3], 255.0, 48), Kind::Image(_)));
         assert_eq!(kind(&[4, 4, 3], 255.0, 16), Kind::Table);
         assert_eq!(kind(&[2], 0.0, 2), Kind::Plane);

@@ -1,8 +1,10 @@
 //! Reports of fabricated run folders.
 
 use super::*;
+use genus_core::panel::Cell::{Share, Text};
+use genus_core::panel::{Frame, Named, Notes, Shade};
 use genus_core::run::{AuditRow, Score, Summary, TimedEvent, append_event};
-use genus_core::{Event, Evidence, Figure, Measure, Provenance, SplitName, State, Tensor};
+use genus_core::{Event, Evidence, Exhibit, Figure, Measure, Panel, Provenance, SplitName, State, Tensor};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -50,6 +52,7 @@ fn summary(shape: &[usize], top: f32) -> Summary {
         domain: "binary 8×8×1".into(),
         shape: shape.to_vec(),
         top,
+        range: Some((-3.0, 3.0)),
         columns: Vec::new(),
         classes: vec!["zero".into(), EVIL.into(), "two".into()],
         data: Provenance {
@@ -89,50 +92,118 @@ fn summary(shape: &[usize], top: f32) -> Summary {
     }
 }
 
-fn exhibits(d: usize) -> State {
-    let mut s = State::default();
-    let mut put = |name: &str, tensor: Tensor| s.tensors.insert(name.to_owned(), tensor);
-    let rows = |n: usize, seed| Tensor::f32(&[n, d], noise(n * d, seed));
-    put("samples", rows(300, 1));
-    put("real", rows(300, 2));
-    put("neighbours", rows(6, 3));
-    put("neighbours.distance", Tensor::f64(&[6], vec![1.25, 2.5, 3.0, 4.0, 5.0, 6.0]));
-    put("reconstructions.input", rows(5, 4));
-    put("reconstructions.output", rows(5, 5));
-    put("interpolations", Tensor::f32(&[3, 9, d], noise(27 * d, 6)));
-    put("latent.codes", Tensor::f32(&[90, 2], noise(180, 7)));
-    put("latent.labels", Tensor::u64(&[90], (0..90).map(|i| i % 4).collect()));
-    put("scores.test", Tensor::f64(&[400], wide(400, 8, -86.0, 9.0)));
-    put("scores.train", Tensor::f64(&[800], wide(800, 9, -84.0, 8.0)));
-    put("likely.rows", rows(5, 10));
-    put("likely.nats", Tensor::f64(&[5], vec![-31.5, -32.0, -33.0, -34.0, -35.0]));
-    put("unlikely.rows", rows(5, 11));
-    put("unlikely.nats", Tensor::f64(&[5], vec![-231.5, -232.0, -233.0, -234.0, -235.0]));
-    if d == 2 {
-        let at = |i: usize| (i as f64 - 31.5) / 10.0;
-        let grid = (0..64 * 64).map(|i| -0.5 * (at(i / 64).powi(2) + at(i % 64).powi(2))).collect();
-        put("density.grid", Tensor::f64(&[64, 64], grid));
-        put("density.extent", Tensor::f64(&[4], vec![-3.2, 3.2, -3.2, 3.2]));
-    }
-    put("by_class", Tensor::f32(&[2, 5, d], noise(10 * d, 12)));
-    s.header.insert("latent.axes".into(), "PCA of the mean code, 61 % of its variance".into());
-    s
+fn array(n: usize, d: usize, seed: u32) -> Tensor {
+    Tensor::f32(&[n, d], noise(n * d, seed))
+}
+
+fn rows(title: &str, n: usize, d: usize, seed: u32) -> Panel {
+    sets(title, vec![Named::new(title, array(n, d, seed))], Notes::default())
+}
+
+fn sets(title: &str, sets: Vec<Named>, notes: Notes) -> Panel {
+    Panel::Rows { title: title.into(), sets, per_line: None, notes, shade: Shade::Data }
+}
+
+fn pairs(names: [&str; 2], n: usize, d: usize, notes: Notes) -> Panel {
+    let [upper, lower] =
+        [(names[0], 3), (names[1], 5)].map(|(name, seed)| Named::new(name, array(n, d, seed)));
+    Panel::Pairs { upper, lower, notes }
+}
+
+fn notes(label: &str, texts: &[&str]) -> Notes {
+    Notes { label: label.into(), texts: texts.iter().map(|t| (*t).to_owned()).collect() }
+}
+
+fn plane(title: &str, groups: Vec<Named>, frame: Option<Frame>) -> Panel {
+    Panel::Cloud { title: title.into(), axes: ["one".into(), "two".into()], frame, groups }
+}
+
+const FRAME: Frame = [(-3.2, 3.2), (-3.2, 3.2)];
+
+/// Something of every kind for rows of so many values.
+fn exhibits(d: usize) -> Vec<Exhibit> {
+    let bars = |title: &str, large| Panel::Bars {
+        title: title.into(),
+        unit: "nats".into(),
+        sets: vec![
+            Named::new("test", wide(400, 8, -86.0, 9.0)),
+            Named::new("train", wide(800, 9, -84.0, 8.0)),
+        ],
+        large,
+    };
+    let samples = match d {
+        2 => {
+            let at = |i: usize| (i as f64 - 31.5) / 10.0;
+            let grid = (0..64 * 64).map(|i| -0.5 * (at(i / 64).powi(2) + at(i % 64).powi(2))).collect();
+            let cloud =
+                |title: &str, seed| plane(title, vec![Named::new(title, array(300, 2, seed))], Some(FRAME));
+            let heat = Panel::Heat {
+                title: "Log-density".into(),
+                axes: ["one".into(), "two".into()],
+                frame: FRAME,
+                values: Tensor::f64(&[64, 64], grid),
+                depth: 10.0,
+                unit: "nats".into(),
+            };
+            vec![cloud("Samples", 1), cloud("Real rows", 2), heat]
+        }
+        _ => vec![rows("Samples", 300, d, 1), rows("Real rows", 300, d, 2), bars("income", false)],
+    };
+    let classes = vec![Named::new("zero", array(5, d, 12)), Named::new(EVIL, array(5, d, 13))];
+    let distances = notes("Distance", &["1.25", "2.50", "3", "4", "5", "6"]);
+    let codes = [0, 1, 2].map(|c| Named::new(format!("class {c}"), array(30, 2, 7 + c))).to_vec();
+    let ends = |title: &str, value: &str| {
+        sets(title, vec![Named::new(title, array(5, d, 10))], notes("Nats", &[value; 5]))
+    };
+    let paths = Panel::Paths {
+        title: String::new(),
+        caption: String::new(),
+        paths: Tensor::f32(&[3, 9, d], noise(27 * d, 6)),
+        through: (d == 2).then(|| array(100, 2, 2)),
+    };
+    let one = |name: &str, text: &str, panels| Exhibit::new(name, name, text, panels);
+    vec![
+        one("samples", "", samples),
+        one("classes", "", vec![sets("Draws of each class", classes, Notes::default())]),
+        one("neighbours", "", vec![pairs(["sample", "nearest training row"], 6, d, distances)]),
+        one("reconstructions", "", vec![pairs(["input", "reconstruction"], 5, d, Notes::default())]),
+        one("interpolations", "", vec![paths]),
+        one("latent", "PCA of the mean code, 61 % of its variance", vec![plane("", codes, None)]),
+        one("histogram", "", vec![bars("Log-probability", true)]),
+        one("extremes", "", vec![ends("Most likely", "-31.50"), ends("Least likely", "-231.50")]),
+    ]
 }
 
 /// What a model of images that draws in an order adds.
-fn ordered(mut s: State, side: usize) -> State {
+fn ordered(side: usize, order: Vec<u64>, marked: usize) -> Vec<Exhibit> {
     let d = side * side;
-    let mut put = |name: &str, tensor: Tensor| s.tensors.insert(name.to_owned(), tensor);
-    put("drawn.images", Tensor::f32(&[4, d], (0..4 * d).map(|i| (i % 3 == 0) as u8 as f32).collect()));
-    put("drawn.order", Tensor::u64(&[d], (0..d as u64).rev().collect()));
-    put("drawn.levels", Tensor::f64(&[1], vec![2.0]));
-    put("completions.whole", Tensor::f32(&[3, d], noise(3 * d, 20)));
-    put("completions.given", Tensor::f32(&[3, d], vec![f32::NAN; 3 * d]));
-    put("completions.drawn", Tensor::f32(&[2, 3, d], noise(6 * d, 21)));
-    put("receptive.pixels", Tensor::u64(&[1], vec![20]));
-    put("receptive.change", Tensor::f64(&[1, d], (0..d).map(|p| if p < 15 { 1e-3 } else { 0.0 }).collect()));
-    s.header.insert("completions.law".into(), "the model's conditional".into());
-    s
+    let film = Panel::Film {
+        rows: Tensor::f32(&[4, d], (0..4 * d).map(|i| f32::from(u8::from(i % 3 == 0))).collect()),
+        order: Tensor::u64(&[order.len()], order),
+        levels: 2,
+    };
+    let map: Vec<f64> = (0..d).map(|p| if p < 15 { 1e-3 } else { 0.0 }).collect();
+    let pixels = Panel::Pixels {
+        maps: vec![Named::new("Row 3, column 5", map)],
+        marked: vec![marked],
+        notes: vec!["15 pixels".into()],
+        unit: "change of probabilities".into(),
+    };
+    let mut half = noise(6 * d, 21);
+    half[..d].fill(f32::NAN);
+    let halves = Named::new("completions", Tensor::f32(&[6, d], half));
+    let completions = Panel::Rows {
+        title: String::new(),
+        sets: vec![halves],
+        per_line: Some(3),
+        notes: Notes::default(),
+        shade: Shade::Data,
+    };
+    vec![
+        Exhibit::new("drawing", "Drawing", "", vec![film]),
+        Exhibit::new("completions", "Completions", "drawn from the model's conditional.", vec![completions]),
+        Exhibit::new("receptive", "What a pixel depends on", "", vec![pixels]),
+    ]
 }
 
 fn epochs() -> Vec<Event> {
@@ -161,7 +232,7 @@ fn epochs() -> Vec<Event> {
 /// A folder that holds this; what is `None` is not written.
 fn folder(
     summary: Option<&Summary>,
-    exhibits: Option<&State>,
+    exhibits: Option<Vec<Exhibit>>,
     events: &[Event],
 ) -> (tempfile::TempDir, RunDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -171,7 +242,7 @@ fn folder(
         run.write_summary(summary).unwrap();
     }
     if let Some(exhibits) = exhibits {
-        exhibits.save(&run.exhibits_path()).unwrap();
+        run.write_exhibits(exhibits).unwrap();
     }
     let mut log = run.event_log().unwrap();
     for event in events {
@@ -225,7 +296,7 @@ fn assert_sections(html: &str, wanted: &[&str]) {
 
 #[test]
 fn images_with_everything() {
-    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&exhibits(64)), &epochs());
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(exhibits(64)), &epochs());
     let html = render(&run).unwrap();
     assert_self_contained(&html);
     assert_sections(&html, &SECTIONS);
@@ -242,8 +313,8 @@ fn images_with_everything() {
         "the best epoch is 14",
         ">1.25</figcaption>",
         "PCA of the mean code",
-        "\u{2212}31.500",
-        "\u{2212}231.50",
+        "-31.50</figcaption>",
+        "-231.50</figcaption>",
         "✓ passed",
         "✗ failed",
         "1 of 2 checks failed",
@@ -268,29 +339,47 @@ fn images_with_everything() {
 
 #[test]
 fn chains_and_filters() {
-    let mut s = exhibits(64);
-    let mut put = |name: &str, tensor: Tensor| s.tensors.insert(name.to_owned(), tensor);
-    put("chain.strip", Tensor::f32(&[2, 5, 64], noise(640, 30)));
-    put("chain.thin", Tensor::u64(&[1], vec![7]));
-    put("chain.correlation", Tensor::f64(&[4], vec![1.0, 0.5, 0.2, 0.04]));
-    put("chain.classes", Tensor::f64(&[2], vec![0.25, 0.75]));
-    put("filters", Tensor::f32(&[9, 64], noise(9 * 64, 31).iter().map(|v| v - 0.5).collect()));
-    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&s), &epochs());
+    let strip = Panel::Paths {
+        title: "Consecutive states".into(),
+        caption: String::new(),
+        paths: Tensor::f32(&[2, 5, 64], noise(640, 30)),
+        through: None,
+    };
+    let correlation = Panel::Lines {
+        title: "How long a chain remembers".into(),
+        axes: ["states apart".into(), "correlation".into()],
+        lines: vec![Named::new("correlation", vec![(0.0, 1.0), (1.0, 0.5), (2.0, 0.2), (3.0, 0.04)])],
+    };
+    let shares = Panel::Table {
+        title: "Classes".into(),
+        head: vec!["Class".into(), "Share".into()],
+        rows: vec![vec![Text(EVIL.into()), Share(0.25)], vec![Text("one".into()), Share(0.75)]],
+    };
+    let filters = Panel::Rows {
+        title: "Receptive fields".into(),
+        sets: vec![Named::new("weights", array(9, 64, 31))],
+        per_line: None,
+        notes: Notes::default(),
+        shade: Shade::Signed,
+    };
+    let mut all = exhibits(64);
+    all.push(Exhibit::new("chain", "The chain", "", vec![strip, correlation, shares]));
+    all.push(Exhibit::new("filters", "What hidden units look at", "", vec![filters]));
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(all), &epochs());
     let html = render(&run).unwrap();
     assert_self_contained(&html);
     for id in ["chain", "filters"] {
         assert!(html.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
-    assert!(
-        html.contains("after every 7 transitions") && html.contains("75.0") && html.contains("Grey is 0")
-    );
+    assert!(html.contains("75.0 %") && html.contains("width:75.0%") && html.contains("Grey is 0"));
     assert_eq!(html.matches("<img ").count(), 28);
 }
 
 #[test]
 fn images_drawn_in_an_order() {
-    let exhibits = ordered(exhibits(64), 8);
-    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&exhibits), &epochs());
+    let mut all = exhibits(64);
+    all.extend(ordered(8, (0..64).rev().collect(), 20));
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(all), &epochs());
     let html = render(&run).unwrap();
     assert_self_contained(&html);
     for id in ["drawing", "completions", "receptive"] {
@@ -302,10 +391,7 @@ fn images_drawn_in_an_order() {
     assert!(html.contains("15 pixels</figcaption>") && html.contains("Row 3, column 5"));
     assert!(html.contains("drawn from the model&#x27;s conditional."), "the law is said");
     // An order or a pixel out of range is no material.
-    let mut odd = exhibits.clone();
-    odd.tensors.insert("drawn.order".into(), Tensor::u64(&[1], vec![64]));
-    odd.tensors.insert("receptive.pixels".into(), Tensor::u64(&[1], vec![64]));
-    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&odd), &epochs());
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(ordered(8, vec![64], 64)), &epochs());
     let html = render(&run).unwrap();
     assert!(!html.contains("<section id=\"drawing\"") && !html.contains("<section id=\"receptive\""));
 }
@@ -333,10 +419,12 @@ fn names_from_data_are_never_markup() {
     summary.audit[0].figure = EVIL.into();
     summary.taxonomy.push(EVIL.into());
     let mut exhibits = exhibits(3);
-    exhibits.header.insert("latent.axes".into(), EVIL.into());
+    exhibits[0].title = EVIL.into();
+    exhibits[0].name = format!("a\"{EVIL}");
+    exhibits[0].text = EVIL.into();
     let odd = BTreeMap::from([(EVIL.to_owned(), 1.0)]);
     let events = [Event::Epoch { epoch: 1, step: 1, train: odd.clone(), valid: odd, best: true }];
-    let (_dir, run) = folder(Some(&summary), Some(&exhibits), &events);
+    let (_dir, run) = folder(Some(&summary), Some(exhibits), &events);
     let html = render(&run).unwrap();
     assert_self_contained(&html);
     assert!(html.contains("&lt;script&gt;alert(") && !html.contains("\" onload=\"x"));
@@ -346,18 +434,18 @@ fn names_from_data_are_never_markup() {
 fn tables_show_rows_and_columns() {
     let mut summary = summary(&[3], 0.0);
     summary.columns = vec!["age".into(), "height".into(), "income".into()];
-    let (_dir, run) = folder(Some(&summary), Some(&exhibits(3)), &epochs());
+    let (_dir, run) = folder(Some(&summary), Some(exhibits(3)), &epochs());
     let html = render(&run).unwrap();
     assert_self_contained(&html);
     assert_sections(&html, &SECTIONS);
     assert!(!html.contains("<img "));
-    assert!(html.contains("Histogram of income, real rows and samples"));
+    assert!(html.contains("Histogram of income, test and train"));
     assert!(html.contains("<caption>Samples</caption>") && html.contains("<caption>Real rows</caption>"));
 }
 
 #[test]
 fn planes_show_clouds_and_the_density() {
-    let (_dir, run) = folder(Some(&summary(&[2], 0.0)), Some(&exhibits(2)), &epochs());
+    let (_dir, run) = folder(Some(&summary(&[2], 0.0)), Some(exhibits(2)), &epochs());
     let html = render(&run).unwrap();
     assert_self_contained(&html);
     assert_sections(&html, &SECTIONS);
@@ -372,14 +460,59 @@ fn missing_material_is_left_out() {
     assert_self_contained(&html);
     assert_sections(&html, &["configuration"]);
     assert!(html.contains("states no likelihood"));
-    // Exhibits of the wrong kind or extent are no material.
-    let mut odd = State::default();
-    odd.tensors.insert("samples".into(), Tensor::f64(&[2, 2], vec![0.0; 4]));
-    odd.tensors.insert("real".into(), Tensor::f32(&[0, 2], vec![]));
-    odd.tensors.insert("interpolations".into(), Tensor::f32(&[4], vec![0.0; 4]));
-    odd.tensors.insert("scores.test".into(), Tensor::f64(&[2], vec![f64::NAN; 2]));
-    let (_dir, run) = folder(Some(&Summary::default()), Some(&odd), &[]);
+    // Arrays of the wrong kind or extent are no material.
+    let named = |tensor: Tensor| vec![Named::new("odd", tensor)];
+    let doubles = || Tensor::f64(&[2, 2], vec![0.0; 4]);
+    let odd = vec![
+        sets("a", named(doubles()), Notes::default()),
+        sets("b", named(Tensor::f32(&[0, 2], vec![])), Notes::default()),
+        sets("c", vec![Named::new("x", array(1, 2, 0)), Named::new("y", array(1, 3, 0))], Notes::default()),
+        Panel::Pairs {
+            upper: Named::new("u", array(1, 2, 0)),
+            lower: Named::new("l", array(1, 3, 0)),
+            notes: Notes::default(),
+        },
+        Panel::Paths {
+            title: String::new(),
+            caption: String::new(),
+            paths: Tensor::f32(&[4], vec![0.0; 4]),
+            through: None,
+        },
+        Panel::Bars {
+            title: String::new(),
+            unit: String::new(),
+            sets: named(Tensor::f64(&[2], vec![f64::NAN; 2])),
+            large: true,
+        },
+        plane("d", named(array(3, 3, 0)), None),
+        plane("e", Vec::new(), None),
+        Panel::Lines {
+            title: String::new(),
+            axes: [String::new(), String::new()],
+            lines: named(array(3, 1, 0)),
+        },
+        Panel::Heat {
+            title: String::new(),
+            axes: [String::new(), String::new()],
+            frame: [(0.0, 0.0), (0.0, 1.0)],
+            values: doubles(),
+            depth: 1.0,
+            unit: String::new(),
+        },
+    ];
+    let odd = vec![Exhibit::new("odd", "Odd", "", odd)];
+    let (_dir, run) = folder(Some(&Summary::default()), Some(odd), &[]);
     assert_sections(&render(&run).unwrap(), &["configuration"]);
+}
+
+/// A list of exhibits of another layout is said, not passed over.
+#[test]
+fn exhibits_of_another_version_are_an_error() {
+    let (_dir, run) = folder(Some(&Summary::default()), None, &[]);
+    let mut old = State::default();
+    old.tensors.insert("samples".into(), array(2, 2, 0));
+    old.save(&run.exhibits_path()).unwrap();
+    assert!(render(&run).unwrap_err().to_string().contains("exhibits"));
 }
 
 #[test]
@@ -392,7 +525,7 @@ fn an_unfinished_run_shows_its_curves() {
 
 #[test]
 fn a_report_is_written_beside_its_run_and_is_always_the_same() {
-    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(&exhibits(64)), &epochs());
+    let (_dir, run) = folder(Some(&summary(&[8, 8, 1], 1.0)), Some(exhibits(64)), &epochs());
     let path = write(&run).unwrap();
     assert_eq!(path, run.report_path());
     let first = fs::read_to_string(&path).unwrap();

@@ -3,7 +3,7 @@
 use crate::block::Section;
 use crate::facts::{self, Header};
 use crate::look::Look;
-use crate::{chain, curves, exhibits, order};
+use crate::{curves, panels};
 use genus_core::run::{RunDir, Summary};
 use genus_core::{Error, Event, Result};
 use serde::Serialize;
@@ -27,9 +27,7 @@ impl Page {
         let finished = run.summary_path().exists();
         let summary = if finished { run.summary()? } else { Summary::default() };
         let events = if run.events_path().exists() { run.events()? } else { Vec::new() };
-        let state = run.exhibits()?;
-        let look = Look::new(&summary, &state);
-        let kind = facts::kind_name(&summary);
+        let look = Look::new(&summary);
 
         let mut warnings = summary.warnings.clone();
         for e in &events {
@@ -39,28 +37,17 @@ impl Page {
                 warnings.push(message.clone());
             }
         }
-        let sections = [
-            facts::scores(&summary),
-            curves::section(&events),
-            exhibits::samples(&look, &state)?,
-            order::by_class(&look, &state, &summary.classes)?,
-            exhibits::neighbours(&look, &state)?,
-            order::drawn(&look, &state)?,
-            order::completions(&look, &state)?,
-            order::receptive(&look, &state)?,
-            exhibits::reconstructions(&look, &state)?,
-            exhibits::interpolations(&look, &state)?,
-            chain::moves(&look, &state, &summary.classes)?,
-            chain::filters(&look, &state)?,
-            exhibits::latent(&state, &summary.classes),
-            exhibits::score_histogram(&state, &kind),
-            exhibits::extremes(&look, &state, &kind)?,
-            facts::audit(&summary),
-            facts::figures(&summary),
-            facts::warnings(warnings),
-            Some(facts::setup(&config, text, &summary)),
-        ];
+        let mut sections: Vec<Section> = Vec::new();
+        sections.extend(facts::scores(&summary));
+        sections.extend(curves::section(&events));
+        for exhibit in &run.exhibits()? {
+            sections.extend(panels::section(&look, exhibit)?);
+        }
+        sections.extend(facts::audit(&summary));
+        sections.extend(facts::figures(&summary));
+        sections.extend(facts::warnings(warnings));
+        sections.push(facts::setup(&config, text, &summary));
         let header = facts::header(&config, &summary, finished);
-        Ok(Self { header, sections: sections.into_iter().flatten().collect() })
+        Ok(Self { header, sections })
     }
 }

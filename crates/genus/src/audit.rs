@@ -1,6 +1,6 @@
 //! Audits of a trained model and of a tiny twin of its kind, which is small enough to enumerate.
 
-use crate::{Batch, FitContext, Model, ModelSpec, Result, Seed, Silent, Support, registry};
+use crate::{Batch, FitContext, Model, ModelSpec, Result, Seed, Silent, Support};
 pub use genus_core::audit::Audit;
 
 /// Checks of [`genus_core::audit`] that apply to a trained model, on some rows of its domain.
@@ -13,7 +13,7 @@ pub fn trained(
     seed: Seed,
     heard: &mut dyn FnMut(u64, u64),
 ) -> Result<Audit> {
-    genus_core::audit::run(model, rows, &registry::restore, "trained model", seed, heard)
+    genus_core::audit::run(model, rows, &model.spec().restore, "trained model", seed, heard)
 }
 
 /// Fits the first tiny configuration of the same kind of model to its known source, and checks it.
@@ -27,5 +27,5 @@ pub fn twin(spec: &'static ModelSpec, seed: Seed, heard: &mut dyn FnMut(u64, u64
     let rows = set.test.as_ref().unwrap_or(&set.train).x.slice(0, 256);
     let kind = if set.domain.support == Support::Real { "two-dimensional" } else { "enumerable" };
     let subject = format!("tiny {kind} twin");
-    genus_core::audit::run(fit.model.as_ref(), &rows, &registry::restore, &subject, seed, heard)
+    genus_core::audit::run(fit.model.as_ref(), &rows, &spec.restore, &subject, seed, heard)
 }

@@ -3,20 +3,9 @@
 use crate::run::Score;
 use crate::stop::paced;
 use crate::{
-    Batch, Density, Domain, Error, Evidence, LogProb, Measure, Result, Scoring, Seed, Shape, SplitName, Stop,
-    StopReason, metrics,
+    Batch, Density, Domain, Error, Evidence, LogProb, Measure, Result, Scored, Scoring, Seed, Shape,
+    SplitName, Stop, StopReason, metrics,
 };
-
-/// Scores of some rows of a split.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scored {
-    /// What a summary shows.
-    pub score: Score,
-    /// Which rows were scored, in their own order.
-    pub rows: Vec<usize>,
-    /// Log-probability of each of these, nats.
-    pub nats: Vec<f64>,
-}
 
 /// `n` of `rows` rows, chosen by chance: whatever comes first must stand for all, and rows of a file may be sorted.
 pub(crate) fn some_rows(rows: usize, n: usize) -> Vec<usize> {

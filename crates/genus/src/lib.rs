@@ -14,9 +14,8 @@
 //! ```
 
 pub mod audit;
-mod drawn;
+pub mod diagnostics;
 pub mod evaluate;
-pub mod exhibits;
 mod explicit;
 mod implicit;
 mod presented;
@@ -45,11 +44,11 @@ pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::{
     Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Conditional, Dataset,
-    Decoder, Density, Domain, Drawing, Encoder, Error, Event, Evidence, EvidenceKind, Family, Figure, Fill,
-    Fit, FitContext, FitReport, Fitted, LatentVariable, LogProb, Measure, Model, ModelSpec, Observer,
-    Provenance, Reference, Result, Rng, Sampler, Scoring, Seed, Shape, Silent, Split, SplitName, State, Stop,
-    StopReason, Support, Tee, Tensor, Tiny, Visited, checkpoint, config, data, fsx, level_at, math, metrics,
-    number, run, spec, stop, train, transform,
+    Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence, EvidenceKind, Exhibit,
+    Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, LatentVariable, LogProb, Measure, Model,
+    ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng, Sampler, Scored, Scoring, Seed, Shape,
+    Silent, Split, SplitName, State, Stop, StopReason, Support, Tee, Tensor, Tiny, Trained, Visited,
+    checkpoint, config, data, fsx, level_at, math, metrics, number, panel, run, spec, stop, train, transform,
 };
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};

@@ -25,13 +25,12 @@
 //! components = 3
 //! ```
 
-use crate::drawn::{mixing, parzen};
+use crate::diagnostics::{mixing, parzen};
 use crate::run::{DataConfig, Summary};
 use crate::session::{self, Outcome, Request};
-use crate::{Dataset, Error, ModelSpec, Observer, Result, Scoring, SplitName, StopReason, data, registry};
+use crate::{Dataset, Error, ModelSpec, Observer, Result, SplitName, StopReason, data, registry};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// How long a recipe takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -280,29 +279,19 @@ impl Recipe {
         if how.plumbing {
             assignments.extend(self.plumbing.iter().cloned());
         }
-        let request = Request {
-            spec,
-            config: session::effective_config(spec, &[&self.config], &assignments)?,
-            data: DataConfig {
-                source: set.provenance.name.clone(),
-                split: self.split.clone().unwrap_or_default(),
-                ..DataConfig::default()
-            },
-            seed: self.seed,
-            from: None,
-            rows: None,
-            audit: true,
-            checkpoint_every: Duration::from_secs(60),
-            scoring: Scoring {
-                importance_samples: if how.plumbing {
-                    self.importance_samples.min(3)
-                } else {
-                    self.importance_samples
-                },
-                ..Scoring::default()
-            },
-            versions: how.versions.clone(),
+        let source = DataConfig {
+            source: set.provenance.name.clone(),
+            split: self.split.clone().unwrap_or_default(),
+            ..DataConfig::default()
         };
+        let config = session::effective_config(spec, &[&self.config], &assignments)?;
+        let mut request = Request::new(spec, config, source);
+        request.seed = self.seed;
+        request.scoring.importance_samples = match how.plumbing {
+            true => self.importance_samples.min(3),
+            false => self.importance_samples,
+        };
+        request.versions.clone_from(&how.versions);
         let outcome = if how.resume && out.join("config.toml").exists() {
             session::resume(&request, set, crate::run::RunDir::open(&out)?, observer)?
         } else {

@@ -1,8 +1,8 @@
 //! Every model, in the order of the taxonomy.
 
-use crate::{Error, Model, ModelSpec, Result, State, explicit, implicit};
+use crate::{Domain, Error, Model, ModelSpec, Result, State, explicit, implicit};
 
-/// The families in the order of the taxonomy.
+/// The families of this crate in the order of the taxonomy.
 const FAMILIES: &[&[&ModelSpec]] = &[
     explicit::tractable::autoregressive::SPECS,
     explicit::tractable::mixture::SPECS,
@@ -11,26 +11,72 @@ const FAMILIES: &[&[&ModelSpec]] = &[
     implicit::markov_chain::SPECS,
 ];
 
-/// All models.
+/// Models by name. The default are those of this crate; [`with`](Self::with) puts others beside them.
+#[derive(Debug, Clone)]
+pub struct Registry(Vec<&'static ModelSpec>);
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self(all().collect())
+    }
+}
+
+impl Registry {
+    /// These models too. One with a name that is taken takes the other's place.
+    #[must_use]
+    pub fn with(mut self, specs: &[&'static ModelSpec]) -> Self {
+        self.0.retain(|old| !specs.iter().any(|new| new.name == old.name));
+        self.0.extend(specs);
+        self
+    }
+
+    /// All.
+    pub fn iter(&self) -> impl Iterator<Item = &'static ModelSpec> {
+        self.0.iter().copied()
+    }
+
+    /// Names of those that can be fitted to rows of a domain.
+    pub fn for_rows(&self, domain: &Domain) -> Vec<&'static str> {
+        self.iter().filter(|s| s.admits(domain)).map(|s| s.name).collect()
+    }
+
+    /// The model called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] listing the names that there are.
+    pub fn find(&self, name: &str) -> Result<&'static ModelSpec> {
+        self.iter().find(|s| s.name == name).ok_or_else(|| {
+            let names: Vec<_> = self.iter().map(|s| s.name).collect();
+            Error::config("model", format!("there is no model `{name}`; there are {}", names.join(", ")))
+        })
+    }
+
+    /// The fitted model in a model file.
+    ///
+    /// # Errors
+    /// If the file names no model of these, or its tensors do not fit.
+    pub fn restore(&self, state: &State) -> Result<Box<dyn Model>> {
+        (self.find(state.text("model")?)?.restore)(state)
+    }
+}
+
+/// All models of this crate.
 pub fn all() -> impl Iterator<Item = &'static ModelSpec> {
     FAMILIES.iter().flat_map(|f| f.iter().copied())
 }
 
-/// The model called `name`.
+/// [`Registry::find`] among the models of this crate.
 ///
 /// # Errors
-/// [`Error::Config`] listing the names that there are.
+/// As there.
 pub fn find(name: &str) -> Result<&'static ModelSpec> {
-    all().find(|s| s.name == name).ok_or_else(|| {
-        let names: Vec<_> = all().map(|s| s.name).collect();
-        Error::config("model", format!("there is no model `{name}`; there are {}", names.join(", ")))
-    })
+    Registry::default().find(name)
 }
 
-/// The fitted model in a model file.
+/// [`Registry::restore`] among the models of this crate.
 ///
 /// # Errors
-/// If the file names no model of this version, or its tensors do not fit.
+/// As there.
 pub fn restore(state: &State) -> Result<Box<dyn Model>> {
-    (find(state.text("model")?)?.restore)(state)
+    Registry::default().restore(state)
 }

@@ -5,8 +5,7 @@
 use genus::run::DataConfig;
 use genus::session::{self, Request};
 use genus::{
-    Batch, Dataset, Domain, Error, Event, ModelSpec, Scoring, Seed, Shape, Split, Stop, StopReason, Support,
-    registry,
+    Batch, Dataset, Domain, Error, Event, ModelSpec, Seed, Shape, Split, Stop, StopReason, Support, registry,
 };
 use std::ops::ControlFlow;
 use std::sync::mpsc;
@@ -72,21 +71,9 @@ fn config(spec: &ModelSpec, phase: &str) -> toml::Table {
 
 /// How long after the request it took to come back; none if `phase` was over before.
 fn back_after(spec: &'static ModelSpec, data: &Dataset, phase: &str) -> Option<Duration> {
-    let request = Request {
-        spec,
-        config: config(spec, phase),
-        data: DataConfig::default(),
-        seed: 0,
-        checkpoint_every: Duration::from_secs(60),
-        from: None,
-        scoring: Scoring {
-            importance_samples: if phase == "evaluate" { 5000 } else { 1 },
-            ..Scoring::default()
-        },
-        rows: (phase != "evaluate").then_some(64),
-        audit: true,
-        versions: Vec::new(),
-    };
+    let mut request = Request::new(spec, config(spec, phase), DataConfig::default());
+    request.scoring.importance_samples = if phase == "evaluate" { 5000 } else { 1 };
+    request.rows = (phase != "evaluate").then_some(64);
     let stop = Stop::new();
     let (tell, asked) = mpsc::channel();
     let mut now = String::new();
@@ -126,7 +113,7 @@ fn phases(spec: &ModelSpec) -> Vec<&'static str> {
         "dbm" => &["layer 1", "all layers", "log Z"],
         _ => &["train"],
     };
-    [fit, &["evaluate", "audit", "exhibits"]].concat()
+    [fit, &["evaluate", "audit", "diagnostics"]].concat()
 }
 
 /// Longest that anybody waits.

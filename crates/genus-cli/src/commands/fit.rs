@@ -51,21 +51,18 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     let set = cx.load(&data.source, &cut_of(&data), false)?;
     let file = args.config.as_deref().map(read_toml).transpose()?.unwrap_or_default();
     let base = stored.as_ref().map(|s| s.config.clone()).unwrap_or_default();
-    let request = Request {
-        spec,
-        config: session::effective_config(spec, &[&base, &file], &args.set)?,
-        seed: stored.as_ref().filter(|_| args.resume).map_or(args.seed, |s| s.seed),
-        from: match &old {
-            Some(run) if !args.resume => Some(origin(run)?),
-            _ => None,
-        },
-        checkpoint_every,
-        scoring,
-        rows: args.rows.map(usize::from),
-        audit: !args.no_audit,
-        versions: super::versions(),
-        data,
+    let config = session::effective_config(spec, &[&base, &file], &args.set)?;
+    let mut request = Request::new(spec, config, data);
+    request.seed = stored.as_ref().filter(|_| args.resume).map_or(args.seed, |s| s.seed);
+    request.from = match &old {
+        Some(run) if !args.resume => Some(origin(run)?),
+        _ => None,
     };
+    request.checkpoint_every = checkpoint_every;
+    request.scoring = scoring;
+    request.rows = args.rows.map(usize::from);
+    request.audit = !args.no_audit;
+    request.versions = super::versions();
     let mut observer = Progress::new();
     let out = match &old {
         Some(run) if args.resume => run.path().to_owned(),

@@ -1,13 +1,15 @@
 //! The public model of a transition: it is trained along chains that begin at rows, and draws by chains that go on.
 
 use super::{Noise, Settings as _, Transition};
+use crate::diagnostics::weights;
 use crate::explicit::approximate::markov_chain::columns;
 use crate::presented::Presented;
 use crate::sampling::completed;
 use genus_core::transform::{self, Transform};
 use genus_core::{
-    Batch, Chain, Conditional, Dataset, Domain, Encoder, Family, Fill, Fit, FitContext, Model, ModelSpec,
-    Result, Rng, Sampler, Scoring, Seed, State, Stop, Tensor as Stored, Visited, config, stop::in_pool,
+    Batch, Chain, Conditional, Dataset, Domain, Encoder, Exhibit, Family, Fill, Fit, FitContext, Model,
+    ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Stop, Tensor as Stored, Visited, config,
+    stop::in_pool,
 };
 use genus_kernels::{anneal_bits, bernoulli_sample, probabilities};
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, ops, tensor_from, values};
@@ -204,10 +206,10 @@ impl<T: Transition> Model for Walker<T> {
         state
     }
 
-    fn filters(&self) -> Option<Batch> {
+    fn exhibits(&self) -> Vec<Exhibit> {
         let id = self.net.first_weights();
         let units = self.params.shape(id)[1];
-        Some(columns(&self.params.values(id), self.base.len(), units))
+        weights(self.domain(), &columns(&self.params.values(id), self.base.len(), units))
     }
 
     fn as_sampler(&self) -> Option<&dyn Sampler> {

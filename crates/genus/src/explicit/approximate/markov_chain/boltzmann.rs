@@ -2,15 +2,16 @@
 
 use super::annealing::{Annealing, Partition};
 use super::{Chains, Energy, Settings as _, streams};
+use crate::diagnostics::weights;
 use crate::presented::Presented;
 use crate::sampling::completed;
 use genus_core::math::softplus;
 use genus_core::stop::in_pool;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
-    Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence, Family, Figure,
-    Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Stop,
-    StopReason, Support, Tensor, Visited, config,
+    Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence, Exhibit, Family,
+    Figure, Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
+    Stop, StopReason, Support, Tensor, Visited, config,
 };
 
 /// A fitted machine p(x) = Σ_h exp(−E(x, h)) / Z.
@@ -166,8 +167,8 @@ impl<E: Energy> Model for Boltzmann<E> {
         Ok(figures)
     }
 
-    fn filters(&self) -> Option<Batch> {
-        self.machine.filters()
+    fn exhibits(&self) -> Vec<Exhibit> {
+        self.machine.filters().map_or_else(Vec::new, |units| weights(self.domain(), &units))
     }
 
     fn as_density(&self) -> Option<&dyn Density> {

@@ -1,13 +1,10 @@
-//! What draws tell of a model: how near they come to real rows, and how chains move.
-
-pub mod mixing;
-pub mod parzen;
+//! Distances between rows.
 
 use crate::Batch;
 use genus_kernels::{Limits, Mat, gemm, row_products};
 
 /// Squared Euclidean distance of each row of `x` to each row of `to`, `[x, to]`.
-fn squared_distances(x: &Batch, to: &Batch) -> Vec<f32> {
+pub(super) fn squared_distances(x: &Batch, to: &Batch) -> Vec<f32> {
     let (n, m, d) = (x.rows(), to.rows(), x.width());
     let mut out = vec![0.0; n * m];
     gemm(n, m, d, Mat::rows(x.data(), d), Mat::rows(to.data(), d).t(), &mut out, false, Limits::Dense);

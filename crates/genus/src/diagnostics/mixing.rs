@@ -1,7 +1,10 @@
 //! How chains move through the data: where consecutive states are, which classes they visit, how long they remember.
 
-use super::squared_distances;
-use crate::{Batch, Dataset, Figure, Model, Result, Seed, State, Stop, Tensor};
+use super::distances::squared_distances;
+use crate::panel::{Cell, Named};
+use crate::{
+    Batch, Dataset, Diagnostic, Exhibit, Figure, Found, Panel, Result, Seed, Stop, Tensor, Trained, Visited,
+};
 
 /// Chains that are followed.
 const CHAINS: usize = 4;
@@ -17,47 +20,96 @@ const TRIED: usize = 1000;
 pub const CLASSES: &str = "classes that a chain visits, fewest";
 
 /// Chains that begin at held-out rows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mixing {
-    /// Transitions between states.
-    thin: usize,
-    /// The first states of each chain, `[chains, states, width]`.
-    strip: Vec<f32>,
-    width: usize,
-    /// Correlation of states at each distance, from 0.
-    correlation: Vec<f64>,
-    /// Share of the states in each class, and what is known of the probe that says so.
-    classes: Option<Classes>,
-}
+pub struct Mixing;
 
+/// Classes that chains visit, and what is known of the probe that says so.
 #[derive(Debug, Clone, PartialEq)]
 struct Classes {
-    names: usize,
     shares: Vec<f64>,
     fewest: usize,
     accuracy: f64,
 }
 
-/// Follows chains of a model, if it has such.
-///
-/// # Errors
-/// Whatever drawing may meet.
-pub fn of(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Option<Mixing>> {
-    let Some(chain) = model.as_chain() else { return Ok(None) };
-    let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
-    let mut rows = seed.child("first rows").rng().permutation(held.x.rows());
-    rows.truncate(CHAINS);
-    let first = held.x.select(&rows);
-    let visited = chain.walk(&first, STATES, chain.thinning(), &mut seed.child("chains").rng())?;
-    let width = first.width();
-    let mut strip = Vec::with_capacity(first.rows() * SHOWN * width);
+impl Diagnostic for Mixing {
+    fn name(&self) -> &'static str {
+        "mixing"
+    }
+
+    fn applies(&self, of: &Trained<'_>) -> bool {
+        of.model.as_chain().is_some()
+    }
+
+    fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
+        let Some(chain) = of.model.as_chain() else { return Ok(Found::default()) };
+        let held = of.held_out();
+        let mut rows = seed.child("first rows").rng().permutation(held.x.rows());
+        rows.truncate(CHAINS);
+        let first = held.x.select(&rows);
+        let thin = chain.thinning();
+        let visited = chain.walk(&first, STATES, thin, &mut seed.child("chains").rng())?;
+        let mut panels = Vec::new();
+        if of.images() {
+            panels.push(strip(&first, &visited));
+        }
+        let states: Vec<Batch> = visited.into_iter().map(|v| v.rows).collect();
+        let classes = classes(&states, of.data, seed.child("probe"))?;
+        let correlation = correlation(&states)?;
+        let figures = figures(thin, &correlation, classes.as_ref());
+        panels.push(Panel::Lines {
+            title: "How long a chain remembers".into(),
+            axes: ["states apart".into(), "correlation".into()],
+            lines: vec![Named::new(
+                "correlation",
+                correlation.iter().enumerate().map(|(t, c)| (t as f64, *c)).collect::<Vec<_>>(),
+            )],
+        });
+        if let Some(found) = classes {
+            let name = |c: usize| of.data.classes.get(c).cloned().unwrap_or_else(|| c.to_string());
+            let row = |(c, share): (usize, &f64)| vec![Cell::Text(name(c)), Cell::Share(*share)];
+            panels.push(Panel::Table {
+                title: "Classes along the chains, by the nearest training row".into(),
+                head: vec!["Class".into(), "Share of the states".into()],
+                rows: found.shares.iter().enumerate().map(row).collect(),
+            });
+        }
+        let text = format!(
+            "The model draws by a Markov chain; a state is looked at after every {thin} transitions."
+        );
+        Ok(Found { figures, exhibits: vec![Exhibit::new("chain", "The chain", text, panels)] })
+    }
+}
+
+/// The rows at which chains begin, and the means of the first states of each.
+fn strip(first: &Batch, visited: &[Visited]) -> Panel {
+    let shown = 1 + visited.len().min(SHOWN - 1);
+    let mut strip = Vec::with_capacity(first.rows() * shown * first.width());
     for chain in 0..first.rows() {
         strip.extend_from_slice(first.row(chain));
-        visited.iter().take(SHOWN - 1).for_each(|v| strip.extend_from_slice(v.means.row(chain)));
+        visited.iter().take(shown - 1).for_each(|v| strip.extend_from_slice(v.means.row(chain)));
     }
-    let states: Vec<Batch> = visited.into_iter().map(|v| v.rows).collect();
-    let classes = classes(&states, data, seed.child("probe"))?;
-    Ok(Some(Mixing { thin: chain.thinning(), strip, width, correlation: correlation(&states)?, classes }))
+    Panel::Paths {
+        title: "Consecutive states".into(),
+        caption: "From left to right: an image of the data, and the means of the states that follow.".into(),
+        paths: Tensor::f32(&[first.rows(), shown, first.width()], strip),
+        through: None,
+    }
+}
+
+fn figures(thin: usize, correlation: &[f64], classes: Option<&Classes>) -> Vec<Figure> {
+    let states = format!("states of {thin} transitions");
+    let mut figures = Vec::new();
+    let name = "autocorrelation time of the chain";
+    figures.push(match time(correlation) {
+        Some(t) => Figure::new(name, t, states.clone()),
+        None => Figure::new(name, f64::INFINITY, format!("more than can be told from {STATES} {states}")),
+    });
+    if let Some(c) = classes {
+        let of = format!("of {} in {STATES} {states}", c.shares.len());
+        figures.push(Figure::new(CLASSES, c.fewest as f64, of));
+        let name = "accuracy of the nearest neighbour that tells the classes";
+        figures.push(Figure::new(name, c.accuracy, "of test rows"));
+    }
+    figures
 }
 
 /// Σ (x_s − m)(x_{s+t} − m) / Σ (x_s − m)² over chains, states and columns, for t from 0 to a tenth of the states.
@@ -134,39 +186,7 @@ fn classes(states: &[Batch], data: &Dataset, seed: Seed) -> Result<Option<Classe
         seen[i % chains][class] = true;
     }
     let fewest = seen.iter().map(|s| s.iter().filter(|v| **v).count()).min().unwrap_or(0);
-    Ok(Some(Classes { names, shares, fewest, accuracy }))
-}
-
-impl Mixing {
-    /// For tables.
-    pub fn figures(&self) -> Vec<Figure> {
-        let states = format!("states of {} transitions", self.thin);
-        let mut figures = Vec::new();
-        let name = "autocorrelation time of the chain";
-        figures.push(match time(&self.correlation) {
-            Some(t) => Figure::new(name, t, states.clone()),
-            None => Figure::new(name, f64::INFINITY, format!("more than can be told from {STATES} {states}")),
-        });
-        if let Some(c) = &self.classes {
-            let of = format!("of {} in {STATES} {states}", c.names);
-            figures.push(Figure::new(CLASSES, c.fewest as f64, of));
-            let name = "accuracy of the nearest neighbour that tells the classes";
-            figures.push(Figure::new(name, c.accuracy, "of test rows"));
-        }
-        figures
-    }
-
-    /// For the report.
-    pub fn show(&self, state: &mut State) {
-        let mut put = |name: &str, tensor: Tensor| state.tensors.insert(name.into(), tensor);
-        let chains = self.strip.len() / (SHOWN * self.width);
-        put("chain.strip", Tensor::f32(&[chains, SHOWN, self.width], self.strip.clone()));
-        put("chain.thin", Tensor::u64(&[1], vec![self.thin as u64]));
-        put("chain.correlation", Tensor::f64(&[self.correlation.len()], self.correlation.clone()));
-        if let Some(c) = &self.classes {
-            put("chain.classes", Tensor::f64(&[c.shares.len()], c.shares.clone()));
-        }
-    }
+    Ok(Some(Classes { shares, fewest, accuracy }))
 }
 
 #[cfg(test)]

@@ -4,19 +4,38 @@
 //! It is no likelihood. It prefers draws that are blurred or few over real rows, so that it says nothing beside the same figure of as
 //! many training rows in place of draws (Theis, van den Oord & Bethge 2016). It is here because the literature has nothing else.
 
-use super::squared_distances;
-use crate::{Batch, Chain, Dataset, Error, Figure, Model, Result, Seed, Stop, math};
+use super::distances::squared_distances;
+use crate::{
+    Batch, Chain, Dataset, Diagnostic, Error, Figure, Found, Model, Result, Seed, Stop, Trained, math,
+};
 use rayon::prelude::*;
 use std::f64::consts::PI;
 
 /// Draws around which the normals lie.
-pub const DRAWS: usize = 10_000;
+const DRAWS: usize = 10_000;
 /// Validation rows on which their width is chosen.
 const CHOSEN_ON: usize = 1000;
 /// Chains from which the draws come.
 const CHAINS: usize = 100;
 /// Name of the figure, in nats.
 pub const NAME: &str = "Parzen window on test rows, not a likelihood";
+
+/// The figure, of models that have no likelihood.
+pub struct Parzen;
+
+impl Diagnostic for Parzen {
+    fn name(&self) -> &'static str {
+        "parzen"
+    }
+
+    fn applies(&self, of: &Trained<'_>) -> bool {
+        of.model.as_density().is_none() && of.data.valid.is_some() && of.data.test.is_some()
+    }
+
+    fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
+        Ok(Found { figures: figures(of.model, of.data, seed)?, ..Found::default() })
+    }
+}
 
 /// Log-density of each row of `x`, nats, under a mixture of normals of width σ around `centres`.
 fn log_density(x: &Batch, centres: &Batch, sigma: f64) -> Result<Vec<f64>> {
@@ -94,7 +113,7 @@ fn scale(top: Option<f32>, train: &Batch) -> (f32, f64) {
 ///
 /// # Errors
 /// Whatever drawing may meet.
-pub fn figures(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Vec<Figure>> {
+fn figures(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Vec<Figure>> {
     let (Some(valid), Some(test)) = (&data.valid, &data.test) else { return Ok(Vec::new()) };
     let (unit, units) = scale(data.domain.top(), &data.train.x);
     let scaled = |x: &Batch| Batch::from_fn(x.rows(), x.width(), |r, c| unit * x.row(r)[c]);

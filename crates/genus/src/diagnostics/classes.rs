@@ -1,0 +1,42 @@
+//! Draws of each class.
+
+use crate::panel::{Named, Notes, Shade};
+use crate::{Diagnostic, Drawing, Error, Exhibit, Found, Panel, Result, Seed, Trained};
+
+/// Most classes that are shown.
+const CLASSES: usize = 20;
+/// Draws of each class.
+const EACH: usize = 10;
+
+pub(super) struct Classes;
+
+impl Diagnostic for Classes {
+    fn name(&self) -> &'static str {
+        "draws of each class"
+    }
+
+    fn applies(&self, of: &Trained<'_>) -> bool {
+        of.model.as_class_conditional().is_some() && of.model.as_sampler().is_some()
+    }
+
+    fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
+        let (Some(classes), Some(sampler)) = (of.model.as_class_conditional(), of.model.as_sampler()) else {
+            return Ok(Found::default());
+        };
+        let draw = |class: usize| {
+            let how = Drawing { class: Some(class as u32), ..Drawing::default() };
+            let drawn = sampler.draw_as(EACH, &how, &mut seed.index(class as u64).rng())?;
+            let name = of.data.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+            Ok::<_, Error>(Named::new(name, &drawn))
+        };
+        let rows = Panel::Rows {
+            title: "Draws of each class".into(),
+            sets: (0..classes.classes().min(CLASSES)).map(draw).collect::<Result<_>>()?,
+            per_line: Some(EACH),
+            notes: Notes::default(),
+            shade: Shade::Data,
+        };
+        let text = "Drawn from the model given the class.";
+        Ok(Exhibit::new("classes", "Draws of each class", text, vec![rows]).into())
+    }
+}

@@ -1,0 +1,48 @@
+//! What is found out about a fitted model, a file each.
+
+mod classes;
+mod codes;
+mod completions;
+mod distances;
+mod drawing;
+mod inside;
+pub mod mixing;
+pub mod parzen;
+mod receptive;
+mod reconstructions;
+mod samples;
+mod scores;
+
+use crate::{Diagnostic, Seed, Split};
+pub(crate) use inside::weights;
+
+/// All, in the order of a report.
+pub const ALL: &[&dyn Diagnostic] = &[
+    &parzen::Parzen,
+    &samples::Samples,
+    &classes::Classes,
+    &drawing::Drawing,
+    &completions::Completions,
+    &receptive::Receptive,
+    &reconstructions::Reconstructions,
+    &mixing::Mixing,
+    &inside::Inside,
+    &codes::Codes,
+    &scores::Scores,
+];
+
+/// Rows chosen by chance, in their own order.
+fn some(split: &Split, n: usize, seed: Seed) -> Split {
+    let mut rows = seed.rng().permutation(split.x.rows());
+    rows.truncate(n);
+    rows.sort_unstable();
+    split.select(&rows)
+}
+
+/// Names of the columns of a plane.
+fn axes(columns: &[String]) -> [String; 2] {
+    [0, 1].map(|c| match columns.get(c) {
+        Some(name) if !name.is_empty() => name.clone(),
+        _ => format!("x{}", c + 1),
+    })
+}

@@ -1,0 +1,62 @@
+//! How likely rows are: the distribution of their log-probabilities, and the rows at its ends.
+
+use super::some;
+use crate::panel::{Named, Notes, Shade};
+use crate::{Diagnostic, Exhibit, Found, Panel, Result, Scored, Seed, Trained};
+
+/// Training rows beside the test rows.
+const ROWS: usize = 2000;
+/// Rows at each end.
+const ENDS: usize = 8;
+
+pub(super) struct Scores;
+
+impl Diagnostic for Scores {
+    fn name(&self) -> &'static str {
+        "scores of single rows"
+    }
+
+    fn applies(&self, of: &Trained<'_>) -> bool {
+        of.model.as_density().is_some()
+    }
+
+    fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
+        let Some(density) = of.model.as_density() else { return Ok(Found::default()) };
+        let train = density.log_prob(&some(&of.data.train, ROWS, seed).x)?;
+        let kind = train.evidence.kind();
+        let mut sets = vec![Named::new("train", train.nats)];
+        let mut found = Found::default();
+        if let (Some(scored), Some(test)) = (of.test, &of.data.test) {
+            sets.insert(0, Named::new("test", scored.nats.clone()));
+            found.exhibits.push(extremes(scored, &test.x, kind));
+        }
+        let bars =
+            Panel::Bars { title: "Log-probability of rows".into(), unit: "nats".into(), sets, large: true };
+        let text = format!(
+            "Nats per row, {kind}. Rows that lie far to the left are outliers; a train histogram to the right of the test one means \
+             over-fitting."
+        );
+        found.exhibits.insert(0, Exhibit::new("histogram", "Log-likelihood of rows", text, vec![bars]));
+        Ok(found)
+    }
+}
+
+fn extremes(scored: &Scored, x: &crate::Batch, kind: &str) -> Exhibit {
+    let mut order: Vec<usize> = (0..scored.nats.len()).collect();
+    order.sort_by(|a, b| scored.nats[*b].total_cmp(&scored.nats[*a]));
+    let k = ENDS.min(order.len());
+    let low: Vec<usize> = order.iter().rev().take(k).copied().collect();
+    let panel = |title: &str, which: &[usize]| Panel::Rows {
+        title: title.into(),
+        sets: vec![Named::new(title, &x.select(&which.iter().map(|r| scored.rows[*r]).collect::<Vec<_>>()))],
+        per_line: None,
+        notes: Notes {
+            label: "Nats".into(),
+            texts: which.iter().map(|r| format!("{:.2}", scored.nats[*r])).collect(),
+        },
+        shade: Shade::Data,
+    };
+    let text = format!("Rows of the test split with their log-probability, nats per row, {kind}.");
+    let panels = vec![panel("Most likely", &order[..k]), panel("Least likely", &low)];
+    Exhibit::new("extremes", "Most and least likely rows", text, panels)
+}

@@ -1,0 +1,165 @@
+//! What is found out about a model after its fit: scores, an audit, diagnostics, each for a share of the time that is left.
+
+use super::log::Watch;
+use super::{Request, VERSION};
+use crate::run::{RunDir, Summary};
+use crate::{
+    Batch, Capability, Dataset, Error, Event, Model, ModelSpec, Result, Scored, Scoring, Seed, SplitName,
+    Stop, StopReason, Trained, audit, evaluate,
+};
+
+/// Shares of the time that is left for an audit and for each diagnostic.
+const AUDIT: f64 = 0.4;
+const DIAGNOSTIC: f64 = 0.4;
+
+/// What `f` gives; none, with a warning, if there was no time for it within this share of what is left.
+fn in_time<T>(
+    share: f64,
+    what: &str,
+    warnings: &mut Vec<String>,
+    f: impl FnOnce() -> Result<T>,
+) -> Result<Option<T>> {
+    match Stop::current().share(share).during(f) {
+        Err(Error::Stopped(StopReason::TimeBudget)) => {
+            warnings
+                .push(format!("there was no time for {what}; allow more, or resume the run without a limit"));
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+/// Scores, audit and diagnostics of a trained model.
+pub(super) fn look(
+    request: &Request,
+    data: &Dataset,
+    run: &RunDir,
+    model: &dyn Model,
+    seed: Seed,
+    summary: &mut Summary,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    watch.phase("evaluate");
+    let mut warnings = Vec::new();
+    let test = score_splits(model, data, request, summary, &mut warnings, watch)?;
+    if request.audit {
+        watch.phase("audit");
+        let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
+        let rows = held.x.slice(0, 128);
+        let share = Stop::current().share(AUDIT);
+        let mut heard = watch.progress("checks");
+        let audit = share.during(|| audit::trained(model, &rows, seed.child("audit"), &mut heard))?;
+        if audit.left_out > 0 {
+            warnings.push(format!(
+                "there was no time for {} checks of the audit; see `genus audit`",
+                audit.left_out
+            ));
+        }
+        summary.audit = audit.rows;
+    }
+    watch.phase("diagnostics");
+    let of = Trained { model, data, test: test.as_ref() };
+    let apply: Vec<_> = request.diagnostics.iter().filter(|d| d.applies(&of)).collect();
+    let (mut exhibits, mut heard) = (Vec::new(), watch.progress("diagnostics"));
+    for (i, diagnostic) in apply.iter().enumerate() {
+        let find = || diagnostic.find(&of, seed.child(diagnostic.name()));
+        let found = in_time(DIAGNOSTIC, diagnostic.name(), &mut warnings, find)?.unwrap_or_default();
+        summary.figures.extend(found.figures);
+        exhibits.extend(found.exhibits);
+        heard(i as u64 + 1, apply.len() as u64);
+    }
+    drop(heard);
+    run.write_exhibits(exhibits)?;
+    for message in &warnings {
+        watch.tell(&Event::Warning { message: message.clone() });
+    }
+    summary.warnings.extend(warnings);
+    Ok(())
+}
+
+/// Scores of the held-out splits, or of the training rows if there are no others, and figures on the same rows. Gives those of test
+/// rows.
+fn score_splits(
+    model: &dyn Model,
+    data: &Dataset,
+    request: &Request,
+    summary: &mut Summary,
+    warnings: &mut Vec<String>,
+    watch: &mut Watch<'_>,
+) -> Result<Option<Scored>> {
+    let how = &request.scoring;
+    let mut test = None;
+    let only_train = data.valid.is_none() && data.test.is_none();
+    let splits: Vec<_> = data.splits().filter(|(n, _)| *n != SplitName::Train || only_train).collect();
+    // The number that is reported comes first where time is short.
+    for (name, split) in splits.iter().rev() {
+        let Some(density) = model.as_density() else { break };
+        let mut scored = |how: &Scoring| {
+            in_time(0.3, &format!("scores of the {name} rows"), warnings, || {
+                let mut heard = watch.progress("rows scored");
+                evaluate::score(density, *name, &split.x, how, request.rows, &mut heard)
+            })
+        };
+        // Validation rows get the plain score: importance samples are for the number that is reported.
+        let plain = scored(&Scoring { importance_samples: 1, ..*how })?;
+        if *name == SplitName::Test && how.importance_samples > 1 {
+            let tight = scored(how)?;
+            // Where draws play no part, the protocol names none, and the number is the same.
+            if tight.as_ref().map(|t| &t.score.protocol) != plain.as_ref().map(|p| &p.score.protocol) {
+                summary.scores.extend(tight.map(|t| t.score));
+            }
+        }
+        summary.scores.extend(plain.as_ref().map(|p| p.score.clone()));
+        if *name == SplitName::Test {
+            test = plain;
+        }
+    }
+    if let Some((_, split)) = splits.last() {
+        let few = request.rows.map(|n| split.x.select(&evaluate::some_rows(split.x.rows(), n)));
+        let figures = || model.figures(few.as_ref().unwrap_or(&split.x), how);
+        let found = in_time(0.3, "figures of the model", warnings, figures)?;
+        summary.figures.splice(0..0, found.unwrap_or_default());
+    }
+    Ok(test)
+}
+
+/// A summary with all that is known without scoring.
+pub(super) fn describe(spec: &ModelSpec, model: &dyn Model, data: &Dataset) -> Summary {
+    let reference = |r: &crate::Reference| format!("{}. {}. {}. {}", r.authors, r.title, r.year, r.url);
+    Summary {
+        model: spec.name.into(),
+        title: spec.title.into(),
+        taxonomy: spec.taxonomy().into_iter().map(str::to_owned).collect(),
+        references: spec.references.iter().map(reference).collect(),
+        capabilities: Capability::ALL.iter().filter(|c| c.of(model)).map(|c| c.verb().to_owned()).collect(),
+        domain: data.domain.to_string(),
+        shape: evaluate::extents(&data.domain),
+        top: data.domain.top().unwrap_or(0.0),
+        range: range(&data.train.x),
+        columns: data.columns.clone(),
+        classes: data.classes.clone(),
+        data: data.provenance.clone(),
+        rows: data.splits().map(|(n, s)| (n, s.x.rows() as u64)).collect(),
+        machine: machine(),
+        versions: vec![("genus".into(), VERSION.into())],
+        ..Summary::default()
+    }
+}
+
+/// Least and largest value.
+fn range(x: &Batch) -> Option<(f32, f32)> {
+    let first = *x.data().first()?;
+    Some(x.data().iter().fold((first, first), |(lo, hi), v| (lo.min(*v), hi.max(*v))))
+}
+
+/// Processor, cores and system, as far as they can be read.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpu = std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|t| {
+            Some(t.lines().find(|l| l.starts_with("model name"))?.split(':').nth(1)?.trim().to_owned())
+        })
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    format!("{cpu}, {cores} cores, {}", std::env::consts::OS)
+}
