@@ -29,6 +29,51 @@ pub enum Support {
     Mixed(Vec<Column>),
 }
 
+/// The kind of a support, without its extents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum SupportKind {
+    /// [`Support::Binary`].
+    Binary,
+    /// [`Support::Discrete`].
+    Discrete,
+    /// [`Support::Real`].
+    Real,
+    /// [`Support::Mixed`].
+    Mixed,
+}
+
+impl std::fmt::Display for SupportKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Binary => "binary",
+            Self::Discrete => "discrete",
+            Self::Real => "real",
+            Self::Mixed => "mixed",
+        })
+    }
+}
+
+impl SupportKind {
+    /// Their names with a word between them: `binary or real`.
+    pub fn join(kinds: &[Self], between: &str) -> String {
+        kinds.iter().map(Self::to_string).collect::<Vec<_>>().join(between)
+    }
+}
+
+impl Support {
+    /// Its kind.
+    pub fn kind(&self) -> SupportKind {
+        match self {
+            Self::Binary => SupportKind::Binary,
+            Self::Discrete { .. } => SupportKind::Discrete,
+            Self::Real => SupportKind::Real,
+            Self::Mixed(_) => SupportKind::Mixed,
+        }
+    }
+}
+
 /// Support of one column of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Column {

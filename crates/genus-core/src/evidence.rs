@@ -23,13 +23,13 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// In words, without figures.
-    pub fn kind(&self) -> &'static str {
+    /// Its kind, without figures.
+    pub fn kind(&self) -> EvidenceKind {
         match self {
-            Self::Exact => "exact",
-            Self::LowerBound => "lower bound",
-            Self::Estimate { .. } => "estimate",
-            Self::Unnormalized => "unnormalised",
+            Self::Exact => EvidenceKind::Exact,
+            Self::LowerBound => EvidenceKind::LowerBound,
+            Self::Estimate { .. } => EvidenceKind::Estimate,
+            Self::Unnormalized => EvidenceKind::Unnormalized,
         }
     }
 }
@@ -38,8 +38,35 @@ impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Estimate { stderr } => write!(f, "{} ± {stderr:.4}", self.kind()),
-            _ => f.write_str(self.kind()),
+            _ => self.kind().fmt(f),
         }
+    }
+}
+
+/// The kind of evidence that a family gives, before there is a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EvidenceKind {
+    /// [`Evidence::Exact`].
+    Exact,
+    /// [`Evidence::LowerBound`].
+    LowerBound,
+    /// [`Evidence::Estimate`].
+    Estimate,
+    /// [`Evidence::Unnormalized`].
+    Unnormalized,
+    /// No density at all.
+    None,
+}
+
+impl std::fmt::Display for EvidenceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Exact => "exact",
+            Self::LowerBound => "lower bound",
+            Self::Estimate => "estimate",
+            Self::Unnormalized => "unnormalised",
+            Self::None => "none",
+        })
     }
 }
 

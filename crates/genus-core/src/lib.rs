@@ -9,6 +9,7 @@
 
 pub mod audit;
 mod batch;
+mod capability;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
@@ -35,12 +36,13 @@ pub mod train;
 pub mod transform;
 
 pub use batch::Batch;
+pub use capability::Capability;
 pub use dataset::{Dataset, Provenance, Split, SplitName};
 pub use diagnostic::{Diagnostic, Found, Scored, Trained};
-pub use domain::{Column, Domain, Measure, Shape, Support};
+pub use domain::{Column, Domain, Measure, Shape, Support, SupportKind};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, Silent, StopReason, Tee};
-pub use evidence::{Evidence, LogProb};
+pub use evidence::{Evidence, EvidenceKind, LogProb};
 pub use fit::{Family, Fit, FitContext, FitReport, Fitted};
 pub use model::{
     Autoregressive, Chain, ClassConditional, Clusterer, Conditional, Decoder, Density, Drawing, Encoder,
@@ -48,6 +50,6 @@ pub use model::{
 };
 pub use panel::{Exhibit, Panel};
 pub use seed::{Rng, Seed};
-pub use spec::{Capability, EvidenceKind, ModelSpec, Reference, Tiny};
+pub use spec::{ModelSpec, Reference, TinyFit};
 pub use state::{State, Tensor};
 pub use stop::Stop;

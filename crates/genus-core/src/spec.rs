@@ -1,94 +1,9 @@
 //! The registry entry of a family of models.
 
 use crate::{
-    Dataset, Domain, Error, Family, Fit, FitContext, Fitted, Model, Result, Seed, State, Support, config,
-    data,
+    Capability, Dataset, Domain, Error, EvidenceKind, Family, Fit, FitContext, Fitted, Model, Result, Seed,
+    State, SupportKind, config, data,
 };
-
-/// What a model can do; `as_*` of [`Model`] says the same of a fitted one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Capability {
-    /// [`Model::as_density`].
-    Density,
-    /// [`Model::as_sampler`].
-    Sampler,
-    /// [`Model::as_encoder`].
-    Encoder,
-    /// [`Model::as_decoder`].
-    Decoder,
-    /// [`Model::as_conditional`].
-    Conditional,
-    /// [`Model::as_clusterer`].
-    Clusterer,
-    /// [`Model::as_class_conditional`], if the configuration asks for classes and the data have labels.
-    ClassConditional,
-}
-
-impl Capability {
-    /// What a user does with it on the command line.
-    pub fn verb(self) -> &'static str {
-        match self {
-            Self::Density => "score",
-            Self::Sampler => "sample",
-            Self::Encoder => "encode",
-            Self::Decoder => "reconstruct",
-            Self::Conditional => "impute",
-            Self::Clusterer => "cluster",
-            Self::ClassConditional => "classify",
-        }
-    }
-
-    /// All, in the order of tables.
-    pub const ALL: [Self; 7] = [
-        Self::Density,
-        Self::Sampler,
-        Self::Encoder,
-        Self::Decoder,
-        Self::Conditional,
-        Self::Clusterer,
-        Self::ClassConditional,
-    ];
-
-    /// Whether `model` has it.
-    pub fn of(self, model: &dyn Model) -> bool {
-        match self {
-            Self::Density => model.as_density().is_some(),
-            Self::Sampler => model.as_sampler().is_some(),
-            Self::Encoder => model.as_encoder().is_some(),
-            Self::Decoder => model.as_decoder().is_some(),
-            Self::Conditional => model.as_conditional().is_some(),
-            Self::Clusterer => model.as_clusterer().is_some(),
-            Self::ClassConditional => model.as_class_conditional().is_some(),
-        }
-    }
-}
-
-/// The kind of evidence that a family gives, before there is a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EvidenceKind {
-    /// [`Evidence::Exact`](crate::Evidence::Exact).
-    Exact,
-    /// [`Evidence::LowerBound`](crate::Evidence::LowerBound).
-    LowerBound,
-    /// [`Evidence::Estimate`](crate::Evidence::Estimate).
-    Estimate,
-    /// [`Evidence::Unnormalized`](crate::Evidence::Unnormalized).
-    Unnormalized,
-    /// No density at all.
-    None,
-}
-
-impl std::fmt::Display for EvidenceKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Exact => "exact",
-            Self::LowerBound => "lower bound",
-            Self::Estimate => "estimate",
-            Self::Unnormalized => "unnormalised",
-            Self::None => "none",
-        })
-    }
-}
 
 /// The paper that a family follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,13 +18,20 @@ pub struct Reference {
     pub url: &'static str,
 }
 
+impl Reference {
+    /// A paper.
+    pub const fn new(authors: &'static str, year: u16, title: &'static str, url: &'static str) -> Self {
+        Self { authors, title, year, url }
+    }
+}
+
 /// See [`ModelSpec::gradient_check`].
 pub type GradientCheck = fn(Seed) -> Result<Vec<(String, f64)>>;
 
 /// A tiny configuration on data whose law is known: the conformance suite holds a family to its promises on each, and audits
 /// look at the twin that the first one gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tiny {
+pub struct TinyFit {
     /// Short name for trials: what is particular about it.
     pub name: &'static str,
     /// A generated data set of the catalogue.
@@ -120,7 +42,18 @@ pub struct Tiny {
     pub expected_failures: &'static [(&'static str, &'static str)],
 }
 
-impl Tiny {
+impl TinyFit {
+    /// A tiny fit that passes every check.
+    pub const fn new(name: &'static str, data: &'static str, config: &'static str) -> Self {
+        Self { name, data, config, expected_failures: &[] }
+    }
+
+    /// The same with checks that must fail.
+    #[must_use]
+    pub const fn failing(self, expected_failures: &'static [(&'static str, &'static str)]) -> Self {
+        Self { expected_failures, ..self }
+    }
+
     /// The complete configuration for a family.
     ///
     /// # Errors
@@ -143,7 +76,19 @@ impl Tiny {
 }
 
 /// Everything that tools need to know about a family: one `pub static SPEC` per model file.
-#[derive(Debug)]
+///
+/// ```ignore
+/// pub static SPEC: ModelSpec = ModelSpec::of::<Fvsbn>("fvsbn", "Fully visible sigmoid belief net", module_path!())
+///     .summary("binary rows: logistic autoregression")
+///     .papers(&[Reference::new("Neal", 1992, "Connectionist Learning of Belief Networks", "https://…")])
+///     .evidence(EvidenceKind::Exact)
+///     .can(&[Capability::Density, Capability::Sampler])
+///     .rows(&[SupportKind::Binary])
+///     .trained_by_steps()
+///     .tiny_fits(&[TinyFit::new("bits", "tree8", "train.epochs = 5")]);
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ModelSpec {
     /// Registry name, as on the command line: `made`.
     pub name: &'static str,
@@ -159,12 +104,12 @@ pub struct ModelSpec {
     pub evidence: EvidenceKind,
     /// What it can do.
     pub capabilities: &'static [Capability],
-    /// Supports that it can be fitted to, by the names of [`support_name`].
-    pub supports: &'static [&'static str],
+    /// Kinds of rows that it can be fitted to.
+    pub supports: &'static [SupportKind],
     /// True if it is trained by gradient steps (checkpoints, `[train]` table).
     pub iterative: bool,
     /// At least one tiny configuration per kind of rows and per way of training or scoring that has code of its own.
-    pub tiny: &'static [Tiny],
+    pub tiny_fits: &'static [TinyFit],
     /// For models trained by gradients: how far the gradient of the training objective lies from difference quotients, per
     /// parameter array, relative to its size.
     pub gradient_check: Option<GradientCheck>,
@@ -179,6 +124,75 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
+    /// The entry of a family without summary, papers, capabilities and kinds of rows; `module` is `module_path!()` of the model file.
+    pub const fn of<F: Family>(name: &'static str, title: &'static str, module: &'static str) -> Self {
+        Self {
+            name,
+            title,
+            module,
+            summary: "",
+            references: &[],
+            evidence: EvidenceKind::None,
+            capabilities: &[],
+            supports: &[],
+            iterative: false,
+            tiny_fits: &[],
+            gradient_check: None,
+            default_config: default_config::<F>,
+            check_config: check_config::<F>,
+            fit: fit::<F>,
+            restore: restore::<F>,
+        }
+    }
+
+    /// Sets [`summary`](Self::summary).
+    #[must_use]
+    pub const fn summary(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+
+    /// Sets [`references`](Self::references).
+    #[must_use]
+    pub const fn papers(self, references: &'static [Reference]) -> Self {
+        Self { references, ..self }
+    }
+
+    /// Sets [`evidence`](Self::evidence); without it there is no density.
+    #[must_use]
+    pub const fn evidence(self, evidence: EvidenceKind) -> Self {
+        Self { evidence, ..self }
+    }
+
+    /// Sets [`capabilities`](Self::capabilities).
+    #[must_use]
+    pub const fn can(self, capabilities: &'static [Capability]) -> Self {
+        Self { capabilities, ..self }
+    }
+
+    /// Sets [`supports`](Self::supports).
+    #[must_use]
+    pub const fn rows(self, supports: &'static [SupportKind]) -> Self {
+        Self { supports, ..self }
+    }
+
+    /// Sets [`iterative`](Self::iterative).
+    #[must_use]
+    pub const fn trained_by_steps(self) -> Self {
+        Self { iterative: true, ..self }
+    }
+
+    /// Sets [`tiny_fits`](Self::tiny_fits).
+    #[must_use]
+    pub const fn tiny_fits(self, tiny_fits: &'static [TinyFit]) -> Self {
+        Self { tiny_fits, ..self }
+    }
+
+    /// Sets [`gradient_check`](Self::gradient_check).
+    #[must_use]
+    pub const fn gradient_check(self, check: GradientCheck) -> Self {
+        Self { gradient_check: Some(check), ..self }
+    }
+
     /// The place in the taxonomy, outermost first, without the model itself: `["explicit", "tractable", "mixture"]`.
     pub fn taxonomy(&self) -> Vec<&'static str> {
         let mut path: Vec<_> = self.module.split("::").skip(1).collect();
@@ -188,22 +202,12 @@ impl ModelSpec {
 
     /// Whether it can be fitted to rows of this domain.
     pub fn admits(&self, domain: &Domain) -> bool {
-        self.supports.contains(&support_name(&domain.support))
-    }
-}
-
-/// The name of a kind of support in [`ModelSpec::supports`].
-pub fn support_name(support: &Support) -> &'static str {
-    match support {
-        Support::Binary => "binary",
-        Support::Discrete { .. } => "discrete",
-        Support::Real => "real",
-        Support::Mixed(_) => "mixed",
+        self.supports.contains(&domain.support.kind())
     }
 }
 
 /// [`ModelSpec::default_config`] of a family.
-pub fn default_config<F: Family>() -> toml::Table {
+fn default_config<F: Family>() -> toml::Table {
     config::to_table(&F::Config::default())
 }
 
@@ -211,7 +215,7 @@ pub fn default_config<F: Family>() -> toml::Table {
 ///
 /// # Errors
 /// [`Error::Config`] naming the key.
-pub fn check_config<F: Family>(table: &toml::Table) -> Result<toml::Table> {
+fn check_config<F: Family>(table: &toml::Table) -> Result<toml::Table> {
     Ok(config::to_table(&config::from_table::<F::Config>(table)?))
 }
 
@@ -219,7 +223,7 @@ pub fn check_config<F: Family>(table: &toml::Table) -> Result<toml::Table> {
 ///
 /// # Errors
 /// As [`Family::fit`].
-pub fn fit<F: Family>(table: &toml::Table, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fitted> {
+fn fit<F: Family>(table: &toml::Table, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fitted> {
     let (config, stop) = (config::from_table(table)?, cx.stop().clone());
     let Fit { model, report } = stop.during(|| F::fit(&config, data, cx))?;
     Ok(Fit { model: Box::new(model), report })
@@ -229,6 +233,6 @@ pub fn fit<F: Family>(table: &toml::Table, data: &Dataset, cx: &mut FitContext<'
 ///
 /// # Errors
 /// As [`Family::restore`].
-pub fn restore<F: Family>(state: &State) -> Result<Box<dyn Model>> {
+fn restore<F: Family>(state: &State) -> Result<Box<dyn Model>> {
     Ok(Box::new(F::restore(state)?))
 }

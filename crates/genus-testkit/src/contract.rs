@@ -21,7 +21,7 @@ pub(crate) fn documentation(s: &Subject) -> Result<Answer, String> {
 
 pub(crate) fn capabilities(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
-    for c in &Capability::ALL {
+    for c in Capability::ALL {
         let (says, has) = (s.spec.capabilities.contains(c), c.of(model));
         // A model has classes only if it was asked to and given labels.
         let optional = *c == Capability::ClassConditional && says;

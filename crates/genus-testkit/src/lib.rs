@@ -91,8 +91,8 @@ pub fn trials(specs: &[&'static ModelSpec], checks: &'static [Check]) -> Vec<Tri
 
 fn of_model(spec: &'static ModelSpec, checks: &'static [Check]) -> Vec<Trial> {
     let mut trials = Vec::new();
-    let subjects: Vec<_> = spec.tiny.iter().map(|tiny| Arc::new(Subject::new(spec, *tiny))).collect();
-    for (tiny, subject) in spec.tiny.iter().zip(&subjects) {
+    let subjects: Vec<_> = spec.tiny_fits.iter().map(|tiny| Arc::new(Subject::new(spec, *tiny))).collect();
+    for (tiny, subject) in spec.tiny_fits.iter().zip(&subjects) {
         let name = format!("{}::{}", spec.name, tiny.name.replace(' ', "_"));
         for check in checks {
             let subject = Arc::clone(subject);

@@ -1,20 +1,20 @@
 //! A model under test.
 
-use genus_core::{Dataset, FitContext, Fitted, Model, ModelSpec, Observer, Seed, Silent, Tiny};
+use genus_core::{Dataset, FitContext, Fitted, Model, ModelSpec, Observer, Seed, Silent, TinyFit};
 use std::sync::OnceLock;
 
 /// A model under test, with its source and one fit of it that checks share.
 pub struct Subject {
     /// Its registry entry.
     pub spec: &'static ModelSpec,
-    tiny: Tiny,
+    tiny: TinyFit,
     data: OnceLock<Result<Dataset, String>>,
     fitted: OnceLock<Result<Box<dyn Model>, String>>,
 }
 
 impl Subject {
     /// A family with one of its tiny configurations.
-    pub fn new(spec: &'static ModelSpec, tiny: Tiny) -> Self {
+    pub fn new(spec: &'static ModelSpec, tiny: TinyFit) -> Self {
         Self { spec, tiny, data: OnceLock::new(), fitted: OnceLock::new() }
     }
 

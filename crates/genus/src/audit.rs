@@ -21,7 +21,7 @@ pub fn trained(
 /// # Errors
 /// Whatever the fit may meet.
 pub fn twin(spec: &'static ModelSpec, seed: Seed, heard: &mut dyn FnMut(u64, u64)) -> Result<Audit> {
-    let Some(tiny) = spec.tiny.first() else { return Ok(Audit::default()) };
+    let Some(tiny) = spec.tiny_fits.first() else { return Ok(Audit::default()) };
     let set = tiny.load()?;
     let fit = (spec.fit)(&tiny.table(spec)?, &set, &mut FitContext::new(seed, &mut Silent))?;
     let rows = set.test.as_ref().unwrap_or(&set.train).x.slice(0, 256);

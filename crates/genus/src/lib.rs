@@ -47,8 +47,9 @@ pub use genus_core::{
     Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence, EvidenceKind, Exhibit,
     Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, LatentVariable, LogProb, Measure, Model,
     ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng, Sampler, Scored, Scoring, Seed, Shape,
-    Silent, Split, SplitName, State, Stop, StopReason, Support, Tee, Tensor, Tiny, Trained, Visited,
-    checkpoint, config, data, fsx, level_at, math, metrics, number, panel, run, spec, stop, train, transform,
+    Silent, Split, SplitName, State, Stop, StopReason, Support, SupportKind, Tee, Tensor, TinyFit, Trained,
+    Visited, checkpoint, config, data, fsx, level_at, math, metrics, number, panel, run, spec, stop, train,
+    transform,
 };
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};

@@ -130,7 +130,7 @@ fn model_table() -> String {
     let mut table = String::from("| model | what it is | evidence | rows | can |\n|---|---|---|---|---|\n");
     for s in genus::registry::all() {
         let verbs: Vec<_> = s.capabilities.iter().map(|c| c.verb()).collect();
-        let (supports, verbs) = (s.supports.join(", "), verbs.join(", "));
+        let (supports, verbs) = (genus::SupportKind::join(s.supports, ", "), verbs.join(", "));
         table += &format!("| `{}` | {} | {} | {supports} | {verbs} |\n", s.name, s.title, s.evidence);
     }
     table

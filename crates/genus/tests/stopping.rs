@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Rows without structure: nothing is learned from them, and everything takes as long as on real ones.
 fn rows(spec: &ModelSpec) -> Dataset {
     let mut rng = Seed::from(1).rng();
-    let real = !spec.supports.contains(&"binary");
+    let real = !spec.supports.contains(&genus::SupportKind::Binary);
     let domain = if real {
         Domain::real(60)
     } else {

@@ -32,7 +32,11 @@ pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
         output::line(format!("{}: {}", spec.name, spec.title));
         output::line(format!("  {}", spec.taxonomy().join(" › ")));
         output::line(format!("  {}", spec.summary));
-        output::line(format!("  evidence: {}; rows: {}", spec.evidence, spec.supports.join(", ")));
+        output::line(format!(
+            "  evidence: {}; rows: {}",
+            spec.evidence,
+            genus::SupportKind::join(spec.supports, ", ")
+        ));
         for r in spec.references {
             output::line(format!("  {}. {}. {}. {}", r.authors, r.title, r.year, r.url));
         }

@@ -2,8 +2,7 @@
 
 use super::{repeated, row};
 use crate::run::AuditRow;
-use crate::spec::EvidenceKind;
-use crate::{Batch, Density, Evidence, LatentVariable, LogProb, Result, Scoring, Seed, Stop};
+use crate::{Batch, Density, Evidence, EvidenceKind, LatentVariable, LogProb, Result, Scoring, Seed, Stop};
 use rayon::prelude::*;
 
 /// More importance samples never loosen the bound, beyond three standard errors of the difference.

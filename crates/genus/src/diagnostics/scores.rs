@@ -2,7 +2,7 @@
 
 use super::some;
 use crate::panel::{Named, Notes, Shade};
-use crate::{Diagnostic, Exhibit, Found, Panel, Result, Scored, Seed, Trained};
+use crate::{Diagnostic, EvidenceKind, Exhibit, Found, Panel, Result, Scored, Seed, Trained};
 
 /// Training rows beside the test rows.
 const ROWS: usize = 2000;
@@ -41,7 +41,7 @@ impl Diagnostic for Scores {
     }
 }
 
-fn extremes(scored: &Scored, x: &crate::Batch, kind: &str) -> Exhibit {
+fn extremes(scored: &Scored, x: &crate::Batch, kind: EvidenceKind) -> Exhibit {
     let mut order: Vec<usize> = (0..scored.nats.len()).collect();
     order.sort_by(|a, b| scored.nats[*b].total_cmp(&scored.nats[*a]));
     let k = ENDS.min(order.len());

@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::run::{DataConfig, FORMAT, Origin, RunConfig, RunDir, RunLock, Summary};
 use crate::{
     Dataset, Diagnostic, Error, Event, Fit, FitContext, ModelSpec, Observer, Result, Scoring, Seed, State,
-    Stop, StopReason, Tee, checkpoint::Checkpoints, config, diagnostics,
+    Stop, StopReason, SupportKind, Tee, checkpoint::Checkpoints, config, diagnostics,
 };
 use log::{Log, Watch};
 use look::{describe, look};
@@ -176,7 +176,7 @@ fn admit(request: &Request, data: &Dataset) -> Result<()> {
     Err(Error::Domain(format!(
         "{} takes {} rows and {} holds {}; models for such rows: {}",
         spec.name,
-        spec.supports.join(" or "),
+        SupportKind::join(spec.supports, " or "),
         data.provenance.name,
         data.domain,
         if able.is_empty() { "none yet".into() } else { able.join(", ") }

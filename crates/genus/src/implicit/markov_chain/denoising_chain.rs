@@ -34,9 +34,8 @@ use super::walker::Walker;
 use super::{Noise, Settings, Transition, salt_and_pepper};
 use crate::sampling::Sampling;
 use genus_core::config::{Fraction, count};
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::Binarize;
-use genus_core::{Domain, Result, Rng};
+use genus_core::{Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, SupportKind, TinyFit};
 use genus_nn::{Activation, Id, Params, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -45,43 +44,34 @@ use std::num::NonZeroUsize;
 pub type DenoisingChain = Walker<Autoencoder>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "denoising-chain",
-    title: "Denoising chain",
-    module: module_path!(),
-    summary: "binary rows: draws by corrupting and denoising, features that withstand noise; no likelihood",
-    references: &[Reference {
-        authors: "Bengio, Yao, Alain & Vincent",
-        title: "Generalized Denoising Auto-Encoders as Generative Models",
-        year: 2013,
-        url: "https://papers.nips.cc/paper/5023-generalized-denoising-auto-encoders-as-generative-models",
-    }],
-    evidence: EvidenceKind::None,
-    capabilities: &[Capability::Sampler, Capability::Encoder, Capability::Conditional],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "walkback",
-            data: "tree8",
-            config: "hidden = 32\nsteps = 2\ncorruption = 0.05\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "one step",
-            data: "tree8",
-            config: "hidden = 16\ncorruption = 0.1\nwalkback = false\nsteps = 1\n[train]\nepochs = 30\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(|seed| {
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<DenoisingChain>("denoising-chain", "Denoising chain", module_path!())
+    .summary("binary rows: draws by corrupting and denoising, features that withstand noise; no likelihood")
+    .papers(&[Reference::new(
+        "Bengio, Yao, Alain & Vincent",
+        2013,
+        "Generalized Denoising Auto-Encoders as Generative Models",
+        "https://papers.nips.cc/paper/5023-generalized-denoising-auto-encoders-as-generative-models",
+    )])
+    .evidence(EvidenceKind::None)
+    .can(&[Capability::Sampler, Capability::Encoder, Capability::Conditional])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "walkback",
+            "tree8",
+            "hidden = 32\nsteps = 2\ncorruption = 0.05\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
+        ),
+        TinyFit::new(
+            "one step",
+            "tree8",
+            "hidden = 16\ncorruption = 0.1\nwalkback = false\nsteps = 1\n[train]\nepochs = 30\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
+        ),
+    ])
+    .gradient_check(|seed| {
         Walker::<Autoencoder>::gradient_check(&DenoisingChainConfig::default(), &Domain::binary(6), seed)
-    }),
-    default_config: spec::default_config::<DenoisingChain>,
-    check_config: spec::check_config::<DenoisingChain>,
-    fit: spec::fit::<DenoisingChain>,
-    restore: spec::restore::<DenoisingChain>,
-};
+    });
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -34,9 +34,10 @@ use super::walker::Walker;
 use super::{Noise, Settings, Transition, salt_and_pepper};
 use crate::sampling::Sampling;
 use genus_core::config::{Fraction, NonNegative, count};
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::Binarize;
-use genus_core::{Domain, Error, Result, Rng};
+use genus_core::{
+    Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, Rng, SupportKind, TinyFit,
+};
 use genus_nn::{Activation, Id, Params, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -45,52 +46,42 @@ use std::num::NonZeroUsize;
 pub type Gsn = Walker<Layers>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "gsn",
-    title: "Generative stochastic network",
-    module: module_path!(),
-    summary: "binary rows: draws by a chain over rows and layers of features, fills of any missing values; no likelihood",
-    references: &[
-        Reference {
-            authors: "Bengio, Thibodeau-Laufer, Alain & Yosinski",
-            title: "Deep Generative Stochastic Networks Trainable by Backprop",
-            year: 2014,
-            url: "https://proceedings.mlr.press/v32/bengio14.html",
-        },
-        Reference {
-            authors: "Alain, Bengio, Yao, Yosinski, Thibodeau-Laufer, Zhang & Vincent",
-            title: "GSNs: Generative Stochastic Networks",
-            year: 2016,
-            url: "https://doi.org/10.1093/imaiai/iaw003",
-        },
-    ],
-    evidence: EvidenceKind::None,
-    capabilities: &[Capability::Sampler, Capability::Encoder, Capability::Conditional],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "two layers, walkback",
-            data: "tree8",
-            config: "hidden = [16, 16]\ncorruption = 0.1\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "three layers, no walkback",
-            data: "tree8",
-            config: "hidden = [16, 12, 8]\ncorruption = 0.1\nwalkback = false\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(|seed| {
+pub static SPEC: ModelSpec = ModelSpec::of::<Gsn>("gsn", "Generative stochastic network", module_path!())
+    .summary("binary rows: draws by a chain over rows and layers of features, fills of any missing values; no likelihood")
+    .papers(&[
+        Reference::new(
+            "Bengio, Thibodeau-Laufer, Alain & Yosinski",
+            2014,
+            "Deep Generative Stochastic Networks Trainable by Backprop",
+            "https://proceedings.mlr.press/v32/bengio14.html",
+        ),
+        Reference::new(
+            "Alain, Bengio, Yao, Yosinski, Thibodeau-Laufer, Zhang & Vincent",
+            2016,
+            "GSNs: Generative Stochastic Networks",
+            "https://doi.org/10.1093/imaiai/iaw003",
+        ),
+    ])
+    .evidence(EvidenceKind::None)
+    .can(&[Capability::Sampler, Capability::Encoder, Capability::Conditional])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "two layers, walkback",
+            "tree8",
+            "hidden = [16, 16]\ncorruption = 0.1\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
+        ),
+        TinyFit::new(
+            "three layers, no walkback",
+            "tree8",
+            "hidden = [16, 12, 8]\ncorruption = 0.1\nwalkback = false\n[train]\nepochs = 30\nbatch = 50\n[train.optimizer]\nrate = 0.01\n[sampling]\nburn_in = 100\nthin = 5\n",
+        ),
+    ])
+    .gradient_check(|seed| {
         let config = GsnConfig { hidden: vec![count(5), count(4), count(3)], ..GsnConfig::default() };
         Walker::<Layers>::gradient_check(&config, &Domain::binary(6), seed)
-    }),
-    default_config: spec::default_config::<Gsn>,
-    check_config: spec::check_config::<Gsn>,
-    fit: spec::fit::<Gsn>,
-    restore: spec::restore::<Gsn>,
-};
+    });
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

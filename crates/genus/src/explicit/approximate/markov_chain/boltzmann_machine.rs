@@ -42,11 +42,11 @@ use crate::presented::Presented;
 use crate::sampling::Sampling;
 use genus_core::config::Positive;
 use genus_core::math::softplus;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::train::{At, Figures};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
-    Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Stop, Tensor,
+    Batch, Capability, Domain, Error, EvidenceKind, FitContext, FitReport, ModelSpec, Reference, Result, Rng,
+    Scoring, Seed, State, Stop, SupportKind, Tensor, TinyFit,
 };
 use genus_kernels::{Limits, Mat, Pair, Stream, gemm, sigmoid};
 use rayon::prelude::*;
@@ -56,47 +56,37 @@ use serde::{Deserialize, Serialize};
 pub type BoltzmannMachine = Boltzmann<General>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "boltzmann-machine",
-    title: "Boltzmann machine",
-    module: module_path!(),
-    summary: "a few binary columns: pairwise couplings between any visible and hidden units; exact up to 25 units",
-    references: &[Reference {
-        authors: "Ackley, Hinton & Sejnowski",
-        title: "A Learning Algorithm for Boltzmann Machines",
-        year: 1985,
-        url: "https://doi.org/10.1207/s15516709cog0901_7",
-    }],
-    evidence: EvidenceKind::Estimate,
-    capabilities: &[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "exact gradient",
-            data: "tree8",
-            config: "hidden = 2\n[train]\nalgorithm = \"exact\"\nepochs = 10\nbatch = 50\nrate = 0.5\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "edges of the tree",
-            data: "tree8",
-            config: "hidden = 1\nedges = [[0, 1], [1, 2], [0, 3], [3, 4], [4, 5], [4, 6], [0, 7], [0, 8]]\n[train]\nepochs = 10\nbatch = 50\nrate = 0.5\nmomentum = 0.5\nema = 0.9\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "contrastive, estimated",
-            data: "tree8",
-            config: "hidden = 3\n[train]\nalgorithm = \"contrastive\"\ntransitions = 5\nepochs = 5\nbatch = 50\nrate = 0.3\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(gradient_check),
-    default_config: spec::default_config::<BoltzmannMachine>,
-    check_config: spec::check_config::<BoltzmannMachine>,
-    fit: spec::fit::<BoltzmannMachine>,
-    restore: spec::restore::<BoltzmannMachine>,
-};
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<BoltzmannMachine>("boltzmann-machine", "Boltzmann machine", module_path!())
+    .summary("a few binary columns: pairwise couplings between any visible and hidden units; exact up to 25 units")
+    .papers(&[Reference::new(
+        "Ackley, Hinton & Sejnowski",
+        1985,
+        "A Learning Algorithm for Boltzmann Machines",
+        "https://doi.org/10.1207/s15516709cog0901_7",
+    )])
+    .evidence(EvidenceKind::Estimate)
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "exact gradient",
+            "tree8",
+            "hidden = 2\n[train]\nalgorithm = \"exact\"\nepochs = 10\nbatch = 50\nrate = 0.5\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+        TinyFit::new(
+            "edges of the tree",
+            "tree8",
+            "hidden = 1\nedges = [[0, 1], [1, 2], [0, 3], [3, 4], [4, 5], [4, 6], [0, 7], [0, 8]]\n[train]\nepochs = 10\nbatch = 50\nrate = 0.5\nmomentum = 0.5\nema = 0.9\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+        TinyFit::new(
+            "contrastive, estimated",
+            "tree8",
+            "hidden = 3\n[train]\nalgorithm = \"contrastive\"\ntransitions = 5\nepochs = 5\nbatch = 50\nrate = 0.3\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+    ])
+    .gradient_check(gradient_check);
 
 /// Hidden units that may be connected to each other.
 const CONNECTED: usize = 20;

@@ -51,11 +51,11 @@ use super::{Chains, Energy, Settings, streams};
 use crate::presented::Presented;
 use crate::sampling::Sampling;
 use genus_core::config::{Positive, count};
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::train::{At, Figures};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
-    Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State, Stop, Tensor,
+    Batch, Capability, Domain, Error, EvidenceKind, FitContext, FitReport, ModelSpec, Reference, Result, Rng,
+    Scoring, Seed, State, Stop, SupportKind, Tensor, TinyFit,
 };
 use genus_kernels::{
     Limits, Mat, Pair, Stream, anneal_bits, gemm, log_mass_change, probabilities, row_products,
@@ -68,41 +68,32 @@ use std::num::NonZeroUsize;
 pub type DeepBoltzmannMachine = Boltzmann<Deep>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "dbm",
-    title: "Deep Boltzmann machine",
-    module: module_path!(),
-    summary: "binary rows: layers of features that inform each other, and fills of any missing values; bounds of the likelihood",
-    references: &[Reference {
-        authors: "Salakhutdinov & Hinton",
-        title: "Deep Boltzmann Machines",
-        year: 2009,
-        url: "https://proceedings.mlr.press/v5/salakhutdinov09a.html",
-    }],
-    evidence: EvidenceKind::Estimate,
-    capabilities: &[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "two layers",
-            data: "tree8",
-            config: "hidden = [8, 4]\n[pretrain]\nepochs = 10\nbatch = 50\nrate = 0.1\n[train]\nepochs = 40\nbatch = 50\nrate = 0.1\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "three layers, estimated",
-            data: "tree8",
-            config: "hidden = [8, 6, 4]\n[pretrain]\nalgorithm = \"persistent\"\nepochs = 10\nbatch = 50\nrate = 0.1\n[train]\nepochs = 40\nbatch = 50\nrate = 0.1\nema = 0.9\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(gradient_check),
-    default_config: spec::default_config::<DeepBoltzmannMachine>,
-    check_config: spec::check_config::<DeepBoltzmannMachine>,
-    fit: spec::fit::<DeepBoltzmannMachine>,
-    restore: spec::restore::<DeepBoltzmannMachine>,
-};
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<DeepBoltzmannMachine>("dbm", "Deep Boltzmann machine", module_path!())
+    .summary("binary rows: layers of features that inform each other, and fills of any missing values; bounds of the likelihood")
+    .papers(&[Reference::new(
+        "Salakhutdinov & Hinton",
+        2009,
+        "Deep Boltzmann Machines",
+        "https://proceedings.mlr.press/v5/salakhutdinov09a.html",
+    )])
+    .evidence(EvidenceKind::Estimate)
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "two layers",
+            "tree8",
+            "hidden = [8, 4]\n[pretrain]\nepochs = 10\nbatch = 50\nrate = 0.1\n[train]\nepochs = 40\nbatch = 50\nrate = 0.1\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+        TinyFit::new(
+            "three layers, estimated",
+            "tree8",
+            "hidden = [8, 6, 4]\n[pretrain]\nalgorithm = \"persistent\"\nepochs = 10\nbatch = 50\nrate = 0.1\n[train]\nepochs = 40\nbatch = 50\nrate = 0.1\nema = 0.9\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+    ])
+    .gradient_check(gradient_check);
 
 /// Rows of a pass while scoring.
 const CHUNK: usize = 1000;

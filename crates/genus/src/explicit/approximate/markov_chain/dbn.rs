@@ -41,10 +41,12 @@ use crate::presented::Presented;
 use crate::sampling::Sampling;
 use genus_core::config::count;
 use genus_core::math::log_mean_exp;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::train::{At, Figures};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Error, FitContext, FitReport, Result, Rng, Scoring, Seed, State};
+use genus_core::{
+    Batch, Capability, Domain, Error, EvidenceKind, FitContext, FitReport, ModelSpec, Reference, Result, Rng,
+    Scoring, Seed, State, SupportKind, TinyFit,
+};
 use genus_kernels::{Pair, Stream, bernoulli_sample, log_mass_change, probabilities, row_products};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
@@ -54,49 +56,38 @@ use std::num::NonZeroUsize;
 pub type DeepBeliefNet = Boltzmann<Belief>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "dbn",
-    title: "Deep belief net",
-    module: module_path!(),
-    summary: "binary rows: layers of features, learned from below; bounds of the likelihood",
-    references: &[
-        Reference {
-            authors: "Hinton, Osindero & Teh",
-            title: "A Fast Learning Algorithm for Deep Belief Nets",
-            year: 2006,
-            url: "https://doi.org/10.1162/neco.2006.18.7.1527",
-        },
-        Reference {
-            authors: "Salakhutdinov & Murray",
-            title: "On the Quantitative Analysis of Deep Belief Networks",
-            year: 2008,
-            url: "https://doi.org/10.1145/1390156.1390266",
-        },
-    ],
-    evidence: EvidenceKind::Estimate,
-    capabilities: &[Capability::Density, Capability::Sampler, Capability::Encoder],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "two layers",
-            data: "tree8",
-            config: "hidden = [8, 8]\n[train]\nepochs = 40\nbatch = 50\nrate = 0.2\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "three layers, contrastive, estimated",
-            data: "tree8",
-            config: "hidden = [8, 6, 8]\n[train]\nalgorithm = \"contrastive\"\nepochs = 40\nbatch = 50\nrate = 0.2\nema = 0.9\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: None,
-    default_config: spec::default_config::<DeepBeliefNet>,
-    check_config: spec::check_config::<DeepBeliefNet>,
-    fit: spec::fit::<DeepBeliefNet>,
-    restore: spec::restore::<DeepBeliefNet>,
-};
+pub static SPEC: ModelSpec = ModelSpec::of::<DeepBeliefNet>("dbn", "Deep belief net", module_path!())
+    .summary("binary rows: layers of features, learned from below; bounds of the likelihood")
+    .papers(&[
+        Reference::new(
+            "Hinton, Osindero & Teh",
+            2006,
+            "A Fast Learning Algorithm for Deep Belief Nets",
+            "https://doi.org/10.1162/neco.2006.18.7.1527",
+        ),
+        Reference::new(
+            "Salakhutdinov & Murray",
+            2008,
+            "On the Quantitative Analysis of Deep Belief Networks",
+            "https://doi.org/10.1145/1390156.1390266",
+        ),
+    ])
+    .evidence(EvidenceKind::Estimate)
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "two layers",
+            "tree8",
+            "hidden = [8, 8]\n[train]\nepochs = 40\nbatch = 50\nrate = 0.2\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+        TinyFit::new(
+            "three layers, contrastive, estimated",
+            "tree8",
+            "hidden = [8, 6, 8]\n[train]\nalgorithm = \"contrastive\"\nepochs = 40\nbatch = 50\nrate = 0.2\nema = 0.9\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+    ]);
 
 /// Rows of a pass while scoring.
 const CHUNK: usize = 1000;

@@ -38,9 +38,10 @@ use super::training::Learning;
 use super::units::Units;
 use crate::sampling::Sampling;
 use genus_core::config::{Positive, count};
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{RealSteps, Transform};
-use genus_core::{Batch, Domain, Result};
+use genus_core::{
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, SupportKind, TinyFit,
+};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
@@ -48,41 +49,38 @@ use std::num::NonZeroUsize;
 pub type GaussianRbm = Boltzmann<Restricted<Normals>>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "gaussian-rbm",
-    title: "Gaussian-Bernoulli restricted Boltzmann machine",
-    module: module_path!(),
-    summary: "numbers: binary features, and fills of any missing values; as a density weak",
-    references: &[
-        Reference {
-            authors: "Welling, Rosen-Zvi & Hinton",
-            title: "Exponential Family Harmoniums with an Application to Information Retrieval",
-            year: 2005,
-            url: "https://papers.nips.cc/paper/2672-exponential-family-harmoniums-with-an-application-to-information-retrieval",
-        },
-        Reference {
-            authors: "Hinton & Salakhutdinov",
-            title: "Reducing the Dimensionality of Data with Neural Networks",
-            year: 2006,
-            url: "https://doi.org/10.1126/science.1127647",
-        },
-    ],
-    evidence: EvidenceKind::Estimate,
-    capabilities: &[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional],
-    supports: &["discrete", "real"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "standardised",
-            data: "8gaussians",
-            config: "hidden = 12\nsigma = 0.3\n[train]\nepochs = 40\nbatch = 50\nrate = 0.02\n[sampling]\nburn_in = 200\nthin = 20\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "levels, estimated",
-            data: "pairs4",
-            config: "hidden = 8\n[train]\nalgorithm = \"contrastive\"\nepochs = 10\nbatch = 50\nrate = 0.02\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 200\nthin = 20\n",
-            expected_failures: &[
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<GaussianRbm>("gaussian-rbm", "Gaussian-Bernoulli restricted Boltzmann machine", module_path!())
+    .summary("numbers: binary features, and fills of any missing values; as a density weak")
+    .papers(&[
+        Reference::new(
+            "Welling, Rosen-Zvi & Hinton",
+            2005,
+            "Exponential Family Harmoniums with an Application to Information Retrieval",
+            "https://papers.nips.cc/paper/2672-exponential-family-harmoniums-with-an-application-to-information-retrieval",
+        ),
+        Reference::new(
+            "Hinton & Salakhutdinov",
+            2006,
+            "Reducing the Dimensionality of Data with Neural Networks",
+            "https://doi.org/10.1126/science.1127647",
+        ),
+    ])
+    .evidence(EvidenceKind::Estimate)
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
+    .rows(&[SupportKind::Discrete, SupportKind::Real])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "standardised",
+            "8gaussians",
+            "hidden = 12\nsigma = 0.3\n[train]\nepochs = 40\nbatch = 50\nrate = 0.02\n[sampling]\nburn_in = 200\nthin = 20\n",
+        ),
+        TinyFit::new(
+            "levels, estimated",
+            "pairs4",
+            "hidden = 8\n[train]\nalgorithm = \"contrastive\"\nepochs = 10\nbatch = 50\nrate = 0.02\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 200\nthin = 20\n",
+        ).failing(&[
                 (
                     "beats_independent_columns",
                     "normals of one width cannot follow the edges of dequantised levels",
@@ -91,18 +89,12 @@ pub static SPEC: ModelSpec = ModelSpec {
                     "approaches_the_known_entropy",
                     "normals of one width cannot follow the edges of dequantised levels",
                 ),
-            ],
-        },
-    ],
-    gradient_check: Some(|seed| {
+            ]),
+    ])
+    .gradient_check(|seed| {
         let config = GaussianRbmConfig { hidden: count(4), ..GaussianRbmConfig::default() };
         Restricted::<Normals>::gradient_check(&config, &Domain::real(5), seed)
-    }),
-    default_config: spec::default_config::<GaussianRbm>,
-    check_config: spec::check_config::<GaussianRbm>,
-    fit: spec::fit::<GaussianRbm>,
-    restore: spec::restore::<GaussianRbm>,
-};
+    });
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

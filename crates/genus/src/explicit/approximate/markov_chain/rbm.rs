@@ -40,9 +40,10 @@ use super::training::Learning;
 use super::units::Units;
 use crate::sampling::Sampling;
 use genus_core::config::count;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Error, Result};
+use genus_core::{
+    Batch, Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, SupportKind, TinyFit,
+};
 use genus_kernels::Pair;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -51,64 +52,53 @@ use std::num::NonZeroUsize;
 pub type Rbm = Boltzmann<Restricted<Bits>>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "rbm",
-    title: "Restricted Boltzmann machine",
-    module: module_path!(),
-    summary: "binary rows: features, and fills of any missing values; the likelihood is exact for few units and estimated for many",
-    references: &[
-        Reference {
-            authors: "Hinton",
-            title: "Training Products of Experts by Minimizing Contrastive Divergence",
-            year: 2002,
-            url: "https://doi.org/10.1162/089976602760128018",
-        },
-        Reference {
-            authors: "Tieleman",
-            title: "Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient",
-            year: 2008,
-            url: "https://doi.org/10.1145/1390156.1390290",
-        },
-        Reference {
-            authors: "Salakhutdinov & Murray",
-            title: "On the Quantitative Analysis of Deep Belief Networks",
-            year: 2008,
-            url: "https://doi.org/10.1145/1390156.1390266",
-        },
-    ],
-    evidence: EvidenceKind::Estimate,
-    capabilities: &[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "persistent",
-            data: "tree8",
-            config: "hidden = 8\n[train]\nepochs = 40\nbatch = 50\nrate = 0.2\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "contrastive",
-            data: "tree8",
-            config: "hidden = 8\n[train]\nalgorithm = \"contrastive\"\nepochs = 40\nbatch = 50\nrate = 0.1\ntransitions = 10\ngrow = true\nmomentum = 0.5\nweight_decay = 1e-4\nsparsity = 0.3\nsparsity_cost = 0.01\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "tempering, estimated",
-            data: "tree8",
-            config: "hidden = 8\n[train]\nalgorithm = \"tempering\"\nepochs = 20\nbatch = 50\nrate = 0.2\ntemperatures = 4\nema = 0.99\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 100\nthin = 20\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(|seed| {
+pub static SPEC: ModelSpec = ModelSpec::of::<Rbm>("rbm", "Restricted Boltzmann machine", module_path!())
+    .summary("binary rows: features, and fills of any missing values; the likelihood is exact for few units and estimated for many")
+    .papers(&[
+        Reference::new(
+            "Hinton",
+            2002,
+            "Training Products of Experts by Minimizing Contrastive Divergence",
+            "https://doi.org/10.1162/089976602760128018",
+        ),
+        Reference::new(
+            "Tieleman",
+            2008,
+            "Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient",
+            "https://doi.org/10.1145/1390156.1390290",
+        ),
+        Reference::new(
+            "Salakhutdinov & Murray",
+            2008,
+            "On the Quantitative Analysis of Deep Belief Networks",
+            "https://doi.org/10.1145/1390156.1390266",
+        ),
+    ])
+    .evidence(EvidenceKind::Estimate)
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "persistent",
+            "tree8",
+            "hidden = 8\n[train]\nepochs = 40\nbatch = 50\nrate = 0.2\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+        TinyFit::new(
+            "contrastive",
+            "tree8",
+            "hidden = 8\n[train]\nalgorithm = \"contrastive\"\nepochs = 40\nbatch = 50\nrate = 0.1\ntransitions = 10\ngrow = true\nmomentum = 0.5\nweight_decay = 1e-4\nsparsity = 0.3\nsparsity_cost = 0.01\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+        TinyFit::new(
+            "tempering, estimated",
+            "tree8",
+            "hidden = 8\n[train]\nalgorithm = \"tempering\"\nepochs = 20\nbatch = 50\nrate = 0.2\ntemperatures = 4\nema = 0.99\n[annealing]\nexact = false\nsteps = 1000\nback_burn_in = 100\n[sampling]\nburn_in = 100\nthin = 20\n",
+        ),
+    ])
+    .gradient_check(|seed| {
         let config = RbmConfig { hidden: count(4), ..RbmConfig::default() };
         Restricted::<Bits>::gradient_check(&config, &Domain::binary(5), seed)
-    }),
-    default_config: spec::default_config::<Rbm>,
-    check_config: spec::check_config::<Rbm>,
-    fit: spec::fit::<Rbm>,
-    restore: spec::restore::<Rbm>,
-};
+    });
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -32,11 +32,11 @@ use super::latent_net::{Net, normals};
 use crate::presented::Presented;
 use genus_core::config::{NonNegative, count};
 use genus_core::math::log_mean_exp;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
 use genus_core::{
-    Batch, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, Family, Figure, Fit, FitContext,
-    LatentVariable, LogProb, Model, Result, Rng, Sampler, Scoring, Seed, State, Stop, Support, config,
+    Batch, Capability, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, EvidenceKind, Family,
+    Figure, Fit, FitContext, LatentVariable, LogProb, Model, ModelSpec, Reference, Result, Rng, Sampler,
+    Scoring, Seed, State, Stop, Support, SupportKind, TinyFit, config,
 };
 use genus_nn::{
     Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, gradcheck, ops, tensor,
@@ -48,47 +48,42 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "vae",
-    title: "Variational autoencoder",
-    module: module_path!(),
-    summary: "codes beside samples: encoding, reconstruction, interpolation; the likelihood is bounded from below",
-    references: &[
-        Reference {
-            authors: "Kingma & Welling",
-            title: "Auto-Encoding Variational Bayes",
-            year: 2014,
-            url: "https://arxiv.org/abs/1312.6114",
-        },
-        Reference {
-            authors: "Burda, Grosse & Salakhutdinov",
-            title: "Importance Weighted Autoencoders",
-            year: 2016,
-            url: "https://arxiv.org/abs/1509.00519",
-        },
-    ],
-    evidence: EvidenceKind::LowerBound,
-    capabilities: &[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder],
-    supports: &["binary", "discrete", "real"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "bernoulli",
-            data: "tree8",
-            config: "latent = 2\nhidden = [16]\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "gaussian on standardised columns",
-            data: "8gaussians",
-            config: "latent = 2\nhidden = [24]\nstandardize = true\nkl_warmup = 2.0\n[train]\nepochs = 8\nbatch = 50\nema = 0.9\npatience = 3\n[train.optimizer]\nrate = 0.01\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "gaussian on levels",
-            data: "pairs4",
-            config: "latent = 2\nhidden = [16]\nlikelihood = \"gaussian\"\n[train]\nepochs = 8\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
-            expected_failures: &[
+pub static SPEC: ModelSpec = ModelSpec::of::<Vae>("vae", "Variational autoencoder", module_path!())
+    .summary("codes beside samples: encoding, reconstruction, interpolation; the likelihood is bounded from below")
+    .papers(&[
+        Reference::new(
+            "Kingma & Welling",
+            2014,
+            "Auto-Encoding Variational Bayes",
+            "https://arxiv.org/abs/1312.6114",
+        ),
+        Reference::new(
+            "Burda, Grosse & Salakhutdinov",
+            2016,
+            "Importance Weighted Autoencoders",
+            "https://arxiv.org/abs/1509.00519",
+        ),
+    ])
+    .evidence(EvidenceKind::LowerBound)
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete, SupportKind::Real])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "bernoulli",
+            "tree8",
+            "latent = 2\nhidden = [16]\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
+        ),
+        TinyFit::new(
+            "gaussian on standardised columns",
+            "8gaussians",
+            "latent = 2\nhidden = [24]\nstandardize = true\nkl_warmup = 2.0\n[train]\nepochs = 8\nbatch = 50\nema = 0.9\npatience = 3\n[train.optimizer]\nrate = 0.01\n",
+        ),
+        TinyFit::new(
+            "gaussian on levels",
+            "pairs4",
+            "latent = 2\nhidden = [16]\nlikelihood = \"gaussian\"\n[train]\nepochs = 8\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
+        ).failing(&[
                 (
                     "beats_independent_columns",
                     "one variance per column for all codes cannot follow the edges of dequantised levels",
@@ -97,15 +92,9 @@ pub static SPEC: ModelSpec = ModelSpec {
                     "approaches_the_known_entropy",
                     "one variance per column for all codes cannot follow the edges of dequantised levels",
                 ),
-            ],
-        },
-    ],
-    gradient_check: Some(Vae::gradient_check),
-    default_config: spec::default_config::<Vae>,
-    check_config: spec::check_config::<Vae>,
-    fit: spec::fit::<Vae>,
-    restore: spec::restore::<Vae>,
-};
+            ]),
+    ])
+    .gradient_check(Vae::gradient_check);
 
 /// The decoder's distribution of a row given its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -29,9 +29,10 @@
 
 use super::factorization::Factorization;
 use super::{Choose, Conditionals, Rows, Settings, with_class};
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Result, Rng, Seed};
+use genus_core::{
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Seed, SupportKind, TinyFit,
+};
 use genus_kernels::{MaskedLayer, sample_masked};
 use genus_nn::{Activation, Id, Params, Staircase, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
@@ -41,60 +42,46 @@ use std::sync::Arc;
 pub type Fvsbn = Factorization<Logistic>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "fvsbn",
-    title: "Fully visible sigmoid belief net",
-    module: module_path!(),
-    summary: "binary rows: logistic autoregression, the simplest exact likelihood",
-    references: &[
-        Reference {
-            authors: "Frey, Hinton & Dayan",
-            title: "Does the Wake-Sleep Algorithm Produce Good Density Estimators?",
-            year: 1996,
-            url: "https://proceedings.neurips.cc/paper/1995/hash/2f2b265625d76a6704b08093c652fd79-Abstract.html",
-        },
-        Reference {
-            authors: "Neal",
-            title: "Connectionist Learning of Belief Networks",
-            year: 1992,
-            url: "https://doi.org/10.1016/0004-3702(92)90065-6",
-        },
-    ],
-    evidence: EvidenceKind::Exact,
-    capabilities: &[
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<Fvsbn>("fvsbn", "Fully visible sigmoid belief net", module_path!())
+    .summary("binary rows: logistic autoregression, the simplest exact likelihood")
+    .papers(&[
+        Reference::new(
+            "Frey, Hinton & Dayan",
+            1996,
+            "Does the Wake-Sleep Algorithm Produce Good Density Estimators?",
+            "https://proceedings.neurips.cc/paper/1995/hash/2f2b265625d76a6704b08093c652fd79-Abstract.html",
+        ),
+        Reference::new(
+            "Neal",
+            1992,
+            "Connectionist Learning of Belief Networks",
+            "https://doi.org/10.1016/0004-3702(92)90065-6",
+        ),
+    ])
+    .evidence(EvidenceKind::Exact)
+    .can(&[
         Capability::Density,
         Capability::Sampler,
         Capability::Conditional,
         Capability::ClassConditional,
-    ],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "bits",
-            data: "tree8",
-            config: "[train]\nepochs = 5\nbatch = 50\n[train.optimizer]\nrate = 0.05\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "two classes",
-            data: "twotrees8",
-            config: "class_conditional = true\n[train]\nepochs = 5\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.05\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "binarised levels",
-            data: "pairs4",
-            config: "binarize = \"dynamic\"\n[train]\nepochs = 3\nbatch = 50\n[train.optimizer]\nrate = 0.05\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(gradient_check),
-    default_config: spec::default_config::<Fvsbn>,
-    check_config: spec::check_config::<Fvsbn>,
-    fit: spec::fit::<Fvsbn>,
-    restore: spec::restore::<Fvsbn>,
-};
+    ])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new("bits", "tree8", "[train]\nepochs = 5\nbatch = 50\n[train.optimizer]\nrate = 0.05\n"),
+        TinyFit::new(
+            "two classes",
+            "twotrees8",
+            "class_conditional = true\n[train]\nepochs = 5\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.05\n",
+        ),
+        TinyFit::new(
+            "binarised levels",
+            "pairs4",
+            "binarize = \"dynamic\"\n[train]\nepochs = 3\nbatch = 50\n[train.optimizer]\nrate = 0.05\n",
+        ),
+    ])
+    .gradient_check(gradient_check);
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -35,9 +35,10 @@ use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages, odd};
 use super::{Pixels, Rows, Settings};
 use genus_core::config::count;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Result, Seed, Shape, Support};
+use genus_core::{
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Seed, Shape, Support, SupportKind,
+};
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, TapRow, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -47,33 +48,26 @@ use std::num::NonZeroUsize;
 pub type GatedPixelCnn = Factorization<OfImages<Stacks>>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "gated-pixelcnn",
-    title: "Gated PixelCNN",
-    module: module_path!(),
-    summary: "images: an exact likelihood from gated convolutions without a blind spot, also by class",
-    references: &[Reference {
-        authors: "van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves & Kavukcuoglu",
-        title: "Conditional Image Generation with PixelCNN Decoders",
-        year: 2016,
-        url: "https://arxiv.org/abs/1606.05328",
-    }],
-    evidence: EvidenceKind::Exact,
-    capabilities: &[
-        Capability::Density,
-        Capability::Sampler,
-        Capability::Conditional,
-        Capability::ClassConditional,
-    ],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: super::image_tiny!("hidden = 16\nlayers = 2\nkernel = 3\n", "places = true\n"),
-    gradient_check: Some(gradient_check),
-    default_config: spec::default_config::<GatedPixelCnn>,
-    check_config: spec::check_config::<GatedPixelCnn>,
-    fit: spec::fit::<GatedPixelCnn>,
-    restore: spec::restore::<GatedPixelCnn>,
-};
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<GatedPixelCnn>("gated-pixelcnn", "Gated PixelCNN", module_path!())
+        .summary("images: an exact likelihood from gated convolutions without a blind spot, also by class")
+        .papers(&[Reference::new(
+            "van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves & Kavukcuoglu",
+            2016,
+            "Conditional Image Generation with PixelCNN Decoders",
+            "https://arxiv.org/abs/1606.05328",
+        )])
+        .evidence(EvidenceKind::Exact)
+        .can(&[
+            Capability::Density,
+            Capability::Sampler,
+            Capability::Conditional,
+            Capability::ClassConditional,
+        ])
+        .rows(&[SupportKind::Binary, SupportKind::Discrete])
+        .trained_by_steps()
+        .tiny_fits(super::image_tiny!("hidden = 16\nlayers = 2\nkernel = 3\n", "places = true\n"))
+        .gradient_check(gradient_check);
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

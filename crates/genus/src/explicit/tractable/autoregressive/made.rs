@@ -34,11 +34,11 @@ use super::masked_net::{Member, Net, log_prob};
 use super::masks::MaskSet;
 use crate::presented::Presented;
 use genus_core::config::count;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
-    Autoregressive, Batch, Dataset, Density, Domain, Error, Evidence, Family, Fit, FitContext, LogProb,
-    Model, Result, Rng, Sampler, Scoring, Seed, State, Tensor, config, stop::paced,
+    Autoregressive, Batch, Capability, Dataset, Density, Domain, Error, Evidence, EvidenceKind, Family, Fit,
+    FitContext, LogProb, Model, ModelSpec, Reference, Result, Rng, Sampler, Scoring, Seed, State,
+    SupportKind, Tensor, TinyFit, config, stop::paced,
 };
 use genus_kernels::{sample_masked, sigmoid};
 use genus_nn::{
@@ -49,47 +49,37 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "made",
-    title: "Masked autoencoder for distribution estimation",
-    module: module_path!(),
-    summary: "binary rows, or levels to be binarised: an exact likelihood from one pass of a masked network",
-    references: &[Reference {
-        authors: "Germain, Gregor, Murray & Larochelle",
-        title: "MADE: Masked Autoencoder for Distribution Estimation",
-        year: 2015,
-        url: "https://arxiv.org/abs/1502.03509",
-    }],
-    evidence: EvidenceKind::Exact,
-    capabilities: &[Capability::Density, Capability::Sampler],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "two random masks",
-            data: "tree8",
-            config: "hidden = [16]\nordering = \"random\"\nmasks = 2\norder_agnostic = true\ndirect = true\n[train]\nepochs = 4\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "one fixed mask",
-            data: "tree8",
-            config: "hidden = [32, 32]\n[train]\nepochs = 5\nbatch = 50\nema = 0.9\npatience = 2\n[train.optimizer]\nrate = 0.02\nwarmup = 3\nclip = 1.0\ndecay = 1e-3\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "binarised levels",
-            data: "pairs4",
-            config: "hidden = [8]\nbinarize = \"dynamic\"\n[train]\nepochs = 3\nbatch = 50\nkeep_best = false\n[train.optimizer]\nrate = 0.02\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(Made::gradient_check),
-    default_config: spec::default_config::<Made>,
-    check_config: spec::check_config::<Made>,
-    fit: spec::fit::<Made>,
-    restore: spec::restore::<Made>,
-};
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<Made>("made", "Masked autoencoder for distribution estimation", module_path!())
+    .summary("binary rows, or levels to be binarised: an exact likelihood from one pass of a masked network")
+    .papers(&[Reference::new(
+        "Germain, Gregor, Murray & Larochelle",
+        2015,
+        "MADE: Masked Autoencoder for Distribution Estimation",
+        "https://arxiv.org/abs/1502.03509",
+    )])
+    .evidence(EvidenceKind::Exact)
+    .can(&[Capability::Density, Capability::Sampler])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "two random masks",
+            "tree8",
+            "hidden = [16]\nordering = \"random\"\nmasks = 2\norder_agnostic = true\ndirect = true\n[train]\nepochs = 4\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
+        ),
+        TinyFit::new(
+            "one fixed mask",
+            "tree8",
+            "hidden = [32, 32]\n[train]\nepochs = 5\nbatch = 50\nema = 0.9\npatience = 2\n[train.optimizer]\nrate = 0.02\nwarmup = 3\nclip = 1.0\ndecay = 1e-3\n",
+        ),
+        TinyFit::new(
+            "binarised levels",
+            "pairs4",
+            "hidden = [8]\nbinarize = \"dynamic\"\n[train]\nepochs = 3\nbatch = 50\nkeep_best = false\n[train.optimizer]\nrate = 0.02\n",
+        ),
+    ])
+    .gradient_check(Made::gradient_check);
 
 /// The order of the factorisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

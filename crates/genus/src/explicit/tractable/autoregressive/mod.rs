@@ -143,34 +143,14 @@ impl Pixels {
     }
 }
 
-/// Tiny configurations of an image model, whose own keys are the first argument, and those of an option that some have the second.
+/// Tiny fits of an image model, whose own keys are the first argument, and those of an option that some have the second.
 macro_rules! image_tiny {
     ($net:literal, $option:literal) => {
         &[
-            genus_core::spec::Tiny {
-                name: "bits",
-                data: "grid12",
-                config: concat!($net, "[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
-                expected_failures: &[],
-            },
-            genus_core::spec::Tiny {
-                name: "levels",
-                data: "shades6",
-                config: concat!($net, "[train]\nepochs = 10\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.02\n"),
-                expected_failures: &[],
-            },
-            genus_core::spec::Tiny {
-                name: "colours",
-                data: "colours2",
-                config: concat!($net, $option, "[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
-                expected_failures: &[],
-            },
-            genus_core::spec::Tiny {
-                name: "two classes",
-                data: "twotrees8",
-                config: concat!($net, $option, "class_conditional = true\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n"),
-                expected_failures: &[],
-            },
+            genus_core::TinyFit::new("bits", "grid12", concat!($net, "[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n")),
+            genus_core::TinyFit::new("levels", "shades6", concat!($net, "[train]\nepochs = 10\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.02\n")),
+            genus_core::TinyFit::new("colours", "colours2", concat!($net, $option, "[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n")),
+            genus_core::TinyFit::new("two classes", "twotrees8", concat!($net, $option, "class_conditional = true\n[train]\nepochs = 10\nbatch = 50\n[train.optimizer]\nrate = 0.02\n")),
         ]
     };
 }

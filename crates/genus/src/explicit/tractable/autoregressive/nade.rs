@@ -31,9 +31,10 @@
 use super::factorization::Factorization;
 use super::{Choose, Conditionals, Rows, Settings, with_class};
 use genus_core::config::count;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Result, Rng, Seed};
+use genus_core::{
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Seed, SupportKind, TinyFit,
+};
 use genus_nn::{Id, Params, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -42,60 +43,50 @@ use std::num::NonZeroUsize;
 pub type Nade = Factorization<Shared>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "nade",
-    title: "Neural autoregressive distribution estimator",
-    module: module_path!(),
-    summary: "binary rows: a strong exact likelihood from hidden units that all conditionals share",
-    references: &[
-        Reference {
-            authors: "Larochelle & Murray",
-            title: "The Neural Autoregressive Distribution Estimator",
-            year: 2011,
-            url: "https://proceedings.mlr.press/v15/larochelle11a.html",
-        },
-        Reference {
-            authors: "Uria, Côté, Gregor, Murray & Larochelle",
-            title: "Neural Autoregressive Distribution Estimation",
-            year: 2016,
-            url: "https://arxiv.org/abs/1605.02226",
-        },
-    ],
-    evidence: EvidenceKind::Exact,
-    capabilities: &[
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<Nade>("nade", "Neural autoregressive distribution estimator", module_path!())
+    .summary("binary rows: a strong exact likelihood from hidden units that all conditionals share")
+    .papers(&[
+        Reference::new(
+            "Larochelle & Murray",
+            2011,
+            "The Neural Autoregressive Distribution Estimator",
+            "https://proceedings.mlr.press/v15/larochelle11a.html",
+        ),
+        Reference::new(
+            "Uria, Côté, Gregor, Murray & Larochelle",
+            2016,
+            "Neural Autoregressive Distribution Estimation",
+            "https://arxiv.org/abs/1605.02226",
+        ),
+    ])
+    .evidence(EvidenceKind::Exact)
+    .can(&[
         Capability::Density,
         Capability::Sampler,
         Capability::Conditional,
         Capability::ClassConditional,
-    ],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "bits",
-            data: "tree8",
-            config: "hidden = 16\n[train]\nepochs = 5\nbatch = 50\n[train.optimizer]\nrate = 0.03\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "two classes",
-            data: "twotrees8",
-            config: "hidden = 20\nclass_conditional = true\n[train]\nepochs = 5\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.03\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "binarised levels",
-            data: "pairs4",
-            config: "hidden = 8\nbinarize = \"dynamic\"\n[train]\nepochs = 3\nbatch = 50\n[train.optimizer]\nrate = 0.03\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(gradient_check),
-    default_config: spec::default_config::<Nade>,
-    check_config: spec::check_config::<Nade>,
-    fit: spec::fit::<Nade>,
-    restore: spec::restore::<Nade>,
-};
+    ])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "bits",
+            "tree8",
+            "hidden = 16\n[train]\nepochs = 5\nbatch = 50\n[train.optimizer]\nrate = 0.03\n",
+        ),
+        TinyFit::new(
+            "two classes",
+            "twotrees8",
+            "hidden = 20\nclass_conditional = true\n[train]\nepochs = 5\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.03\n",
+        ),
+        TinyFit::new(
+            "binarised levels",
+            "pairs4",
+            "hidden = 8\nbinarize = \"dynamic\"\n[train]\nepochs = 3\nbatch = 50\n[train.optimizer]\nrate = 0.03\n",
+        ),
+    ])
+    .gradient_check(gradient_check);
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

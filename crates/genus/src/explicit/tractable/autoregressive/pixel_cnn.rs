@@ -38,9 +38,10 @@ use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages, odd};
 use super::{Pixels, Rows, Settings};
 use genus_core::config::count;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Result, Seed, Shape, Support};
+use genus_core::{
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Seed, Shape, Support, SupportKind,
+};
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -50,33 +51,20 @@ use std::num::NonZeroUsize;
 pub type PixelCnn = Factorization<OfImages<Stack>>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "pixelcnn",
-    title: "PixelCNN",
-    module: module_path!(),
-    summary: "images: an exact likelihood from masked convolutions",
-    references: &[Reference {
-        authors: "van den Oord, Kalchbrenner & Kavukcuoglu",
-        title: "Pixel Recurrent Neural Networks",
-        year: 2016,
-        url: "https://arxiv.org/abs/1601.06759",
-    }],
-    evidence: EvidenceKind::Exact,
-    capabilities: &[
-        Capability::Density,
-        Capability::Sampler,
-        Capability::Conditional,
-        Capability::ClassConditional,
-    ],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: super::image_tiny!("hidden = 8\nblocks = 1\n", "kernel = 5\nplaces = true\n"),
-    gradient_check: Some(gradient_check),
-    default_config: spec::default_config::<PixelCnn>,
-    check_config: spec::check_config::<PixelCnn>,
-    fit: spec::fit::<PixelCnn>,
-    restore: spec::restore::<PixelCnn>,
-};
+pub static SPEC: ModelSpec = ModelSpec::of::<PixelCnn>("pixelcnn", "PixelCNN", module_path!())
+    .summary("images: an exact likelihood from masked convolutions")
+    .papers(&[Reference::new(
+        "van den Oord, Kalchbrenner & Kavukcuoglu",
+        2016,
+        "Pixel Recurrent Neural Networks",
+        "https://arxiv.org/abs/1601.06759",
+    )])
+    .evidence(EvidenceKind::Exact)
+    .can(&[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::ClassConditional])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(super::image_tiny!("hidden = 8\nblocks = 1\n", "kernel = 5\nplaces = true\n"))
+    .gradient_check(gradient_check);
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

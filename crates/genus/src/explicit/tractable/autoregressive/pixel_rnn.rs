@@ -36,9 +36,11 @@ use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages};
 use super::{Pixels, Rows, Settings};
 use genus_core::config::count;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, Error, Result, Seed, Shape, Support};
+use genus_core::{
+    Batch, Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, Seed, Shape, Support,
+    SupportKind, TinyFit,
+};
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, Lstm, Scan, Taps, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -48,53 +50,41 @@ use std::num::NonZeroUsize;
 pub type PixelRnn = Factorization<OfImages<Scans>>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "pixelrnn",
-    title: "PixelRNN",
-    module: module_path!(),
-    summary: "images of one channel: an exact likelihood from LSTMs over rows or diagonals",
-    references: &[Reference {
-        authors: "van den Oord, Kalchbrenner & Kavukcuoglu",
-        title: "Pixel Recurrent Neural Networks",
-        year: 2016,
-        url: "https://arxiv.org/abs/1601.06759",
-    }],
-    evidence: EvidenceKind::Exact,
-    capabilities: &[
+pub static SPEC: ModelSpec = ModelSpec::of::<PixelRnn>("pixelrnn", "PixelRNN", module_path!())
+    .summary("images of one channel: an exact likelihood from LSTMs over rows or diagonals")
+    .papers(&[Reference::new(
+        "van den Oord, Kalchbrenner & Kavukcuoglu",
+        2016,
+        "Pixel Recurrent Neural Networks",
+        "https://arxiv.org/abs/1601.06759",
+    )])
+    .evidence(EvidenceKind::Exact)
+    .can(&[
         Capability::Density,
         Capability::Sampler,
         Capability::Conditional,
         Capability::ClassConditional,
-    ],
-    supports: &["binary", "discrete"],
-    iterative: true,
-    tiny: &[
-        tiny(
+    ])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
             "diagonals",
             "grid12",
             "hidden = 8\n[train]\nepochs = 6\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
         ),
-        tiny(
+        TinyFit::new(
             "rows",
             "shades6",
             "hidden = 8\nrecurrence = \"row\"\nlayers = 2\n[train]\nepochs = 6\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.02\n",
         ),
-        tiny(
+        TinyFit::new(
             "two classes",
             "twotrees8",
             "hidden = 8\nclass_conditional = true\n[train]\nepochs = 6\nbatch = 50\n[train.optimizer]\nrate = 0.02\n",
         ),
-    ],
-    gradient_check: Some(gradient_check),
-    default_config: spec::default_config::<PixelRnn>,
-    check_config: spec::check_config::<PixelRnn>,
-    fit: spec::fit::<PixelRnn>,
-    restore: spec::restore::<PixelRnn>,
-};
-
-const fn tiny(name: &'static str, data: &'static str, config: &'static str) -> Tiny {
-    Tiny { name, data, config, expected_failures: &[] }
-}
+    ])
+    .gradient_check(gradient_check);
 
 /// How the LSTMs of a [`PixelRnn`] walk over an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -36,9 +36,11 @@ use super::factorization::Factorization;
 use super::law::Law;
 use super::{Choose, Conditionals, Rows, Settings, with_class};
 use genus_core::config::{Positive, count};
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{RealSteps, Transform};
-use genus_core::{Batch, Domain, Result, Rng, Seed, Shape, Support};
+use genus_core::{
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Seed, Shape, Support,
+    SupportKind, TinyFit,
+};
 use genus_kernels::linear_forward;
 use genus_nn::{Activation, Id, Mixture, Params, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
@@ -48,46 +50,37 @@ use std::num::NonZeroUsize;
 pub type Rnade = Factorization<Mixtures>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "rnade",
-    title: "Real-valued neural autoregressive density estimator",
-    module: module_path!(),
-    summary: "tables of numbers: an exact density from a mixture of normals for every column given those before it",
-    references: &[Reference {
-        authors: "Uria, Murray & Larochelle",
-        title: "RNADE: The real-valued neural autoregressive density-estimator",
-        year: 2013,
-        url: "https://arxiv.org/abs/1306.0186",
-    }],
-    evidence: EvidenceKind::Exact,
-    capabilities: &[
+pub static SPEC: ModelSpec =
+    ModelSpec::of::<Rnade>("rnade", "Real-valued neural autoregressive density estimator", module_path!())
+    .summary("tables of numbers: an exact density from a mixture of normals for every column given those before it")
+    .papers(&[Reference::new(
+        "Uria, Murray & Larochelle",
+        2013,
+        "RNADE: The real-valued neural autoregressive density-estimator",
+        "https://arxiv.org/abs/1306.0186",
+    )])
+    .evidence(EvidenceKind::Exact)
+    .can(&[
         Capability::Density,
         Capability::Sampler,
         Capability::Conditional,
         Capability::ClassConditional,
-    ],
-    supports: &["real"],
-    iterative: true,
-    tiny: &[
-        Tiny {
-            name: "a plane",
-            data: "8gaussians",
-            config: "hidden = 32\ncomponents = 8\n[train]\nepochs = 6\nbatch = 100\nema = 0.9\n[train.optimizer]\nrate = 0.01\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "columns as they are",
-            data: "pinwheel",
-            config: "hidden = 24\ncomponents = 6\nstandardize = false\n[train]\nepochs = 4\nbatch = 100\n[train.optimizer]\nrate = 0.01\n",
-            expected_failures: &[],
-        },
-    ],
-    gradient_check: Some(gradient_check),
-    default_config: spec::default_config::<Rnade>,
-    check_config: spec::check_config::<Rnade>,
-    fit: spec::fit::<Rnade>,
-    restore: spec::restore::<Rnade>,
-};
+    ])
+    .rows(&[SupportKind::Real])
+    .trained_by_steps()
+    .tiny_fits(&[
+        TinyFit::new(
+            "a plane",
+            "8gaussians",
+            "hidden = 32\ncomponents = 8\n[train]\nepochs = 6\nbatch = 100\nema = 0.9\n[train.optimizer]\nrate = 0.01\n",
+        ),
+        TinyFit::new(
+            "columns as they are",
+            "pinwheel",
+            "hidden = 24\ncomponents = 6\nstandardize = false\n[train]\nepochs = 4\nbatch = 100\n[train.optimizer]\nrate = 0.01\n",
+        ),
+    ])
+    .gradient_check(gradient_check);
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -36,85 +36,63 @@ use super::covariance::{Covariance, Factor};
 use super::em::{Climb, Component, Em, End, climb, joint};
 use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
-use genus_core::spec::{self, Capability, EvidenceKind, ModelSpec, Reference, Tiny};
 use genus_core::transform::{Noise, RealSteps, Transform};
 use genus_core::{
-    Batch, Clusterer, Conditional, Dataset, Density, Domain, Error, Event, Evidence, Family, Figure, Fill,
-    Fit, FitContext, FitReport, LogProb, Model, Result, Rng, Sampler, Scoring, State, Stop, StopReason,
-    Tensor, config,
+    Batch, Capability, Clusterer, Conditional, Dataset, Density, Domain, Error, Event, Evidence,
+    EvidenceKind, Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference,
+    Result, Rng, Sampler, Scoring, State, Stop, StopReason, SupportKind, Tensor, TinyFit, config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec {
-    name: "gmm",
-    title: "Gaussian mixture",
-    module: module_path!(),
-    summary: "real tables of few columns: density, clusters, outliers, exact filling of missing values",
-    references: &[
-        Reference {
-            authors: "Dempster, Laird & Rubin",
-            title: "Maximum likelihood from incomplete data via the EM algorithm",
-            year: 1977,
-            url: "https://doi.org/10.1111/j.2517-6161.1977.tb01600.x",
-        },
-        Reference {
-            authors: "McLachlan & Peel",
-            title: "Finite mixture models",
-            year: 2000,
-            url: "https://doi.org/10.1002/0471721182",
-        },
-    ],
-    evidence: EvidenceKind::Exact,
-    capabilities: &[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::Clusterer],
-    supports: &["real", "discrete", "binary"],
-    iterative: false,
-    tiny: &[
-        Tiny {
-            name: "full",
-            data: "8gaussians",
-            config: "components = 8\nrestarts = 2\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "diagonal on standardised columns",
-            data: "pinwheel",
-            config: "components = 20\nrestarts = 1\ncovariance = \"diagonal\"\nstandardize = true\n",
-            expected_failures: &[],
-        },
-        Tiny {
-            name: "levels",
-            data: "pairs4",
-            config: "components = 30\nrestarts = 1\n",
-            expected_failures: &[(
+pub static SPEC: ModelSpec = ModelSpec::of::<GaussianMixture>("gmm", "Gaussian mixture", module_path!())
+    .summary("real tables of few columns: density, clusters, outliers, exact filling of missing values")
+    .papers(&[
+        Reference::new(
+            "Dempster, Laird & Rubin",
+            1977,
+            "Maximum likelihood from incomplete data via the EM algorithm",
+            "https://doi.org/10.1111/j.2517-6161.1977.tb01600.x",
+        ),
+        Reference::new(
+            "McLachlan & Peel",
+            2000,
+            "Finite mixture models",
+            "https://doi.org/10.1002/0471721182",
+        ),
+    ])
+    .evidence(EvidenceKind::Exact)
+    .can(&[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::Clusterer])
+    .rows(&[SupportKind::Real, SupportKind::Discrete, SupportKind::Binary])
+    .tiny_fits(&[
+        TinyFit::new("full", "8gaussians", "components = 8\nrestarts = 2\n"),
+        TinyFit::new(
+            "diagonal on standardised columns",
+            "pinwheel",
+            "components = 20\nrestarts = 1\ncovariance = \"diagonal\"\nstandardize = true\n",
+        ),
+        TinyFit::new("levels", "pairs4", "components = 30\nrestarts = 1\n").failing(&[(
+            "approaches_the_known_entropy",
+            "normals spend mass beyond the edges of dequantised levels",
+        )]),
+        TinyFit::new(
+            "spherical on bits",
+            "tree8",
+            "components = 12\nrestarts = 1\ncovariance = \"spherical\"\n",
+        )
+        .failing(&[
+            (
+                "beats_independent_columns",
+                "round normals spend most of their mass beside the dequantised bits",
+            ),
+            (
                 "approaches_the_known_entropy",
-                "normals spend mass beyond the edges of dequantised levels",
-            )],
-        },
-        Tiny {
-            name: "spherical on bits",
-            data: "tree8",
-            config: "components = 12\nrestarts = 1\ncovariance = \"spherical\"\n",
-            expected_failures: &[
-                (
-                    "beats_independent_columns",
-                    "round normals spend most of their mass beside the dequantised bits",
-                ),
-                (
-                    "approaches_the_known_entropy",
-                    "round normals spend most of their mass beside the dequantised bits",
-                ),
-            ],
-        },
-    ],
-    gradient_check: None,
-    default_config: spec::default_config::<GaussianMixture>,
-    check_config: spec::check_config::<GaussianMixture>,
-    fit: spec::fit::<GaussianMixture>,
-    restore: spec::restore::<GaussianMixture>,
-};
+                "round normals spend most of their mass beside the dequantised bits",
+            ),
+        ]),
+    ]);
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
