@@ -327,7 +327,7 @@ fn scans(bench: &mut Bench) {
         bernoulli_sample(&p, Stream { key: 1, stream: 2 })
     });
     let h = layer_probabilities(&v0, 784, Mat::rows(&w, 500), &c);
-    let mut pair = Pair::zeros(784, 500);
+    let mut pair = LayerPair::zeros(784, 500);
     bench.time("contrastive gradient 784×500", Work::Flops((4 * 100 * 784 * 500) as f64), || {
         pair.add_contrast([&v0, &h], [&v0, &h], 1e-3);
     });

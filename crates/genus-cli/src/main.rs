@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 /// 2 for what the user asked wrongly, 1 for what went wrong.
 fn exit_code(e: &anyhow::Error) -> u8 {
-    match e.downcast_ref::<genus::Error>() {
+    match e.downcast_ref::<genus::Error>().map(genus::Error::root) {
         Some(genus::Error::Config { .. }) => 2,
         // There was nothing yet to be saved.
         Some(genus::Error::Stopped(genus::StopReason::Interrupted)) => INTERRUPTED,

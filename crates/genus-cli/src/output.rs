@@ -1,13 +1,49 @@
 //! What is printed, and where: results on standard output, everything else on standard error.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one place of the workspace that prints
 
+use genus::{Advice, Error};
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 
 /// An error with its causes, on one line.
 pub fn error(e: &anyhow::Error) {
-    let text = format!("{e:#}");
+    let mut words = Vec::new();
+    for cause in e.chain() {
+        // An error of ours names its own causes, and its remedy is said in words of the command line.
+        if let Some(ours) = cause.downcast_ref::<Error>() {
+            words.push(said(ours));
+            break;
+        }
+        words.push(cause.to_string());
+    }
+    let text = words.join(": ");
     note(format!("error: {}", text.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
+}
+
+/// An error in words of the command line.
+pub fn said(e: &Error) -> String {
+    let Error::Advised { error, advice } = e else { return e.to_string() };
+    let remedy = match advice {
+        Advice::OtherFolder => "choose another folder with --out".into(),
+        Advice::WaitOrOtherFolder => "wait for it, or choose another folder with --out".into(),
+        Advice::ResumeOrOtherFolder => {
+            "go on with it by --resume, or choose another folder with --out".into()
+        }
+        Advice::Resume(run) => format!("go on with `genus train --resume --out {}`", run.display()),
+        Advice::BeginFrom { run, version } => format!(
+            "use genus {version}, or begin a new run with its model by `genus train --from {}`",
+            run.display()
+        ),
+        Advice::Train => "`genus train` makes one".into(),
+        Advice::ListData => "`genus data list` shows the names of all data sets".into(),
+        Advice::ListModels => "`genus models` shows them all".into(),
+        Advice::Download(name) => format!("`genus data get {name}` downloads it"),
+        Advice::Impute => "fill missing values first with `genus impute`, or drop the rows".into(),
+        Advice::Split => "cut one off with `--split 0.8/0.1/0.1` (train/valid/test)".into(),
+        Advice::Label => "leave out what asks for classes, or name the label column with --label".into(),
+        other => other.to_string(),
+    };
+    format!("{}; {remedy}", said(error))
 }
 
 /// A remark for the person at the terminal. Nobody listening is no reason to stop: `eprintln!` would panic, and a training

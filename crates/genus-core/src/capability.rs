@@ -24,7 +24,7 @@ macro_rules! capabilities {
             }
 
             /// Whether `model` has it.
-            pub fn of(self, model: &dyn Model) -> bool {
+            pub fn is_in(self, model: &dyn Model) -> bool {
                 match self {
                     $(Self::$name => model.$accessor().is_some(),)*
                 }

@@ -41,7 +41,7 @@ pub fn from_table<T: DeserializeOwned>(table: &Table) -> Result<T> {
 
 /// The innermost key whose removal, or whose presence alone, decides whether the table can be read.
 fn culprit<T: DeserializeOwned>(table: &Table) -> Option<String> {
-    fn walk<T: DeserializeOwned>(root: &Table, path: &mut Vec<String>) -> Option<String> {
+    fn first_unreadable<T: DeserializeOwned>(root: &Table, path: &mut Vec<String>) -> Option<String> {
         let here = path.iter().try_fold(root, |t, k| t.get(k)?.as_table())?;
         for (key, value) in here {
             let mut without = root.clone();
@@ -49,13 +49,13 @@ fn culprit<T: DeserializeOwned>(table: &Table) -> Option<String> {
             slot.remove(key);
             if T::deserialize(without).is_ok() {
                 path.push(key.clone());
-                let inner = value.is_table().then(|| walk::<T>(root, path)).flatten();
+                let inner = value.is_table().then(|| first_unreadable::<T>(root, path)).flatten();
                 return inner.or_else(|| Some(path.join(".")));
             }
         }
         None
     }
-    walk::<T>(table, &mut Vec::new())
+    first_unreadable::<T>(table, &mut Vec::new())
 }
 
 /// Lays `over` on top of `base`, table by table.
@@ -76,7 +76,7 @@ pub fn merge(base: &mut Table, over: &Table) {
 /// [`Error::Config`] if there is no `=` or a dotted key runs through something that is not a table.
 pub fn set(table: &mut Table, assignment: &str) -> Result<()> {
     let Some((key, value)) = assignment.split_once('=') else {
-        return Err(Error::config(assignment, "write key=value, for example --set train.epochs=20"));
+        return Err(Error::config(assignment, "write key=value, for example train.epochs=20"));
     };
     let (key, value) = (key.trim(), value.trim());
     let value = toml::from_str::<Table>(&format!("v = {value}"))

@@ -1,7 +1,7 @@
 //! Data as a fit takes them: splits, domain, names, and where they came from.
 
 use crate::digest::Parts;
-use crate::{Batch, Domain, Error, Result, Seed};
+use crate::{Advice, Batch, Domain, Error, Result, Seed};
 use serde::{Deserialize, Serialize};
 
 /// Rows with optional class labels.
@@ -44,8 +44,6 @@ pub struct Provenance {
     pub splits: String,
     /// Origin and licence, where known.
     pub source: String,
-    /// SHA-256 over the domain and the rows of all splits, hexadecimal.
-    pub sha256: String,
     /// Entropy of the source in nats per row, where it is known exactly or to the stated digits.
     pub entropy: Option<f64>,
 }
@@ -112,8 +110,7 @@ impl Dataset {
             return Err(Error::Domain("no training row; give a file with at least one".into()));
         }
         for (name, split) in self.splits() {
-            let within = |e: Error| Error::Domain(format!("{name} split: {e}"));
-            self.domain.check(&split.x).map_err(within)?;
+            self.domain.check(&split.x).map_err(|e| e.within(format_args!("{name} split")))?;
             if let Some(labels) = &split.labels {
                 if labels.len() != split.x.rows() {
                     return Err(Error::shape(
@@ -150,10 +147,8 @@ impl Dataset {
     /// [`Error::Domain`] with the remedy if the data set has no such split.
     pub fn split(&self, name: SplitName) -> Result<&Split> {
         self.splits().find(|(n, _)| *n == name).map(|(_, s)| s).ok_or_else(|| {
-            Error::Domain(format!(
-                "{} has no {name} split; cut one off with `--split 0.8/0.1/0.1` (train/valid/test)",
-                self.provenance.name
-            ))
+            let error = Error::Domain(format!("{} has no {name} split", self.provenance.name));
+            error.advise(Advice::Split)
         })
     }
 

@@ -1,7 +1,7 @@
 //! What a row of data means: its support and its shape.
 
 use crate::digest::Parts;
-use crate::{Batch, Error, Result};
+use crate::{Advice, Batch, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The values a row may take, and how they are laid out.
@@ -270,15 +270,11 @@ impl Domain {
         for (r, row) in x.iter().enumerate() {
             for (c, &v) in row.iter().enumerate() {
                 if !(self.admits(c, v) || missing && v.is_nan()) {
-                    let hint = if v.is_nan() {
-                        "; fill missing values first, for example with `genus impute`"
-                    } else {
-                        ""
-                    };
-                    return Err(Error::Domain(format!(
-                        "row {r}, column {c} is {v} where {} is needed{hint}",
+                    let error = Error::Domain(format!(
+                        "row {r}, column {c} is {v} where {} is needed",
                         self.describe(c)
-                    )));
+                    ));
+                    return Err(if v.is_nan() { error.advise(Advice::Impute) } else { error });
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! One error type; each message names what was wrong and what to do about it.
 
-use crate::StopReason;
+use crate::{Advice, StopReason};
 use std::path::PathBuf;
 
 /// Result with [`Error`].
@@ -13,7 +13,7 @@ pub enum Error {
     /// A configuration key is unknown or its value is out of range.
     #[error("config: {field}: {message}")]
     Config {
-        /// Dotted path of the key, as `--set` takes it.
+        /// Dotted path of the key.
         field: String,
         /// What is wrong and what is allowed.
         message: String,
@@ -70,6 +70,14 @@ pub enum Error {
     /// A folder or file is not in the state that the request needs.
     #[error("{0}")]
     Run(String),
+    /// Another error with what to do about it.
+    #[error("{error}; {advice}")]
+    Advised {
+        /// What went wrong.
+        error: Box<Error>,
+        /// What to do.
+        advice: Advice,
+    },
     /// The operating system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -83,6 +91,30 @@ pub enum Error {
 }
 
 impl Error {
+    /// This error with what to do about it.
+    #[must_use]
+    pub fn advise(self, advice: Advice) -> Self {
+        Self::Advised { error: Box::new(self), advice }
+    }
+
+    /// This error about data with the place where they are, such as a split.
+    #[must_use]
+    pub fn within(self, place: impl std::fmt::Display) -> Self {
+        match self {
+            Self::Advised { error, advice } => error.within(place).advise(advice),
+            Self::Domain(message) => Self::Domain(format!("{place}: {message}")),
+            other => Self::Domain(format!("{place}: {other}")),
+        }
+    }
+
+    /// What went wrong, without what to do about it.
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Advised { error, .. } => error.root(),
+            other => other,
+        }
+    }
+
     /// An [`Error::Config`].
     pub fn config(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Config { field: field.into(), message: message.into() }

@@ -7,6 +7,7 @@
 //! Units: log-probabilities are natural logarithms (nats), `f64`, one per row, in the units of the data that the caller
 //! passed; each comes with its [`Evidence`] and its base [`Measure`].
 
+mod advice;
 pub mod audit;
 mod batch;
 mod capability;
@@ -35,6 +36,7 @@ pub mod stop;
 pub mod train;
 pub mod transform;
 
+pub use advice::Advice;
 pub use batch::Batch;
 pub use capability::Capability;
 pub use dataset::{Dataset, Provenance, Split, SplitName};

@@ -160,7 +160,7 @@ pub trait Sampler: Model {
             model: self.spec().name.into(),
             capability: if how.class.is_some() { "sample by class" } else { "sample at a temperature" }
                 .into(),
-            remedy: "sample without --class and --temperature".into(),
+            remedy: "sample from the model's own law".into(),
         })
     }
 }

@@ -78,7 +78,7 @@ impl TinyFit {
 /// Everything that tools need to know about a family: one `pub static SPEC` per model file.
 ///
 /// ```ignore
-/// pub static SPEC: ModelSpec = ModelSpec::of::<Fvsbn>("fvsbn", "Fully visible sigmoid belief net", module_path!())
+/// pub static SPEC: ModelSpec = ModelSpec::new::<Fvsbn>("fvsbn", "Fully visible sigmoid belief net", module_path!())
 ///     .summary("binary rows: logistic autoregression")
 ///     .papers(&[Reference::new("Neal", 1992, "Connectionist Learning of Belief Networks", "https://…")])
 ///     .evidence(EvidenceKind::Exact)
@@ -125,7 +125,7 @@ pub struct ModelSpec {
 
 impl ModelSpec {
     /// The entry of a family without summary, papers, capabilities and kinds of rows; `module` is `module_path!()` of the model file.
-    pub const fn of<F: Family>(name: &'static str, title: &'static str, module: &'static str) -> Self {
+    pub const fn new<F: Family>(name: &'static str, title: &'static str, module: &'static str) -> Self {
         Self {
             name,
             title,

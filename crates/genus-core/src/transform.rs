@@ -14,7 +14,7 @@
 //! Noise drawn while scoring depends on the row's values and the seed alone, never on the rows around it.
 
 use crate::math::sigmoid;
-use crate::{Batch, Domain, Error, Evidence, Measure, Result, Rng, Seed, Stop, Support};
+use crate::{Advice, Batch, Domain, Error, Evidence, Measure, Result, Rng, Seed, Stop, Support};
 use serde::{Deserialize, Serialize};
 
 /// How levels become bits.
@@ -116,9 +116,10 @@ impl Transform {
                 }]
             }
             (Support::Real | Support::Mixed(_), _) => {
-                return Err(Error::Domain(format!(
-                    "this model needs binary rows or levels such as pixel bytes, and the data are {source}; choose a model for real values (`genus models`), or binarise the columns first"
-                )));
+                let message = format!(
+                    "this model needs binary rows or levels such as pixel bytes, and the data are {source}; choose a model for real values, or binarise the columns first"
+                );
+                return Err(Error::Domain(message).advise(Advice::ListModels));
             }
         };
         let target = Domain { support: Support::Binary, shape: source.shape };
@@ -257,8 +258,16 @@ impl Transform {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in the source domain.
-    pub fn forward(&self, x: &Batch, mut noise: Noise<'_>) -> Result<(Batch, Vec<f64>)> {
+    pub fn forward(&self, x: &Batch, noise: Noise<'_>) -> Result<(Batch, Vec<f64>)> {
         self.source.check(x)?;
+        self.forward_checked(x, noise)
+    }
+
+    /// As [`forward`](Self::forward), of rows that are known to be in the source domain; of others nothing that means anything.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn forward_checked(&self, x: &Batch, mut noise: Noise<'_>) -> Result<(Batch, Vec<f64>)> {
         let stop = Stop::current();
         let mut y = x.clone();
         let mut log_det = vec![0.0; x.rows()];
@@ -460,7 +469,7 @@ mod tests {
     #[test]
     fn wrong_kinds_are_refused_with_the_remedy() {
         let e = Transform::to_binary(&Domain::real(2), Binarize::Threshold, 0).unwrap_err();
-        assert!(e.to_string().contains("genus models"), "{e}");
+        assert!(e.to_string().contains("choose a model for real values"), "{e}");
         let x = Batch::zeros(1, 2);
         let t = Transform::to_binary(&bytes(3, 2), Binarize::Threshold, 0).unwrap();
         let bad = Batch::new(vec![3.0, 0.0], 2).unwrap();

@@ -279,7 +279,7 @@ fn bad_files_are_refused_before_memory_is_taken() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("n.npy"), nan).unwrap();
     let e = read(&dir.path().join("n.npy")).unwrap_err().to_string();
-    assert!(e.contains("row 0, column 1") && e.contains("genus impute"), "{e}");
+    assert!(e.contains("row 0, column 1") && e.contains("fill missing values first"), "{e}");
     let options = Options { missing: true, ..Options::default() };
     assert!(load(dir.path().join("n.npy").to_str().unwrap(), &options).is_ok());
 }

@@ -69,7 +69,7 @@ fn bad_tables_are_refused_with_line_and_column() {
     for (text, wants) in [
         ("", &["no row of data"][..]),
         ("a,b\n", &["no row of data"]),
-        ("a,b\n1,2\n3,\n", &["line 3", "\"b\"", "genus impute"]),
+        ("a,b\n1,2\n3,\n", &["line 3", "\"b\"", "fill missing values"]),
         ("a,b\n1,2\nNaN,1\n", &["line 3", "\"a\"", "drop the row"]),
         ("a,b\n1,2\n3,x\n4,5\n6,7\n", &["line 3", "\"b\"", "\"x\"", "numbers"]),
         ("a,b\n1,2\n3,inf\n4,5\n6,7\n", &["line 3", "\"inf\""]),

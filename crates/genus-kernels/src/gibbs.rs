@@ -47,7 +47,7 @@ pub fn bernoulli_sample(p: &[f32], stream: Stream) -> Vec<f32> {
 
 /// Parameters between two layers, or a change of them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct LayerPair {
     /// `[visible, hidden]`
     pub w: Vec<f32>,
     /// `[visible]`
@@ -56,7 +56,7 @@ pub struct Pair {
     pub hidden: Vec<f32>,
 }
 
-impl Pair {
+impl LayerPair {
     /// All zero.
     pub fn zeros(visible: usize, hidden: usize) -> Self {
         Self { w: vec![0.0; visible * hidden], visible: vec![0.0; visible], hidden: vec![0.0; hidden] }
@@ -67,7 +67,7 @@ impl Pair {
     /// # Shapes
     /// v `[rows, visible]` → `[rows, hidden]`
     pub fn up(&self, v: &[f32]) -> Vec<f32> {
-        if let Some(ones) = Ones::of(v, self.visible.len()) {
+        if let Some(ones) = Ones::detect(v, self.visible.len()) {
             return ones.sums(&self.w, &self.hidden, Limits::Dense);
         }
         layer_inputs(v, self.visible.len(), Mat::rows(&self.w, self.hidden.len()), &self.hidden)
@@ -133,7 +133,7 @@ impl Pair {
             }
         });
         add_columns(&mut self.hidden, &h, |_| 1.0);
-        match [data[0], chain[0]].map(|v| Ones::of(v, visible)) {
+        match [data[0], chain[0]].map(|v| Ones::detect(v, visible)) {
             [Some(data), Some(chain)] => {
                 let ones = Ones::transposed(&[data, chain], visible);
                 ones.add_sums(&mut self.w, hidden, &h, Limits::Dense);
@@ -230,7 +230,7 @@ mod tests {
         let h1 = [0.5, 0.125];
         // Bits, and numbers.
         for v1 in [[1.0, 1.0, 0.0], [1.0, 0.5, 0.0]] {
-            let mut g = Pair::zeros(V, H);
+            let mut g = LayerPair::zeros(V, H);
             g.add_contrast([&v0, &h0], [&v1, &h1], 2.0);
             for i in 0..V {
                 for j in 0..H {

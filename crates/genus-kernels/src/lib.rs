@@ -44,7 +44,7 @@ pub use gate::{gate_backward, gate_forward};
 pub use gather::{gather_masked, scatter_masked};
 pub use gaussian::{Gaussian, gaussian_backward, gaussian_nll};
 pub use gemm::{Limits, Mat, gemm};
-pub use gibbs::{Pair, bernoulli_sample, layer_inputs, layer_probabilities, probabilities};
+pub use gibbs::{LayerPair, bernoulli_sample, layer_inputs, layer_probabilities, probabilities};
 pub use latent::{LOG_VARIANCE, reparametrise, reparametrise_backward};
 pub use linear::{
     Activation, LinearGrads, activation, before_activation, linear_backward, linear_forward, tied_backward,

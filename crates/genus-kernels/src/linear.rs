@@ -48,7 +48,7 @@ pub fn linear_forward(
     let inputs = w.len() / outputs.max(1);
     let rows = x.len() / inputs.max(1);
     let limits = mask.map_or(Limits::Dense, Limits::Forward);
-    if let Some(ones) = Ones::of(x, inputs) {
+    if let Some(ones) = Ones::detect(x, inputs) {
         let mut y = ones.sums(w, b, limits);
         crew::rows([(&mut y, outputs)], 16, |_, [y]| activate(y, act));
         return y;
@@ -147,7 +147,7 @@ pub fn linear_backward(
     let grads = Mat::rows(&dy, outputs);
     let dw = want[1].then(|| {
         let limits = mask.map_or(Limits::Dense, Limits::Weight);
-        let mut dw = match Ones::of(x, inputs) {
+        let mut dw = match Ones::detect(x, inputs) {
             Some(ones) => Ones::transposed(&[ones], inputs).sums(&dy, &vec![0.0; outputs], limits),
             None => product([inputs, outputs, rows], Mat::rows(x, inputs).t(), grads, limits),
         };

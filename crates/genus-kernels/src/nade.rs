@@ -126,7 +126,7 @@ impl Nade<'_> {
     }
 
     /// Walks a group of rows through the dimensions; `at(row, d, logit)` says what x_d of the row is.
-    fn walk(&self, rows: usize, mut at: impl FnMut(usize, usize, f32) -> f32) {
+    fn scan(&self, rows: usize, mut at: impl FnMut(usize, usize, f32) -> f32) {
         let n = self.c.len();
         let mut a: Vec<Vec<f32>> = (0..rows).map(|_| self.c.to_vec()).collect();
         let mut h = vec![vec![0.0; n]; rows];
@@ -155,7 +155,7 @@ impl Nade<'_> {
         assert_eq!(x.len(), rows * d, "whole rows");
         let [logits] = crew::zeros(rows, [d], ROWS, |i, [logits]| {
             let x = &x[i * ROWS * d..][..logits.len()];
-            self.walk(x.len() / d, |r, p, logit| {
+            self.scan(x.len() / d, |r, p, logit| {
                 logits[r * d + p] = logit;
                 x[r * d + p]
             });
@@ -173,7 +173,7 @@ impl Nade<'_> {
         // Few rows: smaller groups, so that every thread has one.
         let group = (x.len() / d.max(1)).div_ceil(crew::threads()).clamp(1, ROWS);
         crew::rows([(x, d)], group, |i, [x]| {
-            self.walk(x.len() / d, |r, p, logit| {
+            self.scan(x.len() / d, |r, p, logit| {
                 let at = r * d + p;
                 x[at] = pick(i * group + r, p, logit);
                 x[at]

@@ -19,7 +19,7 @@ pub(crate) struct Ones {
 
 impl Ones {
     /// Those of rows of `width` values, if all of these are bits.
-    pub(crate) fn of(x: &[f32], width: usize) -> Option<Self> {
+    pub(crate) fn detect(x: &[f32], width: usize) -> Option<Self> {
         /// In place of a number of ones: there is something else.
         const NONE: u32 = u32::MAX;
         let width = width.max(1);
@@ -293,7 +293,7 @@ mod tests {
             let bits: Vec<f32> = (0..rows * inputs).map(|i| f32::from(u8::from(i * 7 % 5 < 2))).collect();
             let (mut w, dy, first) = (whole(inputs * outputs), whole(rows * outputs), whole(outputs));
             mask.apply(&mut w);
-            let ones = Ones::of(&bits, inputs).unwrap();
+            let ones = Ones::detect(&bits, inputs).unwrap();
             let all = ones.sums(&w, &first, Limits::Dense);
             assert_eq!(all, ones.sums(&w, &first, Limits::Forward(&mask)));
             let ones = Ones::transposed(&[ones], inputs);
@@ -312,7 +312,7 @@ mod tests {
             let bits: Vec<f32> = (0..rows * columns).map(|i| f32::from(u8::from(i * 7 % 5 < 2))).collect();
             let source: Vec<f32> = (0..columns * width).map(|i| ((i * 13) % 31) as f32 - 15.0).collect();
             let first: Vec<f32> = (0..rows * width).map(|i| (i % 9) as f32).collect();
-            let ones = Ones::of(&bits, columns).unwrap();
+            let ones = Ones::detect(&bits, columns).unwrap();
             let mut out = first.clone();
             ones.add_sums(&mut out, width, &source, Limits::Dense);
             let other = ones.sums(&source, &first[..width], Limits::Dense);
@@ -329,7 +329,7 @@ mod tests {
                 }
             }
         }
-        assert!(Ones::of(&[1.0; 4], 2).is_some() && Ones::of(&[0.0, 1.0, 0.0, 2.0], 2).is_none());
-        assert!(Ones::of(&[0.0, 1.0, 0.5], 3).is_none() && Ones::of(&[f32::NAN], 1).is_none());
+        assert!(Ones::detect(&[1.0; 4], 2).is_some() && Ones::detect(&[0.0, 1.0, 0.0, 2.0], 2).is_none());
+        assert!(Ones::detect(&[0.0, 1.0, 0.5], 3).is_none() && Ones::detect(&[f32::NAN], 1).is_none());
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct TapBlock {
 impl TapBlock {
     /// Rows of taps as blocks: of the same columns, one below the other, and for images of `channels` values short enough for
     /// their weights to stay in the first-level cache.
-    pub fn of(rows: &[TapRow], channels: usize) -> Vec<Self> {
+    pub fn from_rows(rows: &[TapRow], channels: usize) -> Vec<Self> {
         const MOST: usize = 256;
         let mut blocks: Vec<Self> = Vec::new();
         for row in rows {

@@ -97,7 +97,7 @@ fn digests() -> Vec<(&'static str, u64)> {
     adam(&mut p, &v, &mut m1, &mut m2, None, None, &how);
     say("Adam", &[&p, &m1, &m2, &[sum_of_squares(&v, None) as f32]]);
     let stream = Stream { key: 1, stream: 2 };
-    let mut pair = Pair { w: w.clone(), visible: rho.clone(), hidden: v[..h].to_vec() };
+    let mut pair = LayerPair { w: w.clone(), visible: rho.clone(), hidden: v[..h].to_vec() };
     let up = bernoulli_sample(&layer_probabilities(&x, d, Mat::rows(&w, h), &v[..h]), stream);
     let change: Vec<f32> = log_mass_change(&up, &[], h, [0.2, 0.3]).iter().map(|v| *v as f32).collect();
     say("Gibbs", &[&up, &pair.down(&up), &anneal_bits(&logits, d, 0.5, &rho, stream), &change]);

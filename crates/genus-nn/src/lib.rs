@@ -55,7 +55,7 @@ pub fn use_device(name: &str) -> Result<()> {
         }
         #[cfg(not(feature = "wgpu"))]
         "wgpu" => {
-            let remedy = "this program was built without it; build with --features wgpu";
+            let remedy = "this program was built without it; build it with the feature `wgpu`";
             return Err(Error::config("device", remedy));
         }
         _ => return Err(Error::config("device", format!("there is no `{name}`; there are cpu and wgpu"))),

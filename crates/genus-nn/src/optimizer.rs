@@ -90,11 +90,11 @@ pub struct Optimizer {
 impl Optimizer {
     /// With moments of zero, for the parameters of the first group.
     pub fn new(config: OptimizerConfig, params: &Params) -> Self {
-        Self::of(config, params, Group::default())
+        Self::for_group(config, params, Group::default())
     }
 
     /// With moments of zero, for the parameters of a group.
-    pub fn of(config: OptimizerConfig, params: &Params, group: Group) -> Self {
+    pub fn for_group(config: OptimizerConfig, params: &Params, group: Group) -> Self {
         let ids = params.members(group);
         let moments = ids
             .iter()

@@ -224,7 +224,7 @@ struct Active {
 
 impl Active {
     fn new(player: Player, params: &Params) -> Self {
-        let optimizer = Optimizer::of(player.optimizer.clone(), params, player.group);
+        let optimizer = Optimizer::for_group(player.optimizer.clone(), params, player.group);
         let values = || optimizer.ids().iter().map(|id| params.values(*id)).collect();
         let average = (player.ema.get() > 0.0).then(values);
         Self { player, optimizer, average }

@@ -120,7 +120,7 @@ pub(crate) fn header(config: &RunConfig, summary: &Summary, finished: bool) -> H
     fact("Domain", summary.domain.clone());
     fact("Splits", either(&summary.data.splits, &config.data.split));
     fact("Source", summary.data.source.clone());
-    fact("SHA-256 of the data", either(&summary.data.sha256, &config.data.sha256));
+    fact("SHA-256 of the data", config.data.sha256.clone());
     fact("The model can", summary.capabilities.join(", "));
     let headline = chosen(summary).map(|s| {
         let (_, kind, sign, meaning) = kind(s.evidence);

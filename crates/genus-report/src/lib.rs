@@ -33,7 +33,7 @@ const TEMPLATE: &str = "report.html";
 /// [`Error::Run`] if the folder was written in another layout, [`Error::Format`] or [`Error::Io`] if one of its
 /// files is damaged or cannot be read. Missing files are no error; what they would have shown is left out.
 pub fn render(run: &RunDir) -> Result<String> {
-    page(&Page::of(run)?)
+    page(&Page::read(run)?)
 }
 
 /// Writes the report of a run to its `report.html`, whole or not at all, and says where that is.

@@ -21,7 +21,7 @@ pub(crate) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// The rows of an array, if it is a matrix that is not empty.
-    pub(crate) fn of(tensor: &'a Tensor) -> Option<Self> {
+    pub(crate) fn matrix(tensor: &'a Tensor) -> Option<Self> {
         match tensor.shape[..] {
             [n, d] if n > 0 && d > 0 => Some(Self { data: tensor.as_f32()?, n, d }),
             _ => None,
@@ -107,7 +107,7 @@ impl<'a> Look<'a> {
 
     /// Extents of a row that is an image.
     pub(crate) fn pixels(&self) -> Option<Pixels> {
-        Pixels::of(&self.summary.shape)
+        Pixels::from_shape(&self.summary.shape)
     }
 
     /// Name of column `c`.
@@ -167,11 +167,11 @@ mod tests {
     fn rows_and_paths() {
         let a = Tensor::f32(&[2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let p = Tensor::f32(&[2, 1, 2], vec![1.0, 2.0, 3.0, 4.0]);
-        let rows = Rows::of(&a).unwrap();
+        let rows = Rows::matrix(&a).unwrap();
         assert_eq!((rows.row(1), rows.points(9)), (&[4.0, 5.0, 6.0][..], vec![(1.0, 2.0), (4.0, 5.0)]));
         let paths = Rows::paths(&p);
         assert_eq!((paths.len(), paths[1].row(0)), (2, &[3.0, 4.0][..]));
-        assert!(Rows::of(&p).is_none() && Rows::paths(&a).is_empty());
+        assert!(Rows::matrix(&p).is_none() && Rows::paths(&a).is_empty());
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn rows(
     shade: Shade,
 ) -> Result<Vec<Block>> {
     let found: Option<Vec<(&str, Rows<'_>)>> =
-        sets.iter().map(|s| Some((s.name.as_str(), Rows::of(&s.values)?))).collect();
+        sets.iter().map(|s| Some((s.name.as_str(), Rows::matrix(&s.values)?))).collect();
     let Some(found) = found else { return Ok(Vec::new()) };
     let Some(&(_, Rows { d, .. })) = found.first() else { return Ok(Vec::new()) };
     if found.iter().any(|(_, rows)| rows.d != d) {
@@ -153,7 +153,7 @@ fn lines_of_rows(look: &Look<'_>, title: &str, sets: &[(&str, Rows<'_>)], notes:
 }
 
 fn pairs(look: &Look<'_>, upper: &Named, lower: &Named, notes: &Notes) -> Result<Vec<Block>> {
-    let (Some(above), Some(below)) = (Rows::of(&upper.values), Rows::of(&lower.values)) else {
+    let (Some(above), Some(below)) = (Rows::matrix(&upper.values), Rows::matrix(&lower.values)) else {
         return Ok(Vec::new());
     };
     let n = above.n.min(below.n).min(SINGLE);
@@ -190,7 +190,7 @@ fn ways(
 ) -> Result<Vec<Block>> {
     let paths = Rows::paths(paths);
     let Some(&Rows { d, n: steps, .. }) = paths.first() else { return Ok(Vec::new()) };
-    let through = through.and_then(Rows::of).filter(|r| r.d == d);
+    let through = through.and_then(Rows::matrix).filter(|r| r.d == d);
     Ok(match (look.kind(d), through) {
         (Kind::Image(size), _) => {
             let images: Vec<&[f32]> = paths.iter().take(PATHS).flat_map(|p| p.first(p.n)).collect();
@@ -232,7 +232,7 @@ fn ways(
 }
 
 fn film(look: &Look<'_>, rows: &Tensor, order: &Tensor, levels: usize) -> Result<Vec<Block>> {
-    let Some(images) = Rows::of(rows) else { return Ok(Vec::new()) };
+    let Some(images) = Rows::matrix(rows) else { return Ok(Vec::new()) };
     let order: Option<Vec<usize>> = order
         .as_u64()
         .and_then(|all| all.iter().map(|i| usize::try_from(*i).ok().filter(|i| *i < images.d)).collect());

@@ -55,7 +55,7 @@ pub(crate) struct Pixels {
 
 impl Pixels {
     /// The extents, if `shape` is that of an image that can be shown.
-    pub(crate) fn of(shape: &[usize]) -> Option<Self> {
+    pub(crate) fn from_shape(shape: &[usize]) -> Option<Self> {
         match *shape {
             [height @ 1..=SIDE, width @ 1..=SIDE, channels @ (1 | 3)] => {
                 Some(Self { height, width, channels })
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn grey_grid_decodes_to_its_values() {
         let (a, b, c) = ([0.0, 1.0, 2.0, 4.0], [4.0; 4], [-1.0, 9.0, f32::NAN, 3.0]);
-        let size = Pixels::of(&[2, 2, 1]).unwrap();
+        let size = Pixels::from_shape(&[2, 2, 1]).unwrap();
         let picture = grid(&[&a, &b, &c], size, 2, (0.0, 4.0), "alt".into()).unwrap();
         let png = decode(&picture.src);
         assert_eq!(png.dimensions(), (5, 5));
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn films_show_values_in_their_order() {
-        let size = Pixels::of(&[1, 3, 1]).unwrap();
+        let size = Pixels::from_shape(&[1, 3, 1]).unwrap();
         let images: [&[f32]; 2] = [&[1.0, 0.0, 1.0], &[0.0, 1.0, 1.0]];
         let film = film(&images, &[2, 0, 1], size, 1, (0.0, 1.0), 3, String::new()).unwrap();
         let png = STANDARD.decode(film.src.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn colour_channels_come_last() {
-        let size = Pixels::of(&[1, 2, 3]).unwrap();
+        let size = Pixels::from_shape(&[1, 2, 3]).unwrap();
         let picture = grid(&[&[255.0, 0.0, 51.0, 0.0, 102.0, 255.0]], size, 8, (0.0, 255.0), String::new());
         let png = decode(&picture.unwrap().src);
         assert_eq!(png.get_pixel(0, 0).0, [255, 0, 51, 255]);
@@ -335,9 +335,9 @@ mod tests {
 
     #[test]
     fn only_images_are_images() {
-        assert_eq!(Pixels::of(&[28, 28, 1]).map(Pixels::len), Some(784));
+        assert_eq!(Pixels::from_shape(&[28, 28, 1]).map(Pixels::len), Some(784));
         for other in [&[784][..], &[28, 28, 2], &[0, 28, 1], &[28, 28]] {
-            assert_eq!(Pixels::of(other), None);
+            assert_eq!(Pixels::from_shape(other), None);
         }
     }
 }

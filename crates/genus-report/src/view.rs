@@ -20,7 +20,7 @@ pub(crate) struct Page {
 impl Page {
     /// Reads the folder. A training that has not ended has no summary; its curves and configuration are
     /// shown.
-    pub(crate) fn of(run: &RunDir) -> Result<Self> {
+    pub(crate) fn read(run: &RunDir) -> Result<Self> {
         let config = run.config()?;
         let path = run.config_path();
         let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;

@@ -22,7 +22,7 @@ pub(crate) fn documentation(s: &Subject) -> Result<Answer, String> {
 pub(crate) fn capabilities(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
     for c in Capability::ALL {
-        let (says, has) = (s.spec.capabilities.contains(c), c.of(model));
+        let (says, has) = (s.spec.capabilities.contains(c), c.is_in(model));
         // A model has classes only if it was asked to and given labels.
         let optional = *c == Capability::ClassConditional && says;
         ensure(says == has || optional, || format!("spec says {c:?}: {says}, the fitted model: {has}"))?;
@@ -63,13 +63,13 @@ pub(crate) fn unknown_key(s: &Subject) -> Result<Answer, String> {
 /// Every number of the default configuration, replaced by a text, a list and −1e300, must be refused by its key. (−1e300 is in
 /// nobody's range; texts and lists are of no number's type.)
 pub(crate) fn bad_values(s: &Subject) -> Result<Answer, String> {
-    fn walk(s: &Subject, root: &Table, path: &[String]) -> Result<(), String> {
+    fn every_key_is_checked(s: &Subject, root: &Table, path: &[String]) -> Result<(), String> {
         let here = path.iter().fold(root, |t, k| t[k].as_table().unwrap_or(t));
         for (key, value) in here.clone() {
             let mut at = path.to_vec();
             at.push(key.clone());
             if value.is_table() {
-                walk(s, root, &at)?;
+                every_key_is_checked(s, root, &at)?;
                 continue;
             }
             let number = value.is_integer() || value.is_float();
@@ -87,7 +87,7 @@ pub(crate) fn bad_values(s: &Subject) -> Result<Answer, String> {
         }
         Ok(())
     }
-    walk(s, &(s.spec.default_config)(), &[]).map(|()| Answer::Held)
+    every_key_is_checked(s, &(s.spec.default_config)(), &[]).map(|()| Answer::Held)
 }
 
 pub(crate) fn events(s: &Subject) -> Result<Answer, String> {

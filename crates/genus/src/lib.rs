@@ -18,19 +18,19 @@ pub mod diagnostics;
 pub mod evaluate;
 mod explicit;
 mod implicit;
-mod presented;
 pub mod recipe;
 pub mod registry;
 mod sampling;
 pub mod session;
+mod training_rows;
 
 pub use explicit::approximate::markov_chain::annealing::Annealing;
 pub use explicit::approximate::markov_chain::boltzmann_machine::{BoltzmannMachine, BoltzmannMachineConfig};
 pub use explicit::approximate::markov_chain::dbm::{DeepBoltzmannMachine, DeepBoltzmannMachineConfig};
 pub use explicit::approximate::markov_chain::dbn::{DeepBeliefNet, DeepBeliefNetConfig};
 pub use explicit::approximate::markov_chain::gaussian_rbm::{GaussianRbm, GaussianRbmConfig};
+pub use explicit::approximate::markov_chain::learning::{Algorithm, Learning};
 pub use explicit::approximate::markov_chain::rbm::{Rbm, RbmConfig};
-pub use explicit::approximate::markov_chain::training::{Algorithm, Learning};
 pub use explicit::approximate::variational::vae::{Likelihood, Vae, VaeConfig};
 pub use explicit::tractable::autoregressive::Pixels;
 pub use explicit::tractable::autoregressive::fvsbn::{Fvsbn, FvsbnConfig};
@@ -43,13 +43,13 @@ pub use explicit::tractable::autoregressive::rnade::{Rnade, RnadeConfig};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::{
-    Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Conditional, Dataset,
-    Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence, EvidenceKind, Exhibit,
-    Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, LatentVariable, LogProb, Measure, Model,
-    ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng, Sampler, Scored, Scoring, Seed, Shape,
-    Silent, Split, SplitName, State, Stop, StopReason, Support, SupportKind, Tee, Tensor, TinyFit, Trained,
-    Visited, checkpoint, config, data, fsx, level_at, math, metrics, number, panel, run, spec, stop, train,
-    transform,
+    Advice, Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Conditional,
+    Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence, EvidenceKind,
+    Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, LatentVariable, LogProb,
+    Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng, Sampler, Scored, Scoring,
+    Seed, Shape, Silent, Split, SplitName, State, Stop, StopReason, Support, SupportKind, Tee, Tensor,
+    TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at, math, metrics, number, panel, run,
+    spec, stop, train, transform,
 };
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};

@@ -13,7 +13,7 @@ use genus::{
 };
 
 static SPEC: ModelSpec =
-    ModelSpec::of::<Columns>("columns", "Independent columns", "guest::explicit::tractable::columns")
+    ModelSpec::new::<Columns>("columns", "Independent columns", "guest::explicit::tractable::columns")
         .summary("bits that know nothing of each other")
         .evidence(EvidenceKind::Exact)
         .can(&[Capability::Density, Capability::Sampler])
@@ -141,7 +141,7 @@ fn suggestions_come_from_the_given_registry() {
 
 #[test]
 fn a_name_that_is_taken_is_taken_over() {
-    static OTHER: ModelSpec = ModelSpec::of::<Columns>("made", "Another MADE", "guest::made");
+    static OTHER: ModelSpec = ModelSpec::new::<Columns>("made", "Another MADE", "guest::made");
     let with = Registry::default().with(&[&OTHER]);
     assert_eq!(with.find("made").unwrap().title, "Another MADE");
     assert_eq!(with.iter().count(), registry::all().count());

@@ -113,13 +113,13 @@ pub fn data_info(cx: &Context, name: &str) -> Result<()> {
     if cx.json {
         return output::json(&json!({
             "name": e.name, "title": e.title, "kind": e.kind.to_string(), "shape": e.shape, "rows": e.rows,
-            "licence": e.licence, "obtain": e.get, "about": e.description,
+            "licence": e.licence, "obtain": obtain(e.get), "about": e.description,
             "found": place.ok().map(|p| p.display().to_string()),
         }));
     }
     output::line(format!("{}: {}\n{}", e.name, e.title, e.description));
     output::line(format!("  kind     {}\n  rows     {} of {}", e.kind, rows_of(e), e.shape));
-    output::line(format!("  licence  {}\n  obtain   {}", e.licence, e.get));
+    output::line(format!("  licence  {}\n  obtain   {}", e.licence, obtain(e.get)));
     if let Ok(place) = place {
         output::line(format!("  found    {}", place.display()));
     }
@@ -149,4 +149,12 @@ pub fn data_get(name: &str, to: Option<PathBuf>) -> Result<()> {
     bar.finish_and_clear();
     output::line(path.display());
     Ok(())
+}
+
+/// How one gets a set, in words of the command line.
+fn obtain(get: data::Get) -> String {
+    match get {
+        data::Get::Download(name) => format!("genus data get {name}"),
+        other => other.to_string(),
+    }
 }

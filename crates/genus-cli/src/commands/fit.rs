@@ -101,7 +101,7 @@ fn read_toml(path: &Path) -> Result<toml::Table> {
 
 /// Says how to go on where the system failed a training that has checkpoints: a full disk is no lost work.
 fn kept(e: genus::Error, out: &Path) -> anyhow::Error {
-    let failed = matches!(e, genus::Error::Io { .. });
+    let failed = matches!(e.root(), genus::Error::Io { .. });
     let any = failed
         && RunDir::open(out).is_ok_and(|run| {
             run.checkpoints_path()

@@ -7,7 +7,7 @@ pub enum Kind {
     Shipped,
     /// Drawn from a known law, with the caller's seed.
     Generated,
-    /// Downloaded once with `genus data get`.
+    /// Downloaded once, by [`get`](super::get).
     Download,
     /// Read from the user's disk.
     Local,
@@ -24,10 +24,31 @@ impl std::fmt::Display for Kind {
     }
 }
 
+/// How one gets a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Get {
+    /// It is there.
+    BuiltIn,
+    /// By the download of this name.
+    Download(&'static str),
+    /// As these words say.
+    ByHand(&'static str),
+}
+
+impl std::fmt::Display for Get {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::Download(name) => write!(f, "download of {name}"),
+            Self::ByHand(how) => f.write_str(how),
+        }
+    }
+}
+
 /// A named data set.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
-    /// Name, as `--data` takes it.
+    /// Name, as [`load`](super::load) takes it.
     pub name: &'static str,
     /// Full name.
     pub title: &'static str,
@@ -40,12 +61,12 @@ pub struct Entry {
     /// Origin and licence.
     pub licence: &'static str,
     /// How a user gets it.
-    pub get: &'static str,
+    pub get: Get,
     /// What it is and what it is good for.
     pub description: &'static str,
 }
 
-const BUILT_IN: &str = "built in";
+const BUILT_IN: Get = Get::BuiltIn;
 const TOY: &str = "defined here; free of rights";
 
 /// A generated set.
@@ -69,7 +90,7 @@ const fn binary_rows(
     get: &'static str,
 ) -> Entry {
     let description = "Binary rows in the splits that NADE and MADE were evaluated on.";
-    Entry { name, title, kind: Kind::Local, rows, shape, licence, get, description }
+    Entry { name, title, kind: Kind::Local, rows, shape, licence, get: Get::ByHand(get), description }
 }
 
 const UCI: &str = "UCI Machine Learning Repository, CC BY 4.0";
@@ -158,7 +179,7 @@ static ENTRIES: [Entry; 27] = [
         rows: [50_000, 10_000, 10_000],
         shape: "0..256 28×28×1",
         licence: "Y. LeCun, C. Cortes, C. Burges: The MNIST database of handwritten digits",
-        get: "genus data get mnist",
+        get: Get::Download("mnist"),
         description: "Handwritten digits in grey. The last 10000 training images are the validation split.",
     },
     Entry {
@@ -168,7 +189,7 @@ static ENTRIES: [Entry; 27] = [
         rows: [50_000, 10_000, 10_000],
         shape: "binary 28×28×1",
         licence: "Y. LeCun, C. Cortes, C. Burges: The MNIST database of handwritten digits",
-        get: "genus data get mnist",
+        get: Get::Download("mnist"),
         description: "MNIST with 1 where a pixel is brighter than half, and its labels: the bits of the GSN papers.",
     },
     Entry {
@@ -178,8 +199,8 @@ static ENTRIES: [Entry; 27] = [
         rows: [50_000, 10_000, 10_000],
         shape: "0..256 28×28×1",
         licence: "H. Xiao, K. Rasul, R. Vollgraf (Zalando): Fashion-MNIST, MIT",
-        get: "genus data get fashion-mnist, or the Debian package dataset-fashion-mnist",
-        description: "Articles of clothing in grey, in the format and splits of MNIST.",
+        get: Get::Download("fashion-mnist"),
+        description: "Articles of clothing in grey, in the format and splits of MNIST; also the Debian package dataset-fashion-mnist.",
     },
     Entry {
         name: "binarized-mnist",
@@ -188,7 +209,7 @@ static ENTRIES: [Entry; 27] = [
         rows: [50_000, 10_000, 10_000],
         shape: "binary 28×28×1",
         licence: "MNIST, binarised once by R. Salakhutdinov and I. Murray, distributed by H. Larochelle",
-        get: "genus data get binarized-mnist",
+        get: Get::Download("binarized-mnist"),
         description: "The fixed bits on which NADE, MADE, DRAW and PixelRNN report. \
              Test rows are sorted by class.",
     },
@@ -232,7 +253,9 @@ static ENTRIES: [Entry; 27] = [
         shape: "real 30",
         licence: "W. Wolberg, O. Mangasarian, N. Street, W. Street: \
              UCI Machine Learning Repository, CC BY 4.0",
-        get: "breast_cancer.csv as shipped by scikit-learn (first line: rows, columns, class names)",
+        get: Get::ByHand(
+            "breast_cancer.csv as shipped by scikit-learn (first line: rows, columns, class names)",
+        ),
         description: "Thirty measurements of cell nuclei, malignant or benign.",
     },
     Entry {
@@ -242,8 +265,10 @@ static ENTRIES: [Entry; 27] = [
         rows: [3200, 400, 400],
         shape: "0..256 32×32×3",
         licence: "A. Krizhevsky: Learning multiple layers of features from tiny images (2009)",
-        get: "the first 4000 training images of CIFAR-10 as cifar10_4k.npz, \
+        get: Get::ByHand(
+            "the first 4000 training images of CIFAR-10 as cifar10_4k.npz, \
              bytes [rows, 32, 32, 3] in arrays train, valid, test",
+        ),
         description: "Colour images for trying out colour models; too few for published figures.",
     },
 ];

@@ -2,8 +2,8 @@
 
 use super::array::{self, Array};
 use super::input::Input;
-use super::{Options, amat, catalogue, fetch, idx, npz, table};
-use crate::{Dataset, Domain, Error, Result, Shape, Support};
+use super::{Get, Options, amat, catalogue, fetch, idx, npz, table};
+use crate::{Advice, Dataset, Domain, Error, Result, Shape, Support};
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ fn form(name: &str) -> Option<Form> {
     })
 }
 
-/// The user's own data folder, where `genus data get` puts sets: `$XDG_DATA_HOME/genus` or
+/// The user's own data folder, for downloads: `$XDG_DATA_HOME/genus` or
 /// `~/.local/share/genus`; none if the environment names no home.
 pub fn user_dir() -> Option<PathBuf> {
     let var = |name| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
@@ -98,18 +98,20 @@ pub fn find(name: &str, options: &Options) -> Result<PathBuf> {
 fn find_in(name: &str, roots: &[PathBuf]) -> Result<PathBuf> {
     let known = catalogue::entry(name).and_then(|e| Some((e, form(e.name)?)));
     let Some((entry, form)) = known else {
-        return Err(Error::Run(format!(
-            "{name} is not a set that is kept on disk; `genus data list` shows which are"
-        )));
+        let error = Error::Run(format!("{name} is not a set that is kept on disk"));
+        return Err(error.advise(Advice::ListData));
     };
     roots.iter().find_map(|root| within(root, entry.name, form)).ok_or_else(|| {
         let searched: Vec<String> = roots.iter().map(|r| r.display().to_string()).collect();
-        Error::Run(format!(
-            "{} is not on this machine. Get it: {}. Searched: {} (set {DATA} to search elsewhere)",
+        let message = format!(
+            "{} is not on this machine; searched: {} (set {DATA} to search elsewhere)",
             entry.name,
-            entry.get,
             searched.join(", ")
-        ))
+        );
+        match entry.get {
+            Get::Download(name) => Error::Run(message).advise(Advice::Download(name.into())),
+            how => Error::Run(format!("{message}; get it: {how}")),
+        }
     })
 }
 
@@ -213,7 +215,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let roots = [dir.path().to_path_buf()];
         let e = find_in("mnist", &roots).unwrap_err().to_string();
-        assert!(e.contains("genus data get mnist") && e.contains(&roots[0].display().to_string()), "{e}");
+        assert!(e.contains("download mnist") && e.contains(&roots[0].display().to_string()), "{e}");
         write_mnist(&dir.path().join("mnist"), 10_003);
         let set = load_in("mnist", &roots, &Options::default()).unwrap();
         let valid = set.valid.as_ref().unwrap();

@@ -11,10 +11,15 @@
 //! | `.amat` | zeros and ones as text |
 //! | a folder | PNG and JPEG images, one class per subfolder; or the four files of MNIST |
 //!
+//! NPZ needs the feature `archives`, images `pictures`, and `get` for sets that are not there `downloads`; all three are left out by
+//! default, and what they would have read is then refused with their name.
+//!
 //! Arrays of bytes are levels 0..256, other integers from 0 to 65535 as many levels as occur, everything else
 //! is real; where all values are 0 or 1 the rows are binary. Arrays with three or four axes are images. Every
 //! reader checks sizes before it allocates.
 
+#[cfg(not(all(feature = "archives", feature = "pictures")))]
+mod absent;
 mod amat;
 mod array;
 mod catalogue;
@@ -25,7 +30,9 @@ mod input;
 mod local;
 mod named;
 mod npy;
+#[cfg(feature = "archives")]
 mod npz;
+#[cfg(feature = "pictures")]
 mod pictures;
 mod shipped;
 mod table;
@@ -34,14 +41,20 @@ mod toys;
 mod tree;
 mod write;
 
-pub use catalogue::{Entry, Kind, catalogue};
+pub use catalogue::{Entry, Get, Kind, catalogue};
+#[cfg(feature = "downloads")]
 pub use fetch::{MIRROR, Progress, get};
 pub use local::{DATA, find, user_dir};
 pub use toys::log_density;
 pub use tree::BinaryTree;
 pub use write::write;
 
-use crate::{Batch, Dataset, Error, Result, Seed};
+#[cfg(not(feature = "archives"))]
+use absent::npz;
+#[cfg(not(feature = "pictures"))]
+use absent::pictures;
+
+use crate::{Advice, Batch, Dataset, Error, Result, Seed};
 use input::Input;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -224,11 +237,9 @@ fn refuse_label(options: &Options) -> Result<()> {
 fn unknown(source: &str) -> Error {
     let looks_like_path = source.contains(['/', '\\', '.']);
     let near = catalogue::near(source);
-    let hint = if near.is_empty() { ";".into() } else { format!("; did you mean {}?", near.join(", ")) };
+    let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
     let what = if looks_like_path { "file or folder" } else { "data set and no file called" };
-    Error::Run(format!(
-        "there is no {what} {source}{hint} `genus data list` shows the names of all data sets"
-    ))
+    Error::Run(format!("there is no {what} {source}{hint}")).advise(Advice::ListData)
 }
 
 /// Splits, checks and hashes.
@@ -255,12 +266,11 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
     }
     if options.missing {
         for (name, split) in set.splits() {
-            set.domain.check_missing(&split.x).map_err(|e| Error::Domain(format!("{name} split: {e}")))?;
+            set.domain.check_missing(&split.x).map_err(|e| e.within(format_args!("{name} split")))?;
         }
     } else {
         set.check()?;
     }
-    set.provenance.sha256 = set.digest();
     Ok(set)
 }
 

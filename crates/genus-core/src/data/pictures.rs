@@ -3,7 +3,8 @@
 use super::array::MAX_CLASSES;
 use super::input::MAX_VALUES;
 use crate::{Batch, Dataset, Domain, Error, Provenance, Result, Shape, Split, Support};
-use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::codecs::png::PngEncoder;
+use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, Limits};
 use rayon::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,16 @@ const MAX_FILES: usize = 4_000_000;
 const MAX_SIDE: u32 = 1 << 14;
 /// Most bytes that decoding one image may take.
 const MAX_ALLOC: u64 = 1 << 30;
+
+/// The bytes of a picture of `[height, width, channels]` bytes, with 1 channel or 3.
+pub(super) fn png(pixels: &[u8], [height, width, channels]: [usize; 3], path: &Path) -> Result<Vec<u8>> {
+    let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes)
+        .write_image(pixels, width as u32, height as u32, colour)
+        .map_err(|e| Error::io("write", path)(std::io::Error::other(e)))?;
+    Ok(bytes)
+}
 
 fn is_picture(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();

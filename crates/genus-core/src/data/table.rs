@@ -3,7 +3,7 @@
 use super::Label;
 use super::column::{self, Survey};
 use super::input::{Input, MAX_TEXT, MAX_VALUES};
-use crate::{Batch, Column, Dataset, Domain, Error, Provenance, Result, Shape, Split, Support};
+use crate::{Advice, Batch, Column, Dataset, Domain, Error, Provenance, Result, Shape, Split, Support};
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
 use std::collections::HashMap;
 use std::path::Path;
@@ -96,6 +96,13 @@ struct Top {
     classes: Option<Vec<String>>,
 }
 
+impl Top {
+    /// A cell, for messages.
+    fn place(&self, line: u64, c: usize) -> String {
+        format!("line {line}, column \"{}\"", self.columns[c])
+    }
+}
+
 fn top(head: &[StringRecord], records: usize) -> Top {
     let plain = |n: usize| (1..=n).map(|i| format!("column {i}")).collect();
     let (Some(first), width) = (head.first(), head.last().map_or(0, StringRecord::len)) else {
@@ -167,115 +174,137 @@ pub(super) fn load(
             format!("{rows} rows of {width} columns are more than is read; split the table"),
         ));
     }
-    let y = label_column(&top, label, path)?;
-
-    let mut surveys: Vec<Survey> = (0..width).map(|_| Survey::default()).collect();
-    records.each(top.skip, |record, line| {
-        if record.len() != width {
-            return Err(Error::format(
-                path,
-                format!("line {line}"),
-                format!(
-                    "{} cells where the first line has {width}; mend the line or its quotes",
-                    record.len()
-                ),
-            ));
-        }
-        for (cell, survey) in record.iter().zip(&mut surveys) {
-            survey.see(cell, line);
-        }
-        Ok(())
-    })?;
-    let at = |line: u64, c: usize| format!("line {line}, column \"{}\"", top.columns[c]);
-    for (c, survey) in surveys.iter().enumerate() {
-        if let Some(line) = survey.first_missing.filter(|_| !missing || Some(c) == y) {
-            let remedy = if Some(c) == y {
-                "a row without its label; drop the row, or choose another label column"
-            } else {
-                "no value; drop the row, or fill it with `genus impute`"
-            };
-            return Err(Error::format(path, at(line, c), remedy));
-        }
-    }
-    let features: Vec<usize> = (0..width).filter(|c| Some(*c) != y).collect();
-    if features.is_empty() {
-        return Err(Error::format(path, "table", "no column but the label; there is nothing to model"));
-    }
-    let supports = features
-        .iter()
-        .map(|&c| surveys[c].support().map_err(|(line, m)| Error::format(path, at(line, c), m)))
-        .collect::<Result<Vec<Column>>>()?;
-    let classes = match y {
-        Some(c) => surveys[c]
-            .classes()
-            .map_err(|m| Error::format(path, format!("column \"{}\"", top.columns[c]), m))?,
-        None => Vec::new(),
-    };
-
-    let index = |names: &[String]| names.iter().cloned().zip(0u32..).collect::<HashMap<_, _>>();
-    let categories: Vec<_> = supports
-        .iter()
-        .map(|s| if let Column::Category(names) = s { index(names) } else { HashMap::new() })
-        .collect();
-    let class_of = index(&classes);
-    let mut values = Vec::with_capacity(rows * features.len());
-    let mut labels = Vec::new();
-    records.each(top.skip, |record, line| {
-        for ((&c, support), names) in features.iter().zip(&supports).zip(&categories) {
-            let cell = record.get(c).unwrap_or_default();
-            let value = match support {
-                _ if column::is_missing(cell) => Some(f32::NAN),
-                Column::Category(_) => names.get(&column::canonical(cell)).map(|i| *i as f32),
-                // A number beyond single precision would become infinite.
-                _ => column::number(cell).map(|x| x as f32).filter(|x| x.is_finite()),
-            };
-            values.push(value.ok_or_else(|| {
-                Error::format(
-                    path,
-                    at(line, c),
-                    format!("{cell} is beyond single precision; rescale the column"),
-                )
-            })?);
-        }
-        if let Some(c) = y {
-            labels.push(class_of[&column::canonical(record.get(c).unwrap_or_default())]);
-        }
-        Ok(())
-    })?;
-
-    let classes = match top.classes {
-        // The names in the first line stand for the numbers 0, 1, 2 … in the label column.
-        Some(names) if y.is_some() => {
-            if let Some((_, l)) = labels
-                .iter()
-                .map(|l| (l, &classes[*l as usize]))
-                .find(|(_, l)| l.parse::<usize>().map_or(true, |i| i >= names.len()))
-            {
-                return Err(Error::format(
-                    path,
-                    "line 1",
-                    format!("names {} classes, and label {l} occurs", names.len()),
-                ));
-            }
-            labels.iter_mut().for_each(|l| *l = classes[*l as usize].parse().unwrap_or(*l));
-            names
-        }
-        _ => classes,
-    };
-    let support = if supports.iter().all(|s| *s == Column::Binary) {
-        Support::Binary
-    } else if supports.iter().all(|s| !matches!(s, Column::Category(_))) {
-        Support::Real
-    } else {
-        Support::Mixed(supports)
+    let label = label_column(&top, label, path)?;
+    let table = Table::survey(&records, &top, label, missing)?;
+    let (x, mut labels) = table.values(rows)?;
+    let classes = match &top.classes {
+        Some(names) if label.is_some() => renumbered(&mut labels, &table.classes, names, path)?,
+        _ => table.classes.clone(),
     };
     Ok(Dataset {
-        domain: Domain { support, shape: Shape::Flat(features.len()) },
-        train: Split { x: Batch::new(values, features.len())?, labels: y.map(|_| labels) },
+        domain: Domain { support: table.support(), shape: Shape::Flat(table.features.len()) },
+        train: Split { x, labels: label.map(|_| labels) },
         valid: None,
         test: None,
-        columns: features.iter().map(|&c| top.columns[c].clone()).collect(),
+        columns: table.features.iter().map(|&c| top.columns[c].clone()).collect(),
         classes,
         provenance: Provenance { name: name.into(), ..Provenance::default() },
     })
+}
+
+/// A table whose columns are known: the second reading gives its values.
+struct Table<'a> {
+    records: &'a Records<'a>,
+    top: &'a Top,
+    /// Numbers of the columns that are features.
+    features: Vec<usize>,
+    /// What each of these holds.
+    supports: Vec<Column>,
+    label: Option<usize>,
+    /// What the label column holds, sorted.
+    classes: Vec<String>,
+}
+
+impl<'a> Table<'a> {
+    /// Reads the records to find out what the columns hold.
+    fn survey(records: &'a Records<'a>, top: &'a Top, label: Option<usize>, missing: bool) -> Result<Self> {
+        let (path, width) = (records.path, top.columns.len());
+        let mut surveys: Vec<Survey> = (0..width).map(|_| Survey::default()).collect();
+        records.each(top.skip, |record, line| {
+            if record.len() != width {
+                return Err(Error::format(
+                    path,
+                    format!("line {line}"),
+                    format!(
+                        "{} cells where the first line has {width}; mend the line or its quotes",
+                        record.len()
+                    ),
+                ));
+            }
+            record.iter().zip(&mut surveys).for_each(|(cell, survey)| survey.see(cell, line));
+            Ok(())
+        })?;
+        for (c, survey) in surveys.iter().enumerate() {
+            match survey.first_missing {
+                Some(line) if Some(c) == label => {
+                    let remedy = "a row without its label; drop the row, or choose another label column";
+                    return Err(Error::format(path, top.place(line, c), remedy));
+                }
+                Some(line) if !missing => {
+                    let error = Error::format(path, top.place(line, c), "no value");
+                    return Err(error.advise(Advice::Impute));
+                }
+                _ => {}
+            }
+        }
+        let features: Vec<usize> = (0..width).filter(|c| Some(*c) != label).collect();
+        if features.is_empty() {
+            return Err(Error::format(path, "table", "no column but the label; there is nothing to model"));
+        }
+        let support =
+            |&c: &usize| surveys[c].support().map_err(|(line, m)| Error::format(path, top.place(line, c), m));
+        let supports = features.iter().map(support).collect::<Result<Vec<Column>>>()?;
+        let classes = |c: usize| {
+            let refuse = |m| Error::format(path, format!("column \"{}\"", top.columns[c]), m);
+            surveys[c].classes().map_err(refuse)
+        };
+        let classes = label.map(classes).transpose()?.unwrap_or_default();
+        Ok(Self { records, top, features, supports, label, classes })
+    }
+
+    /// Reads the records again: features, and numbers of classes.
+    fn values(&self, rows: usize) -> Result<(Batch, Vec<u32>)> {
+        let index = |names: &[String]| names.iter().cloned().zip(0u32..).collect::<HashMap<_, _>>();
+        let of = |s: &Column| if let Column::Category(names) = s { index(names) } else { HashMap::new() };
+        let categories: Vec<_> = self.supports.iter().map(of).collect();
+        let class_of = index(&self.classes);
+        let mut values = Vec::with_capacity(rows * self.features.len());
+        let mut labels = Vec::new();
+        self.records.each(self.top.skip, |record, line| {
+            for ((&c, support), names) in self.features.iter().zip(&self.supports).zip(&categories) {
+                let cell = record.get(c).unwrap_or_default();
+                let value = match support {
+                    _ if column::is_missing(cell) => Some(f32::NAN),
+                    Column::Category(_) => names.get(&column::canonical(cell)).map(|i| *i as f32),
+                    // A number beyond single precision would become infinite.
+                    _ => column::number(cell).map(|x| x as f32).filter(|x| x.is_finite()),
+                };
+                values.push(value.ok_or_else(|| {
+                    Error::format(
+                        self.records.path,
+                        self.top.place(line, c),
+                        format!("{cell} is beyond single precision; rescale the column"),
+                    )
+                })?);
+            }
+            if let Some(c) = self.label {
+                labels.push(class_of[&column::canonical(record.get(c).unwrap_or_default())]);
+            }
+            Ok(())
+        })?;
+        Ok((Batch::new(values, self.features.len())?, labels))
+    }
+
+    fn support(&self) -> Support {
+        if self.supports.iter().all(|s| *s == Column::Binary) {
+            Support::Binary
+        } else if self.supports.iter().all(|s| !matches!(s, Column::Category(_))) {
+            Support::Real
+        } else {
+            Support::Mixed(self.supports.clone())
+        }
+    }
+}
+
+/// Labels as the numbers that they are written as, which the `names` in the first line stand for.
+fn renumbered(labels: &mut [u32], written: &[String], names: &[String], path: &Path) -> Result<Vec<String>> {
+    let number = |l: u32| written[l as usize].parse::<u32>().ok().filter(|n| (*n as usize) < names.len());
+    for label in labels {
+        *label = number(*label).ok_or_else(|| {
+            let message =
+                format!("names {} classes, and label {} occurs", names.len(), written[*label as usize]);
+            Error::format(path, "line 1", message)
+        })?;
+    }
+    Ok(names.to_vec())
 }

@@ -1,8 +1,7 @@
 //! Rows to files that others read.
 
-use super::{npy, npz};
+use super::{npy, npz, pictures};
 use crate::{Batch, Column, Domain, Error, Result, Shape, Support, fsx};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use std::path::Path;
 
 /// Longest side of a grid of images, pixels.
@@ -92,11 +91,9 @@ fn grid(path: &Path, x: &Batch, domain: &Domain) -> Result<Vec<u8>> {
     let Shape::Image { height, width, channels } = domain.shape else {
         return Err(no_picture("rows are not images; write .csv, .npy or .npz instead"));
     };
-    let colour = match channels {
-        1 => ExtendedColorType::L8,
-        3 => ExtendedColorType::Rgb8,
-        _ => return Err(no_picture("images have neither 1 nor 3 channels; write .npy or .npz instead")),
-    };
+    if !matches!(channels, 1 | 3) {
+        return Err(no_picture("images have neither 1 nor 3 channels; write .npy or .npz instead"));
+    }
     let across = (1..).find(|c| c * c >= x.rows()).unwrap_or(1).max(1);
     let down = x.rows().div_ceil(across).max(1);
     let (total_width, total_height) = (across * (width + 1) + 1, down * (height + 1) + 1);
@@ -123,9 +120,5 @@ fn grid(path: &Path, x: &Batch, domain: &Domain) -> Result<Vec<u8>> {
             }
         }
     }
-    let mut bytes = Vec::new();
-    PngEncoder::new(&mut bytes)
-        .write_image(&pixels, total_width as u32, total_height as u32, colour)
-        .map_err(|e| Error::io("write", path)(std::io::Error::other(e)))?;
-    Ok(bytes)
+    pictures::png(&pixels, [total_height, total_width, channels], path)
 }

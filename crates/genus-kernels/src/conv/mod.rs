@@ -226,7 +226,7 @@ impl Conv {
                 // Likewise from row to row: the last one comes first.
                 rows.reverse();
                 let mut at = 0;
-                let blocks = TapBlock::of(&rows, self.outputs).into_iter().map(|block| {
+                let blocks = TapBlock::from_rows(&rows, self.outputs).into_iter().map(|block| {
                     let taps = &taps[at..at + block.count()];
                     at += block.count();
                     let weight = |k: usize, j: usize| {

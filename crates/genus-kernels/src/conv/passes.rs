@@ -39,7 +39,7 @@ pub(crate) fn tiles(channels: usize) -> &'static Isa {
 pub(crate) fn packed_blocks(isa: &Isa, conv: &Conv, w: &[f32]) -> Vec<(TapBlock, Vec<f32>)> {
     let (k, n) = (conv.inputs, conv.outputs);
     let mut at = 0;
-    let blocks = TapBlock::of(conv.taps.list(), k).into_iter().map(|block| {
+    let blocks = TapBlock::from_rows(conv.taps.list(), k).into_iter().map(|block| {
         let from = at;
         at += block.count() * k * n;
         (block, pack(isa, block.count() * k, n, |l, j| w[from + l * n + j]))

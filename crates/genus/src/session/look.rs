@@ -51,7 +51,7 @@ pub(super) fn look(
         let audit = share.during(|| audit::trained(model, &rows, seed.child("audit"), &mut heard))?;
         if audit.left_out > 0 {
             warnings.push(format!(
-                "there was no time for {} checks of the audit; see `genus audit`",
+                "there was no time for {} checks of the audit; audit the run by itself",
                 audit.left_out
             ));
         }
@@ -131,7 +131,11 @@ pub(super) fn describe(spec: &ModelSpec, model: &dyn Model, data: &Dataset) -> S
         title: spec.title.into(),
         taxonomy: spec.taxonomy().into_iter().map(str::to_owned).collect(),
         references: spec.references.iter().map(reference).collect(),
-        capabilities: Capability::ALL.iter().filter(|c| c.of(model)).map(|c| c.verb().to_owned()).collect(),
+        capabilities: Capability::ALL
+            .iter()
+            .filter(|c| c.is_in(model))
+            .map(|c| c.verb().to_owned())
+            .collect(),
         domain: data.domain.to_string(),
         shape: evaluate::extents(&data.domain),
         top: data.domain.top().unwrap_or(0.0),

@@ -8,8 +8,8 @@ pub use look::machine;
 use crate::registry::Registry;
 use crate::run::{DataConfig, FORMAT, Origin, RunConfig, RunDir, RunLock, Summary};
 use crate::{
-    Dataset, Diagnostic, Error, Event, Fit, FitContext, ModelSpec, Observer, Result, Scoring, Seed, State,
-    Stop, StopReason, SupportKind, Tee, checkpoint::Checkpoints, config, diagnostics,
+    Advice, Dataset, Diagnostic, Error, Event, Fit, FitContext, ModelSpec, Observer, Result, Scoring, Seed,
+    State, Stop, StopReason, SupportKind, Tee, checkpoint::Checkpoints, config, diagnostics,
 };
 use log::{Log, Watch};
 use look::{describe, look};
@@ -116,14 +116,15 @@ pub fn train(
     let written = written.inspect_err(|_| run.discard());
     let outcome = written.and_then(|()| go(request, data, &run, &lock, false, observer));
     // What a fit refuses, diverges on or has no time for is tried again with other settings: the folder must not be in the way.
-    if let Err(
+    let failed = outcome.as_ref().err().map(Error::root);
+    if let Some(
         Error::Config { .. }
         | Error::Domain(_)
         | Error::Shape { .. }
         | Error::Numerical { .. }
         | Error::Run(_)
         | Error::Stopped(_),
-    ) = outcome
+    ) = failed
     {
         run.discard();
     }
@@ -143,11 +144,13 @@ pub fn resume(
     let lock = run.lock()?;
     let stored = run.config()?;
     if stored.genus != VERSION {
-        return Err(Error::Run(format!(
-            "{0} was begun by genus {1}, and another version, this is {VERSION}, may go on with other numbers; use genus {1}, or begin a new run with its model by `genus train --from {0}`",
+        let message = format!(
+            "{} was begun by genus {}, and another version, this is {VERSION}, may go on with other numbers",
             run.path().display(),
             stored.genus
-        )));
+        );
+        let advice = Advice::BeginFrom { run: run.path().into(), version: stored.genus };
+        return Err(Error::Run(message).advise(advice));
     }
     if stored.data.sha256 != data.digest() {
         return Err(Error::Run(format!(

@@ -1,6 +1,9 @@
 //! Against a server on the loopback interface; nothing here goes further.
 
 use super::*;
+use crate::data::fetch::sets::Content;
+use crate::digest::hex;
+use sha2::{Digest as _, Sha256};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::thread::{self, JoinHandle};

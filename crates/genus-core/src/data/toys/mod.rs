@@ -10,7 +10,7 @@ mod ridge;
 
 use super::tree::BinaryTree;
 use crate::math::log_mean_exp;
-use crate::{Batch, Dataset, Domain, Error, Provenance, Result, Rng, Seed, Shape, Split, Support};
+use crate::{Advice, Batch, Dataset, Domain, Error, Provenance, Result, Rng, Seed, Shape, Split, Support};
 use rayon::prelude::*;
 use ridge::Ridge;
 use std::sync::OnceLock;
@@ -183,7 +183,7 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
 /// not fit it.
 pub fn log_density(name: &str, x: &Batch) -> Result<Vec<f64>> {
     let source = source(name).ok_or_else(|| {
-        Error::config("data", format!("{name} is not a generated source; `genus data list` shows which are"))
+        Error::config("data", format!("{name} is not a generated source")).advise(Advice::ListData)
     })?;
     source.domain().check(x)?;
     Ok((0..x.rows()).into_par_iter().map(|r| source.log_density(x.row(r))).collect())

@@ -31,7 +31,7 @@
 //! ```
 
 use super::walker::Walker;
-use super::{Noise, Settings, Transition, salt_and_pepper};
+use super::{Noise, Transition, TransitionConfig, salt_and_pepper};
 use crate::sampling::Sampling;
 use genus_core::config::{Fraction, count};
 use genus_core::transform::Binarize;
@@ -45,7 +45,7 @@ pub type DenoisingChain = Walker<Autoencoder>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<DenoisingChain>("denoising-chain", "Denoising chain", module_path!())
+    ModelSpec::new::<DenoisingChain>("denoising-chain", "Denoising chain", module_path!())
     .summary("binary rows: draws by corrupting and denoising, features that withstand noise; no likelihood")
     .papers(&[Reference::new(
         "Bengio, Yao, Alain & Vincent",
@@ -107,7 +107,7 @@ impl Default for DenoisingChainConfig {
     }
 }
 
-impl Settings for DenoisingChainConfig {
+impl TransitionConfig for DenoisingChainConfig {
     fn binarize(&self) -> Binarize {
         self.binarize
     }

@@ -31,7 +31,7 @@
 //! ```
 
 use super::walker::Walker;
-use super::{Noise, Settings, Transition, salt_and_pepper};
+use super::{Noise, Transition, TransitionConfig, salt_and_pepper};
 use crate::sampling::Sampling;
 use genus_core::config::{Fraction, NonNegative, count};
 use genus_core::transform::Binarize;
@@ -46,7 +46,7 @@ use std::num::NonZeroUsize;
 pub type Gsn = Walker<Layers>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec::of::<Gsn>("gsn", "Generative stochastic network", module_path!())
+pub static SPEC: ModelSpec = ModelSpec::new::<Gsn>("gsn", "Generative stochastic network", module_path!())
     .summary("binary rows: draws by a chain over rows and layers of features, fills of any missing values; no likelihood")
     .papers(&[
         Reference::new(
@@ -120,7 +120,7 @@ impl Default for GsnConfig {
     }
 }
 
-impl Settings for GsnConfig {
+impl TransitionConfig for GsnConfig {
     fn binarize(&self) -> Binarize {
         self.binarize
     }

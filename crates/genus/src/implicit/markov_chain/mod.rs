@@ -28,7 +28,7 @@ const SAMPLING: Sampling = Sampling { chains: count(100), burn_in: count(100), t
 /// A transition between rows of bits, which learns: what a member of the family writes. [`walker::Walker`] makes the public model of it.
 pub trait Transition: Clone + Debug + Send + Sync + Sized + 'static {
     /// Hyper-parameters.
-    type Config: Settings;
+    type Config: TransitionConfig;
 
     /// Registry entry.
     fn spec() -> &'static ModelSpec;
@@ -71,7 +71,7 @@ pub trait Transition: Clone + Debug + Send + Sync + Sized + 'static {
 }
 
 /// What the hyper-parameters of all members have in common.
-pub trait Settings: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
+pub trait TransitionConfig: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
     /// How levels become bits.
     fn binarize(&self) -> Binarize;
     /// Transitions per row and step of training.

@@ -1,10 +1,10 @@
 //! The public model of a transition: it is trained along chains that begin at rows, and draws by chains that go on.
 
-use super::{Noise, Settings as _, Transition};
+use super::{Noise, Transition, TransitionConfig as _};
 use crate::diagnostics::weights;
 use crate::explicit::approximate::markov_chain::columns;
-use crate::presented::Presented;
 use crate::sampling::completed;
+use crate::training_rows::TrainingRows;
 use genus_core::transform::{self, Transform};
 use genus_core::{
     Batch, Chain, Conditional, Dataset, Domain, Encoder, Exhibit, Family, Fill, Fit, FitContext, Model,
@@ -41,7 +41,13 @@ struct Chains {
 }
 
 /// Cross-entropy of the rows, summed over transitions that begin at them: its mean over the rows, nats.
-fn walk<T: Transition>(net: &T, config: &T::Config, view: &View<'_>, x: &Batch, key: u64) -> Tensor<1> {
+fn walkback_loss<T: Transition>(
+    net: &T,
+    config: &T::Config,
+    view: &View<'_>,
+    x: &Batch,
+    key: u64,
+) -> Tensor<1> {
     let (noise, shape) = (&mut Noise::new(key), [x.rows(), x.width()]);
     let clean = || tensor_from(x.data().to_vec(), shape);
     let (mut hidden, mut row, mut total) = (Vec::new(), x.data().to_vec(), None);
@@ -67,14 +73,14 @@ fn walk<T: Transition>(net: &T, config: &T::Config, view: &View<'_>, x: &Batch, 
 struct Cleaning<'a, T: Transition> {
     net: &'a T,
     config: &'a T::Config,
-    seen: Presented,
+    seen: TrainingRows,
     seed: Seed,
 }
 
 impl<T: Transition> Objective for Cleaning<'_, T> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let x = self.seen.batch(rows, || cx.rng("noise"))?;
-        let total = walk(self.net, self.config, view, &x, cx.rng("walk").bits());
+        let total = walkback_loss(self.net, self.config, view, &x, cx.rng("walk").bits());
         Ok(Loss::new(total))
     }
 
@@ -86,7 +92,7 @@ impl<T: Transition> Objective for Cleaning<'_, T> {
             stop.check()?;
             let some = x.slice(start, start + CHUNK);
             let key = self.seed.child("validation").index(i as u64).rng().bits();
-            let loss = values(walk(self.net, self.config, view, &some, key));
+            let loss = values(walkback_loss(self.net, self.config, view, &some, key));
             sum += some.rows() as f64 * f64::from(loss[0]);
         }
         Ok(BTreeMap::from([("loss".into(), sum / x.rows() as f64)]))
@@ -167,7 +173,7 @@ impl<T: Transition> Family for Walker<T> {
         let transform =
             crate::transform_for(cx, data, || Transform::to_binary(&data.domain, config.binarize(), 0))?;
         let seed = cx.seed.child(T::spec().name);
-        let seen = Presented::new(&transform, data, seed)?;
+        let seen = TrainingRows::new(&transform, data, seed)?;
         let mut model =
             Self::build(config, transform, seen.marginal_logits(), &mut seed.child("init").rng())?;
         if let Some(start) = cx.start {

@@ -9,7 +9,7 @@
 //! ends of the way there, chosen by their weights, and then moved by the machine. Where no chain has come to the states that matter,
 //! both are too low.
 
-use crate::presented::Presented;
+use crate::training_rows::TrainingRows;
 use genus_core::config::count;
 use genus_core::math::log_mean_exp;
 use genus_core::stop::in_pool;
@@ -104,7 +104,7 @@ pub fn independent(x: &[f32], width: usize) -> Vec<f32> {
 ///
 /// # Errors
 /// If rows do not fit the domain.
-pub fn averaged(seen: &Presented, seed: Seed) -> Result<Batch> {
+pub fn averaged(seen: &TrainingRows, seed: Seed) -> Result<Batch> {
     let mut some = seed.child("averaged").rng().permutation(seen.rows());
     some.truncate(AVERAGED);
     seen.batch(&some, || seed.child("base").rng())

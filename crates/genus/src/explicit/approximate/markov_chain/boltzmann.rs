@@ -1,10 +1,10 @@
 //! The public model of an energy: scores with log Z, chains that draw, chains with some units held.
 
 use super::annealing::{Annealing, Partition};
-use super::{Chains, Energy, Settings as _, streams};
+use super::{Chains, Energy, MachineConfig as _, streams};
 use crate::diagnostics::weights;
-use crate::presented::Presented;
 use crate::sampling::completed;
+use crate::training_rows::TrainingRows;
 use genus_core::math::softplus;
 use genus_core::stop::in_pool;
 use genus_core::transform::{Noise, Transform};
@@ -44,7 +44,7 @@ fn log_z<E: Energy>(
 
 impl<E: Energy> Boltzmann<E> {
     /// A machine whose parameters are known, with its log Z.
-    pub(super) fn of(config: E::Config, domain: Domain, machine: E) -> Result<Self> {
+    pub(super) fn assemble(config: E::Config, domain: Domain, machine: E) -> Result<Self> {
         let partition = log_z(&machine, config.annealing(), Seed::from(0), &mut |_, _| ())?;
         Ok(Self { config, transform: Transform::identity(domain), machine, partition })
     }
@@ -99,7 +99,7 @@ impl<E: Energy> Family for Boltzmann<E> {
         data.check()?;
         let transform = crate::transform_for(cx, data, || config.transform(&data.domain, &data.train.x))?;
         let seed = cx.seed.child(E::spec().name);
-        let seen = Presented::new(&transform, data, seed)?;
+        let seen = TrainingRows::new(&transform, data, seed)?;
         let start = match transform.target().support {
             Support::Binary => seen.marginal_logits(),
             _ => seen.means(),

@@ -33,13 +33,13 @@
 
 use super::annealing::{Annealing, Path};
 use super::boltzmann::Boltzmann;
+use super::learning::{Algorithm, Learning};
+use super::pair_optimizer::{PairOptimizer, load_pair, pair_state, unmasked};
 use super::pairwise::{ENUMERATED, Pairwise};
-use super::training::{
-    Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, train, unmasked,
-};
-use super::{Chains, Energy, Settings, streams};
-use crate::presented::Presented;
+use super::training::{Ascent, Part, compared, gap, train};
+use super::{Chains, Energy, MachineConfig, streams};
 use crate::sampling::Sampling;
+use crate::training_rows::TrainingRows;
 use genus_core::config::Positive;
 use genus_core::math::softplus;
 use genus_core::train::{At, Figures};
@@ -48,7 +48,7 @@ use genus_core::{
     Batch, Capability, Domain, Error, EvidenceKind, FitContext, FitReport, ModelSpec, Reference, Result, Rng,
     Scoring, Seed, State, Stop, SupportKind, Tensor, TinyFit,
 };
-use genus_kernels::{Limits, Mat, Pair, Stream, gemm, sigmoid};
+use genus_kernels::{LayerPair, Limits, Mat, Stream, gemm, sigmoid};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ pub type BoltzmannMachine = Boltzmann<General>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<BoltzmannMachine>("boltzmann-machine", "Boltzmann machine", module_path!())
+    ModelSpec::new::<BoltzmannMachine>("boltzmann-machine", "Boltzmann machine", module_path!())
     .summary("a few binary columns: pairwise couplings between any visible and hidden units; exact up to 25 units")
     .papers(&[Reference::new(
         "Ackley, Hinton & Sejnowski",
@@ -126,7 +126,7 @@ impl Default for BoltzmannMachineConfig {
     }
 }
 
-impl Settings for BoltzmannMachineConfig {
+impl MachineConfig for BoltzmannMachineConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         Transform::to_binary(domain, self.binarize, 0)
     }
@@ -237,10 +237,10 @@ impl General {
     }
 
     /// ⟨x xᵀ⟩ of the rows minus that of the machine where units are connected, and ⟨x⟩ likewise.
-    fn contrast(&self, data: &[f32], model: &[f32]) -> Pair {
+    fn contrast(&self, data: &[f32], model: &[f32]) -> LayerPair {
         let n = self.base.len();
         let difference = |i: usize| data[i] - model[i];
-        Pair {
+        LayerPair {
             w: (0..n * n).map(|i| self.mask[i] * difference(i)).collect(),
             visible: (0..n).map(|i| difference(i * n + i)).collect(),
             hidden: vec![0.0; n],
@@ -260,12 +260,12 @@ impl General {
     }
 
     /// Parameters as those of two layers, both of all units; the second one has no biases of its own.
-    fn pair(&self) -> Pair {
+    fn pair(&self) -> LayerPair {
         let hidden = vec![0.0; self.base.len()];
-        Pair { w: self.machine.w.clone(), visible: self.machine.bias.clone(), hidden }
+        LayerPair { w: self.machine.w.clone(), visible: self.machine.bias.clone(), hidden }
     }
 
-    fn set(&mut self, pair: &Pair) {
+    fn set(&mut self, pair: &LayerPair) {
         self.machine = Pairwise { w: pair.w.clone(), bias: pair.visible.clone() };
     }
 }
@@ -345,7 +345,7 @@ impl Energy for General {
     fn learn(
         &mut self,
         config: &Self::Config,
-        seen: &Presented,
+        seen: &TrainingRows,
         seed: Seed,
         cx: &mut FitContext<'_>,
     ) -> Result<FitReport> {
@@ -359,14 +359,14 @@ impl Energy for General {
         let most = if self.lateral() { 200 } else { usize::MAX };
         let mut learning = Climb {
             pair: self.pair(),
-            follower: Follower::new(how, &self.pair()),
+            optimizer: PairOptimizer::new(how, &self.pair()),
             machine: self.clone(),
             how,
             compared: compared(seen, most, seed)?,
             chains,
         };
         let report = train(&[Part::whole(how)], seen, &mut learning, SPEC.name, seed, cx)?;
-        self.set(learning.follower.kept(&learning.pair));
+        self.set(learning.optimizer.kept(&learning.pair));
         Ok(report)
     }
 
@@ -445,8 +445,8 @@ impl Energy for General {
 /// A machine that learns.
 struct Climb<'a> {
     machine: General,
-    pair: Pair,
-    follower: Follower,
+    pair: LayerPair,
+    optimizer: PairOptimizer,
     how: &'a Learning,
     compared: Option<[Batch; 2]>,
     /// Chains that go on, or those of the last step, `[chains, units]`.
@@ -477,14 +477,14 @@ impl Ascent for Climb<'_> {
             (self.machine.products(&self.chains), exponents[0] - exponents[1])
         };
         let gradient = self.machine.contrast(&data, &model);
-        self.follower.follow(&mut self.pair, self.how, at, |to, rate| to.add(&gradient, rate));
+        self.optimizer.step(&mut self.pair, self.how, at, |to, rate| to.add(&gradient, rate));
         self.machine.set(&self.pair);
         Ok(Figures::from([("loss".into(), loss)]))
     }
 
     fn validate(&mut self) -> Result<Figures> {
         let mut kept = self.machine.clone();
-        kept.set(self.follower.kept(&self.pair));
+        kept.set(self.optimizer.kept(&self.pair));
         gap(&kept, self.compared.as_ref())
     }
 
@@ -495,7 +495,7 @@ impl Ascent for Climb<'_> {
     fn state(&self) -> State {
         let mut state = State::default();
         state.nest("pair", pair_state(&self.pair));
-        state.nest("follower", self.follower.state());
+        state.nest("optimizer", self.optimizer.state());
         if self.how.algorithm == Algorithm::Persistent {
             state.tensors.insert("chains".into(), Tensor::f32(&[self.chains.len()], self.chains.clone()));
         }
@@ -505,7 +505,7 @@ impl Ascent for Climb<'_> {
     fn load(&mut self, state: &State) -> Result<()> {
         load_pair(&mut self.pair, &state.nested("pair"))?;
         self.machine.set(&self.pair);
-        self.follower.load(&state.nested("follower"))?;
+        self.optimizer.load(&state.nested("optimizer"))?;
         if self.how.algorithm == Algorithm::Persistent {
             self.chains = state.f32("chains", &[self.chains.len()])?.to_vec();
         }

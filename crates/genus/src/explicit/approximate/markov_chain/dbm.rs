@@ -41,15 +41,14 @@ use super::boltzmann::Boltzmann;
 use super::dbn::layers;
 use super::deep::{Deep, SCORED, ascend, example, joined, parted};
 use super::greedy::Greedy;
+use super::learning::{Algorithm, Learning};
+use super::pair_optimizer::{PairOptimizer, load_pair, pair_state, quotients, unmasked};
 use super::rbm::Bits;
 use super::restricted::Restricted;
-use super::training::{
-    Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
-    unmasked,
-};
-use super::{Chains, Energy, Settings, streams};
-use crate::presented::Presented;
+use super::training::{Ascent, Part, compared, gap, train};
+use super::{Chains, Energy, MachineConfig, streams};
 use crate::sampling::Sampling;
+use crate::training_rows::TrainingRows;
 use genus_core::config::{Positive, count};
 use genus_core::train::{At, Figures};
 use genus_core::transform::{Binarize, Transform};
@@ -58,7 +57,7 @@ use genus_core::{
     Scoring, Seed, State, Stop, SupportKind, Tensor, TinyFit,
 };
 use genus_kernels::{
-    Limits, Mat, Pair, Stream, anneal_bits, gemm, log_mass_change, probabilities, row_products,
+    LayerPair, Limits, Mat, Stream, anneal_bits, gemm, log_mass_change, probabilities, row_products,
 };
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
@@ -69,7 +68,7 @@ pub type DeepBoltzmannMachine = Boltzmann<Deep>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<DeepBoltzmannMachine>("dbm", "Deep Boltzmann machine", module_path!())
+    ModelSpec::new::<DeepBoltzmannMachine>("dbm", "Deep Boltzmann machine", module_path!())
     .summary("binary rows: layers of features that inform each other, and fills of any missing values; bounds of the likelihood")
     .papers(&[Reference::new(
         "Salakhutdinov & Hinton",
@@ -145,7 +144,7 @@ impl Default for DeepBoltzmannMachineConfig {
     }
 }
 
-impl Settings for DeepBoltzmannMachineConfig {
+impl MachineConfig for DeepBoltzmannMachineConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         Transform::to_binary(domain, self.binarize, 0)
     }
@@ -186,7 +185,7 @@ impl Energy for Deep {
     fn learn(
         &mut self,
         config: &Self::Config,
-        seen: &Presented,
+        seen: &TrainingRows,
         seed: Seed,
         cx: &mut FitContext<'_>,
     ) -> Result<FitReport> {
@@ -214,7 +213,7 @@ impl Energy for Deep {
         }
         let mut learning = Together {
             greedy,
-            follower: Follower::new(&config.train, &self.pair),
+            optimizer: PairOptimizer::new(&config.train, &self.pair),
             chains,
             compared: compared(seen, COMPARED, seed)?,
             machine: self.clone(),
@@ -331,7 +330,7 @@ struct Together<'a> {
     greedy: Option<Greedy>,
     machine: Deep,
     config: &'a DeepBoltzmannMachineConfig,
-    follower: Follower,
+    optimizer: PairOptimizer,
     /// Even layers of the chains that go on.
     chains: Vec<f32>,
     compared: Option<[Batch; 2]>,
@@ -343,7 +342,7 @@ impl Together<'_> {
         let mut kept = self.machine.clone();
         match &self.greedy {
             Some(greedy) => kept.compose(&greedy.kept()),
-            None => kept.pair = self.follower.kept(&self.machine.pair).clone(),
+            None => kept.pair = self.optimizer.kept(&self.machine.pair).clone(),
         }
         kept
     }
@@ -364,7 +363,7 @@ impl Ascent for Together<'_> {
         if self.greedy.is_some() {
             self.machine = self.kept();
             self.greedy = None;
-            self.follower = Follower::new(&self.config.train, &self.machine.pair);
+            self.optimizer = PairOptimizer::new(&self.config.train, &self.machine.pair);
             // Chains come near the machine before it learns from them.
             for k in 0..SETTLED {
                 self.chains = self.machine.renew(&self.chains, streams(key, (1 << 32) + k));
@@ -385,7 +384,7 @@ impl Ascent for Together<'_> {
         probabilities(&mut odd);
         let even = joined(x.data(), &q.even, machine.even());
         let Deep { pair, mask, .. } = &mut self.machine;
-        self.follower.follow(pair, &self.config.train, at, |to, rate| {
+        self.optimizer.step(pair, &self.config.train, at, |to, rate| {
             ascend(to, mask, [&even, &q.odd], [&self.chains, &odd], rate);
         });
         Ok(Figures::from([("loss".into(), loss)]))
@@ -405,7 +404,7 @@ impl Ascent for Together<'_> {
             Some(greedy) => state.nest("greedy", greedy.state()),
             None => {
                 state.nest("pair", pair_state(&self.machine.pair));
-                state.nest("follower", self.follower.state());
+                state.nest("optimizer", self.optimizer.state());
                 state.tensors.insert("chains".into(), Tensor::f32(&[self.chains.len()], self.chains.clone()));
             }
         }
@@ -419,7 +418,7 @@ impl Ascent for Together<'_> {
         }
         self.greedy = None;
         load_pair(&mut self.machine.pair, &state.nested("pair"))?;
-        self.follower.load(&state.nested("follower"))?;
+        self.optimizer.load(&state.nested("optimizer"))?;
         self.chains = state.f32("chains", &[self.chains.len()])?.to_vec();
         Ok(())
     }
@@ -455,10 +454,10 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
         let weighted = weigh(all.data(), n);
         let q = deep.mean_field(x.data(), 400)?;
         let even = joined(x.data(), &q.even, deep.even());
-        let mut gradient = Pair::zeros(n, deep.odd());
+        let mut gradient = LayerPair::zeros(n, deep.odd());
         let nothing = (vec![0.0; n], vec![0.0; deep.odd()]);
         ascend(&mut gradient, &deep.mask, [&even, &q.odd], [&nothing.0, &nothing.1], 1.0);
-        let mut model = Pair::zeros(n, deep.odd());
+        let mut model = LayerPair::zeros(n, deep.odd());
         gemm(
             n,
             deep.odd(),
@@ -477,7 +476,7 @@ fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
             model.hidden.iter_mut().zip(row).for_each(|(s, v)| *s += v);
         }
         gradient.add(&model, -1.0);
-        let moved = |pair: Pair| value(&Deep { pair, ..deep.clone() });
+        let moved = |pair: LayerPair| value(&Deep { pair, ..deep.clone() });
         let errors = quotients(&deep.pair, &gradient, &deep.mask, &moved);
         found.extend(errors.into_iter().map(|(of, error)| (format!("{name} layers, {of}"), error)));
     }

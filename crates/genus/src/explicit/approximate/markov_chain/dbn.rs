@@ -33,12 +33,14 @@
 use super::annealing::{Annealing, Path, averaged, independent};
 use super::boltzmann::Boltzmann;
 use super::greedy::Greedy;
+use super::learning::{Algorithm, Learning};
+use super::pair_optimizer::{load_pair, pair_state};
 use super::rbm::Bits;
 use super::restricted::Restricted;
-use super::training::{Algorithm, Ascent, Learning, load_pair, pair_state, train};
-use super::{Chains, Energy, Settings, columns, streams};
-use crate::presented::Presented;
+use super::training::{Ascent, train};
+use super::{Chains, Energy, MachineConfig, columns, streams};
 use crate::sampling::Sampling;
+use crate::training_rows::TrainingRows;
 use genus_core::config::count;
 use genus_core::math::log_mean_exp;
 use genus_core::train::{At, Figures};
@@ -47,7 +49,7 @@ use genus_core::{
     Batch, Capability, Domain, Error, EvidenceKind, FitContext, FitReport, ModelSpec, Reference, Result, Rng,
     Scoring, Seed, State, SupportKind, TinyFit,
 };
-use genus_kernels::{Pair, Stream, bernoulli_sample, log_mass_change, probabilities, row_products};
+use genus_kernels::{LayerPair, Stream, bernoulli_sample, log_mass_change, probabilities, row_products};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 use std::num::NonZeroUsize;
@@ -56,7 +58,7 @@ use std::num::NonZeroUsize;
 pub type DeepBeliefNet = Boltzmann<Belief>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec::of::<DeepBeliefNet>("dbn", "Deep belief net", module_path!())
+pub static SPEC: ModelSpec = ModelSpec::new::<DeepBeliefNet>("dbn", "Deep belief net", module_path!())
     .summary("binary rows: layers of features, learned from below; bounds of the likelihood")
     .papers(&[
         Reference::new(
@@ -120,7 +122,7 @@ impl Default for DeepBeliefNetConfig {
     }
 }
 
-impl Settings for DeepBeliefNetConfig {
+impl MachineConfig for DeepBeliefNetConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         Transform::to_binary(domain, self.binarize, 0)
     }
@@ -155,7 +157,7 @@ pub(super) fn layers(hidden: &[NonZeroUsize], visible: usize) -> Result<Vec<usiz
 #[derive(Debug, Clone)]
 pub struct Belief {
     /// From below: hidden biases and weights of the way up, and the same weights with visible biases of the way down.
-    directed: Vec<Pair>,
+    directed: Vec<LayerPair>,
     top: Restricted<Bits>,
     /// Inputs with which the visible units begin a training.
     start: Vec<f32>,
@@ -228,7 +230,7 @@ impl Energy for Belief {
         let hidden = layers(&config.hidden, rows.width())?;
         let copies = vec![[1, 1]; hidden.len()];
         let mut directed = Greedy::new(start, &hidden, &copies, &config.train, rng).kept();
-        let top = directed.pop().unwrap_or_else(|| Pair::zeros(0, 0));
+        let top = directed.pop().unwrap_or_else(|| LayerPair::zeros(0, 0));
         let [base, above] = [&top.visible, &top.hidden].map(|side| vec![0.0; side.len()]);
         let mut top = Restricted::new(top, base);
         top.above = above;
@@ -238,7 +240,7 @@ impl Energy for Belief {
     fn learn(
         &mut self,
         config: &Self::Config,
-        seen: &Presented,
+        seen: &TrainingRows,
         seed: Seed,
         cx: &mut FitContext<'_>,
     ) -> Result<FitReport> {
@@ -254,7 +256,7 @@ impl Energy for Belief {
         let report = train(&parts, seen, &mut learning, SPEC.name, seed, cx)?;
         let greedy = learning.greedy;
         let mut pairs = greedy.kept();
-        let top = pairs.pop().unwrap_or_else(|| Pair::zeros(0, 0));
+        let top = pairs.pop().unwrap_or_else(|| LayerPair::zeros(0, 0));
         let x = averaged(seen, seed)?;
         let h = greedy.rise(x.data(), pairs.len(), streams(seed.child("base draws").rng().bits(), 0));
         // Few of the many units of the top are 1. From as many 1 as 0, annealing comes too late to the states that matter.
@@ -406,7 +408,7 @@ mod tests {
     }
 
     /// log p(x|h) of bits.
-    fn given(pair: &Pair, x: &[f32], h: &[f32]) -> f64 {
+    fn given(pair: &LayerPair, x: &[f32], h: &[f32]) -> f64 {
         let each = x.iter().enumerate().map(|(i, x)| {
             let w = &pair.w[i * h.len()..][..h.len()];
             let a = f64::from(pair.visible[i] + w.iter().zip(h).map(|(w, h)| w * h).sum::<f32>());

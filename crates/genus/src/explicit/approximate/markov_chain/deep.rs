@@ -5,7 +5,8 @@ use super::annealing::{Path, independent};
 use genus_core::math::{log_mean_exp, softplus};
 use genus_core::{Result, Rng, Seed, Stop};
 use genus_kernels::{
-    Limits, Mat, Pair, Stream, anneal_bits, gemm, layer_inputs, log_mass_change, probabilities, row_products,
+    LayerPair, Limits, Mat, Stream, anneal_bits, gemm, layer_inputs, log_mass_change, probabilities,
+    row_products,
 };
 use std::f64::consts::LN_2;
 
@@ -19,7 +20,7 @@ const AROUND: usize = 500;
 #[derive(Debug, Clone)]
 pub struct Deep {
     /// Even layers × odd layers: `visible` are the biases of the former, `hidden` those of the latter.
-    pub pair: Pair,
+    pub pair: LayerPair,
     /// Inputs of the independent even units with which annealing, and chains, begin; those of the
     /// hidden ones are 0 until [`begin_around`](Self::begin_around).
     pub base: Vec<f32>,
@@ -30,7 +31,7 @@ pub struct Deep {
 }
 
 /// Change of parameters in the direction of the bound's gradient: statistics of the rows minus those of the chains.
-pub fn ascend(to: &mut Pair, mask: &[f32], data: [&[f32]; 2], chain: [&[f32]; 2], rate: f32) {
+pub fn ascend(to: &mut LayerPair, mask: &[f32], data: [&[f32]; 2], chain: [&[f32]; 2], rate: f32) {
     to.add_contrast(data, chain, rate);
     to.w.iter_mut().zip(mask).for_each(|(w, m)| *w *= m);
 }
@@ -76,7 +77,7 @@ impl Deep {
         let (even, odd) = (side(0), side(1));
         let mut base = start.to_vec();
         base.resize(even, 0.0);
-        let mut deep = Self { pair: Pair::zeros(even, odd), base, layers, mask: Vec::new() };
+        let mut deep = Self { pair: LayerPair::zeros(even, odd), base, layers, mask: Vec::new() };
         deep.pair.visible[..start.len()].copy_from_slice(start);
         if hidden.len() > 2 {
             let mut mask = vec![0.0; even * odd];
@@ -117,10 +118,10 @@ impl Deep {
 
     /// The machine that pairs which learned with copies of their neighbours make: what a layer received twice it now receives once
     /// from each side. Biases of a layer between two are the mean of what the pairs found.
-    pub fn compose(&mut self, pairs: &[Pair]) {
+    pub fn compose(&mut self, pairs: &[LayerPair]) {
         let last = pairs.len() - 1;
         let odd = self.odd();
-        self.pair = Pair::zeros(self.base.len(), odd);
+        self.pair = LayerPair::zeros(self.base.len(), odd);
         for (l, pair) in pairs.iter().enumerate() {
             let (rows, columns) = self.block(l);
             // Weights of a pair between others stand for both of its copies.
@@ -283,7 +284,7 @@ pub fn example(hidden: &[usize], seed: Seed) -> Deep {
     let mut deep = Deep::new(&[0.2; 4], hidden);
     let mut rng = seed.rng();
     let random = |v: &mut f32| *v = 0.6 * rng.normal() as f32;
-    let Pair { w, visible, hidden } = &mut deep.pair;
+    let LayerPair { w, visible, hidden } = &mut deep.pair;
     w.iter_mut().chain(visible).chain(hidden).for_each(random);
     deep.pair.w.iter_mut().zip(&deep.mask).for_each(|(w, m)| *w *= m);
     deep
@@ -325,8 +326,8 @@ pub(super) mod tests {
     fn pairs_compose_to_one_energy() {
         let mut rng = Seed::from(9).rng();
         let mut random = |v: usize, h: usize| {
-            let mut pair = Pair::zeros(v, h);
-            let Pair { w, visible, hidden } = &mut pair;
+            let mut pair = LayerPair::zeros(v, h);
+            let LayerPair { w, visible, hidden } = &mut pair;
             w.iter_mut().chain(visible).chain(hidden).for_each(|v| *v = rng.normal() as f32);
             pair
         };
@@ -336,7 +337,7 @@ pub(super) mod tests {
         let dot = |x: &[f32], b: &[f32], share: f32| {
             f64::from(share * x.iter().zip(b).map(|(x, b)| x * b).sum::<f32>())
         };
-        let product = |x: &[f32], pair: &Pair, y: &[f32]| -> f64 {
+        let product = |x: &[f32], pair: &LayerPair, y: &[f32]| -> f64 {
             x.iter().zip(pair.w.chunks_exact(y.len())).map(|(x, row)| dot(row, y, *x)).sum()
         };
         for state in rows(8).chunks_exact(8) {

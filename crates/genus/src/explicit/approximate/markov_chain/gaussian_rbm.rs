@@ -30,11 +30,11 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::Settings;
+use super::MachineConfig;
 use super::annealing::Annealing;
 use super::boltzmann::Boltzmann;
+use super::learning::Learning;
 use super::restricted::{Kind, Restricted, TwoLayers};
-use super::training::Learning;
 use super::units::Units;
 use crate::sampling::Sampling;
 use genus_core::config::{Positive, count};
@@ -50,7 +50,7 @@ pub type GaussianRbm = Boltzmann<Restricted<Normals>>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<GaussianRbm>("gaussian-rbm", "Gaussian-Bernoulli restricted Boltzmann machine", module_path!())
+    ModelSpec::new::<GaussianRbm>("gaussian-rbm", "Gaussian-Bernoulli restricted Boltzmann machine", module_path!())
     .summary("numbers: binary features, and fills of any missing values; as a density weak")
     .papers(&[
         Reference::new(
@@ -127,7 +127,7 @@ impl Default for GaussianRbmConfig {
     }
 }
 
-impl Settings for GaussianRbmConfig {
+impl MachineConfig for GaussianRbmConfig {
     fn transform(&self, domain: &Domain, x: &Batch) -> Result<Transform> {
         let real = RealSteps { logit: None, standardize: self.standardize };
         Ok(Transform::to_real(domain, real, x, 0)?.in_units_of(self.sigma.get()))

@@ -1,17 +1,19 @@
 //! Greedy training of a stack of layers: each pair of layers as a restricted machine, on draws of the layer below given the rows
 //! (Hinton, Osindero & Teh 2006).
 
+use super::learning::{Algorithm, Learning};
+use super::pair_optimizer::{PairOptimizer, load_pair, pair_state};
 use super::streams;
-use super::training::{Algorithm, Follower, Learning, Part, load_pair, pair_state};
+use super::training::Part;
 use genus_core::train::{At, Figures};
 use genus_core::{Error, Result, Rng, State, Tensor};
-use genus_kernels::{Pair, Stream, anneal_bits, log_mass_change, probabilities, row_products};
+use genus_kernels::{LayerPair, Stream, anneal_bits, log_mass_change, probabilities, row_products};
 
 /// A pair of layers, each of which may have a second copy of all its units, with the same weights.
 #[derive(Debug, Clone)]
 pub struct Layers {
     /// Parameters of one copy.
-    pub pair: Pair,
+    pub pair: LayerPair,
     /// Copies of the lower and of the upper layer: 1 or 2.
     pub copies: [u64; 2],
 }
@@ -36,7 +38,7 @@ fn times(mut x: Vec<f32>, factor: u64) -> Vec<f32> {
 impl Layers {
     /// With small random weights and lower units at these inputs.
     pub fn new(lower: &[f32], upper: usize, copies: [u64; 2], rng: &mut Rng) -> Self {
-        let mut pair = Pair::zeros(lower.len(), upper);
+        let mut pair = LayerPair::zeros(lower.len(), upper);
         pair.w.iter_mut().for_each(|w| *w = 0.01 * rng.normal() as f32);
         pair.visible.copy_from_slice(lower);
         Self { pair, copies }
@@ -72,7 +74,7 @@ impl Layers {
 pub struct Greedy {
     /// From below.
     pub layers: Vec<Layers>,
-    followers: Vec<Follower>,
+    optimizers: Vec<PairOptimizer>,
     /// Chains that go on, of the layers that learn now.
     chains: Vec<f32>,
 }
@@ -86,15 +88,15 @@ impl Greedy {
             layers.push(Layers::new(&lower, *upper, *copies, rng));
             lower = vec![0.0; *upper];
         }
-        let followers = layers.iter().map(|l| Follower::new(how, &l.pair)).collect();
-        Self { layers, followers, chains: Vec::new() }
+        let optimizers = layers.iter().map(|l| PairOptimizer::new(how, &l.pair)).collect();
+        Self { layers, optimizers, chains: Vec::new() }
     }
 
     /// Begins with these parameters instead, from below.
-    pub fn begin_with<'a>(&mut self, pairs: impl IntoIterator<Item = &'a Pair>) {
-        for ((layers, follower), pair) in self.layers.iter_mut().zip(&mut self.followers).zip(pairs) {
+    pub fn begin_with<'a>(&mut self, pairs: impl IntoIterator<Item = &'a LayerPair>) {
+        for ((layers, optimizer), pair) in self.layers.iter_mut().zip(&mut self.optimizers).zip(pairs) {
             layers.pair = pair.clone();
-            follower.begin_with(pair);
+            optimizer.begin_with(pair);
         }
     }
 
@@ -120,7 +122,7 @@ impl Greedy {
         }
         let copies = self.layers[l].copies[0];
         let data = times(self.rise(x, l, streams(key, 0)), copies);
-        let (layers, follower) = (&mut self.layers[l], &mut self.followers[l]);
+        let (layers, optimizer) = (&mut self.layers[l], &mut self.optimizers[l]);
         let mut chains = match how.algorithm {
             Algorithm::Persistent if self.chains.is_empty() => {
                 let values = how.chains.get() * layers.pair.visible.len();
@@ -133,21 +135,21 @@ impl Greedy {
             chains = layers.renew(&chains, streams(key, 1 + k));
         }
         let [(p, mass), (q, chain_mass)] = [&data, &chains].map(|x| layers.means(x));
-        follower.follow(&mut layers.pair, how, at, |to, rate| {
+        optimizer.step(&mut layers.pair, how, at, |to, rate| {
             to.add_contrast([&data, &p], [&chains, &q], rate);
         });
         self.chains = chains;
         if at.within == at.planned {
             // From now on it is a lower layer of others.
-            layers.pair = follower.kept(&layers.pair).clone();
-            *follower = Follower::new(how, &layers.pair);
+            layers.pair = optimizer.kept(&layers.pair).clone();
+            *optimizer = PairOptimizer::new(how, &layers.pair);
         }
         Ok(Figures::from([("loss".into(), chain_mass - mass)]))
     }
 
     /// The layers as they are to be kept.
-    pub fn kept(&self) -> Vec<Pair> {
-        self.layers.iter().zip(&self.followers).map(|(l, f)| f.kept(&l.pair).clone()).collect()
+    pub fn kept(&self) -> Vec<LayerPair> {
+        self.layers.iter().zip(&self.optimizers).map(|(l, f)| f.kept(&l.pair).clone()).collect()
     }
 
     /// Number of parameters.
@@ -164,9 +166,9 @@ impl Greedy {
     /// For a checkpoint.
     pub fn state(&self) -> State {
         let mut state = State::default();
-        for (l, (layers, follower)) in self.layers.iter().zip(&self.followers).enumerate() {
+        for (l, (layers, optimizer)) in self.layers.iter().zip(&self.optimizers).enumerate() {
             state.nest(&format!("pair{l}"), pair_state(&layers.pair));
-            state.nest(&format!("follower{l}"), follower.state());
+            state.nest(&format!("optimizer{l}"), optimizer.state());
         }
         state.tensors.insert("chains".into(), Tensor::f32(&[self.chains.len()], self.chains.clone()));
         state
@@ -177,9 +179,9 @@ impl Greedy {
     /// # Errors
     /// [`Error::Run`] if it does not fit.
     pub fn load(&mut self, state: &State) -> Result<()> {
-        for (l, (layers, follower)) in self.layers.iter_mut().zip(&mut self.followers).enumerate() {
+        for (l, (layers, optimizer)) in self.layers.iter_mut().zip(&mut self.optimizers).enumerate() {
             load_pair(&mut layers.pair, &state.nested(&format!("pair{l}")))?;
-            follower.load(&state.nested(&format!("follower{l}")))?;
+            optimizer.load(&state.nested(&format!("optimizer{l}")))?;
         }
         let chains = state.tensors.get("chains").and_then(Tensor::as_f32);
         self.chains = chains.ok_or_else(|| Error::Run("the checkpoint has no chains".into()))?.to_vec();

@@ -16,15 +16,17 @@ pub(crate) mod dbn;
 mod deep;
 pub(crate) mod gaussian_rbm;
 mod greedy;
+pub(crate) mod learning;
+mod pair_optimizer;
 mod pairwise;
 pub(crate) mod rbm;
 mod restricted;
-pub(crate) mod training;
+mod training;
 mod units;
 
-use crate::presented::Presented;
 use crate::sampling::Sampling;
-use training::Learning;
+use crate::training_rows::TrainingRows;
+use learning::Learning;
 
 /// Members.
 pub const SPECS: &[&ModelSpec] =
@@ -33,7 +35,7 @@ pub const SPECS: &[&ModelSpec] =
 /// An energy over visible and hidden units: what a member of the family writes. [`boltzmann::Boltzmann`] makes the public model of it.
 pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
     /// Hyper-parameters.
-    type Config: Settings;
+    type Config: MachineConfig;
 
     /// Whether chains may begin at rows and be held there: whether hidden units can be drawn given visible ones.
     const HOLDS: bool = true;
@@ -54,7 +56,7 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
     fn learn(
         &mut self,
         config: &Self::Config,
-        seen: &Presented,
+        seen: &TrainingRows,
         seed: Seed,
         cx: &mut FitContext<'_>,
     ) -> Result<FitReport>;
@@ -147,7 +149,7 @@ pub(crate) fn streams(key: u64, sweep: u64) -> Stream {
 }
 
 /// What the hyper-parameters of all members have in common.
-pub trait Settings: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
+pub trait MachineConfig: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
     /// From data to what the machine works on, fitted to training rows.
     ///
     /// # Errors

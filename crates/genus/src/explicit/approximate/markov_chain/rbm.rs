@@ -32,11 +32,11 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::Settings;
+use super::MachineConfig;
 use super::annealing::Annealing;
 use super::boltzmann::Boltzmann;
+use super::learning::Learning;
 use super::restricted::{Kind, Restricted, TwoLayers};
-use super::training::Learning;
 use super::units::Units;
 use crate::sampling::Sampling;
 use genus_core::config::count;
@@ -44,7 +44,7 @@ use genus_core::transform::{Binarize, Transform};
 use genus_core::{
     Batch, Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, SupportKind, TinyFit,
 };
-use genus_kernels::Pair;
+use genus_kernels::LayerPair;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
@@ -52,7 +52,7 @@ use std::num::NonZeroUsize;
 pub type Rbm = Boltzmann<Restricted<Bits>>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec::of::<Rbm>("rbm", "Restricted Boltzmann machine", module_path!())
+pub static SPEC: ModelSpec = ModelSpec::new::<Rbm>("rbm", "Restricted Boltzmann machine", module_path!())
     .summary("binary rows: features, and fills of any missing values; the likelihood is exact for few units and estimated for many")
     .papers(&[
         Reference::new(
@@ -128,7 +128,7 @@ impl Default for RbmConfig {
     }
 }
 
-impl Settings for RbmConfig {
+impl MachineConfig for RbmConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         Transform::to_binary(domain, self.binarize, 0)
     }
@@ -200,7 +200,7 @@ impl Rbm {
             ));
         }
         let domain = Domain::binary(visible.len());
-        let pair = Pair { w: weights.into_data(), visible, hidden };
-        Self::of(config, domain, Restricted::new(pair, base))
+        let pair = LayerPair { w: weights.into_data(), visible, hidden };
+        Self::assemble(config, domain, Restricted::new(pair, base))
     }
 }

@@ -1,18 +1,18 @@
 //! Machines of two layers without connections within a layer: each layer is drawn at once given the other.
 
 use super::annealing::Path;
-use super::training::{
-    Algorithm, Ascent, Follower, Learning, Part, compared, gap, load_pair, pair_state, quotients, train,
-};
+use super::learning::{Algorithm, Learning};
+use super::pair_optimizer::{PairOptimizer, load_pair, pair_state, quotients};
+use super::training::{Ascent, Part, compared, gap, train};
 use super::units::Units;
-use super::{Chains, Energy, Settings, columns, streams};
-use crate::presented::Presented;
+use super::{Chains, Energy, MachineConfig, columns, streams};
+use crate::training_rows::TrainingRows;
 use genus_core::math::softplus;
 use genus_core::{
     Batch, Domain, Error, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State, Stop, Tensor,
     train::{At, Figures},
 };
-use genus_kernels::{Pair, Stream, anneal_bits, log_mass_change, probabilities};
+use genus_kernels::{LayerPair, Stream, anneal_bits, log_mass_change, probabilities};
 use rayon::prelude::*;
 use std::f64::consts::LN_2;
 use std::fmt::Debug;
@@ -36,7 +36,7 @@ pub trait Kind: Clone + Debug + Send + Sync + 'static {
 }
 
 /// What the hyper-parameters have in common.
-pub trait TwoLayers: Settings {
+pub trait TwoLayers: MachineConfig {
     /// Hidden units.
     fn hidden(&self) -> usize;
 }
@@ -44,7 +44,7 @@ pub trait TwoLayers: Settings {
 /// A machine of two layers.
 #[derive(Debug, Clone)]
 pub struct Restricted<K> {
-    pub(super) pair: Pair,
+    pub(super) pair: LayerPair,
     /// Inputs of the independent visible units with which annealing, and chains, begin.
     pub(super) base: Vec<f32>,
     /// Those of the hidden units with which annealing begins; empty for 0.
@@ -54,7 +54,7 @@ pub struct Restricted<K> {
 
 impl<K: Kind> Restricted<K> {
     /// A machine with these parameters.
-    pub fn new(pair: Pair, base: Vec<f32>) -> Self {
+    pub fn new(pair: LayerPair, base: Vec<f32>) -> Self {
         Self { pair, base, above: Vec::new(), kind: PhantomData }
     }
 
@@ -170,7 +170,7 @@ impl<K: Kind> Energy for Restricted<K> {
             let message = "exact gradients are for `boltzmann-machine`; take \"persistent\"";
             return Err(Error::config("train.algorithm", message));
         }
-        let mut pair = Pair::zeros(v, h);
+        let mut pair = LayerPair::zeros(v, h);
         pair.w.iter_mut().for_each(|w| *w = 0.01 * rng.normal() as f32);
         pair.visible.copy_from_slice(start);
         Ok(Self::new(pair, start.to_vec()))
@@ -179,13 +179,13 @@ impl<K: Kind> Energy for Restricted<K> {
     fn learn(
         &mut self,
         config: &K::Config,
-        seen: &Presented,
+        seen: &TrainingRows,
         seed: Seed,
         cx: &mut FitContext<'_>,
     ) -> Result<FitReport> {
         let mut learning = Contrast::new(self.clone(), config.train(), seen, seed)?;
         let report = train(&[Part::whole(config.train())], seen, &mut learning, K::spec().name, seed, cx)?;
-        self.pair = learning.follower.kept(&learning.machine.pair).clone();
+        self.pair = learning.optimizer.kept(&learning.machine.pair).clone();
         Ok(report)
     }
 
@@ -281,7 +281,7 @@ struct Contrast<'a, K> {
     how: &'a Learning,
     /// As many training rows as there are for validation, and those.
     compared: Option<[Batch; 2]>,
-    follower: Follower,
+    optimizer: PairOptimizer,
     /// Chains that go on: of each inverse temperature, from the machine's down to 0. None if they begin at the rows.
     chains: Vec<Vec<f32>>,
     /// Mean activity of the hidden units in the last steps, if they are drawn to a target.
@@ -289,7 +289,7 @@ struct Contrast<'a, K> {
 }
 
 impl<'a, K: Kind> Contrast<'a, K> {
-    fn new(machine: Restricted<K>, how: &'a Learning, seen: &Presented, seed: Seed) -> Result<Self> {
+    fn new(machine: Restricted<K>, how: &'a Learning, seen: &TrainingRows, seed: Seed) -> Result<Self> {
         let temperatures = match how.algorithm {
             Algorithm::Contrastive | Algorithm::Exact => 0,
             Algorithm::Persistent => 1,
@@ -303,7 +303,14 @@ impl<'a, K: Kind> Contrast<'a, K> {
             target => vec![target as f32; machine.pair.hidden.len()],
         };
         let compared = compared(seen, usize::MAX, seed)?;
-        Ok(Self { follower: Follower::new(how, &machine.pair), machine, how, compared, chains, activity })
+        Ok(Self {
+            optimizer: PairOptimizer::new(how, &machine.pair),
+            machine,
+            how,
+            compared,
+            chains,
+            activity,
+        })
     }
 
     fn beta(&self, temperature: usize) -> f32 {
@@ -375,14 +382,14 @@ impl<K: Kind> Ascent for Contrast<'_, K> {
             }
         }
         let (rows, pair) = (x.data(), &mut self.machine.pair);
-        self.follower.follow(pair, self.how, at, |to, rate| {
+        self.optimizer.step(pair, self.how, at, |to, rate| {
             to.add_contrast([rows, &data], [&chain, &model], rate);
         });
         Ok(Figures::from([("loss".into(), loss)]))
     }
 
     fn validate(&mut self) -> Result<Figures> {
-        let pair = self.follower.kept(&self.machine.pair).clone();
+        let pair = self.optimizer.kept(&self.machine.pair).clone();
         gap(&Restricted::<K>::new(pair, self.machine.base.clone()), self.compared.as_ref())
     }
 
@@ -393,7 +400,7 @@ impl<K: Kind> Ascent for Contrast<'_, K> {
     fn state(&self) -> State {
         let mut state = State::default();
         state.nest("pair", pair_state(&self.machine.pair));
-        state.nest("follower", self.follower.state());
+        state.nest("optimizer", self.optimizer.state());
         for (t, chains) in self.chains.iter().enumerate() {
             state.tensors.insert(format!("chains.{t}"), Tensor::f32(&[chains.len()], chains.clone()));
         }
@@ -403,7 +410,7 @@ impl<K: Kind> Ascent for Contrast<'_, K> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         load_pair(&mut self.machine.pair, &state.nested("pair"))?;
-        self.follower.load(&state.nested("follower"))?;
+        self.optimizer.load(&state.nested("optimizer"))?;
         for (t, chains) in self.chains.iter_mut().enumerate() {
             *chains = state.f32(&format!("chains.{t}"), &[chains.len()])?.to_vec();
         }
@@ -427,13 +434,13 @@ impl<K: Kind> Restricted<K> {
             })
         };
         let (data, chain) = (some(3), some(4));
-        let mut gradient = Pair::zeros(rows.width(), machine.pair.hidden.len());
+        let mut gradient = LayerPair::zeros(rows.width(), machine.pair.hidden.len());
         let [p, q] = [machine.features(&data)?.into_data(), machine.features(&chain)?.into_data()];
         gradient.add_contrast([data.data(), &p], [chain.data(), &q], 1.0);
         let mean = |machine: &Self, x: &Batch| {
             machine.mass(x.data(), &machine.pair.up(x.data())).iter().sum::<f64>() / x.rows() as f64
         };
-        let value = |pair: Pair| {
+        let value = |pair: LayerPair| {
             let moved = Self::new(pair, machine.base.clone());
             mean(&moved, &data) - mean(&moved, &chain)
         };
@@ -452,7 +459,7 @@ mod tests {
 
     fn machine<K: Kind>(visible: usize, hidden: usize, scale: f32) -> Restricted<K> {
         let rng = &mut Seed::from(3).rng();
-        let mut pair = Pair::zeros(visible, hidden);
+        let mut pair = LayerPair::zeros(visible, hidden);
         for part in [&mut pair.w, &mut pair.visible, &mut pair.hidden] {
             part.iter_mut().for_each(|w| *w = scale * rng.normal() as f32);
         }
@@ -539,7 +546,7 @@ mod tests {
             nats.into_iter().map(|n| (n - z).exp()).collect::<Vec<f64>>()
         };
         let n = 40_000.0;
-        let seen = Presented::of_rows(all.clone());
+        let seen = TrainingRows::of_rows(all.clone());
         let mut learning = Contrast::new(m.clone(), &how, &seen, Seed::from(1)).unwrap();
         for t in 0..3 {
             let law = law(learning.beta(t));

@@ -29,7 +29,7 @@
 //! ```
 
 use super::latent_net::{Net, normals};
-use crate::presented::Presented;
+use crate::training_rows::TrainingRows;
 use genus_core::config::{NonNegative, count};
 use genus_core::math::log_mean_exp;
 use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
@@ -48,7 +48,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec::of::<Vae>("vae", "Variational autoencoder", module_path!())
+pub static SPEC: ModelSpec = ModelSpec::new::<Vae>("vae", "Variational autoencoder", module_path!())
     .summary("codes beside samples: encoding, reconstruction, interpolation; the likelihood is bounded from below")
     .papers(&[
         Reference::new(
@@ -165,7 +165,7 @@ fn mean_of(t: Tensor<1>) -> f64 {
 /// What training minimises: −ELBO.
 struct NegativeElbo<'a> {
     net: &'a Net,
-    seen: Presented,
+    seen: TrainingRows,
     warmup: f64,
     steps_per_epoch: f64,
     seed: Seed,
@@ -364,7 +364,7 @@ impl Family for Vae {
             }
         })?;
         let seed = cx.seed.child("vae");
-        let seen = Presented::new(&transform, data, seed)?;
+        let seen = TrainingRows::new(&transform, data, seed)?;
         let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
         if let (false, Some(last)) = (gaussian, model.net.decoder.last()) {
             // Start from the marginals: the first epochs are then about structure, not about brightness.

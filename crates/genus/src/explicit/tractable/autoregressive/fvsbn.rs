@@ -28,7 +28,7 @@
 //! ```
 
 use super::factorization::Factorization;
-use super::{Choose, Conditionals, Rows, Settings, with_class};
+use super::{AutoregressiveConfig, Choose, Conditionals, Rows, with_class};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
     Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Seed, SupportKind, TinyFit,
@@ -43,7 +43,7 @@ pub type Fvsbn = Factorization<Logistic>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<Fvsbn>("fvsbn", "Fully visible sigmoid belief net", module_path!())
+    ModelSpec::new::<Fvsbn>("fvsbn", "Fully visible sigmoid belief net", module_path!())
     .summary("binary rows: logistic autoregression, the simplest exact likelihood")
     .papers(&[
         Reference::new(
@@ -95,7 +95,7 @@ pub struct FvsbnConfig {
     pub train: TrainConfig,
 }
 
-impl Settings for FvsbnConfig {
+impl AutoregressiveConfig for FvsbnConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         Transform::to_binary(domain, self.binarize, 0)
     }
@@ -152,7 +152,7 @@ impl Conditionals for Logistic {
         }
     }
 
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+    fn fill_in_order(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
         let (n, d) = (self.classes + x.width(), x.width());
         let w = params.values(self.w);
         let mut transposed = vec![0.0; n * n];

@@ -33,7 +33,7 @@
 
 use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages, odd};
-use super::{Pixels, Rows, Settings};
+use super::{AutoregressiveConfig, Pixels, Rows};
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
@@ -49,7 +49,7 @@ pub type GatedPixelCnn = Factorization<OfImages<Stacks>>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<GatedPixelCnn>("gated-pixelcnn", "Gated PixelCNN", module_path!())
+    ModelSpec::new::<GatedPixelCnn>("gated-pixelcnn", "Gated PixelCNN", module_path!())
         .summary("images: an exact likelihood from gated convolutions without a blind spot, also by class")
         .papers(&[Reference::new(
             "van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves & Kavukcuoglu",
@@ -106,7 +106,7 @@ impl Default for GatedPixelCnnConfig {
     }
 }
 
-impl Settings for GatedPixelCnnConfig {
+impl AutoregressiveConfig for GatedPixelCnnConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         self.pixels.transform(domain, self.binarize)
     }

@@ -1,6 +1,6 @@
 //! Causal networks over images as lists of operations, which training runs over whole images and sampling pixel by pixel.
 
-use super::{Choose, Conditionals, Rows, Settings};
+use super::{AutoregressiveConfig, Choose, Conditionals, Rows};
 use genus_core::{Batch, Error, ModelSpec, Result, Rng, Shape};
 use genus_kernels::{DrawPixel, PixelNode, PixelOp, Source, sample_pixels};
 use genus_nn::{Activation, Conv, Id, Images, Lstm, Params, TapRow, Taps, Tensor, View, ops};
@@ -64,7 +64,7 @@ enum Op {
 /// How a family of image networks is laid out: what its member writes; [`OfImages`] makes a network of conditionals of it.
 pub trait Architecture: Clone + Debug + Send + Sync + 'static {
     /// Hyper-parameters.
-    type Config: Settings;
+    type Config: AutoregressiveConfig;
 
     /// Registry entry.
     fn spec() -> &'static ModelSpec;
@@ -103,8 +103,8 @@ impl<A: Architecture> Conditionals for OfImages<A> {
         self.net.mask(id, w);
     }
 
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
-        self.net.walk(params, x, class, choose);
+    fn fill_in_order(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+        self.net.fill_in_order(params, x, class, choose);
     }
 }
 
@@ -168,7 +168,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn of(&self, source: Source) -> usize {
+    fn width_of(&self, source: Source) -> usize {
         match source {
             Source::Image => self.net.channels,
             Source::Node(i) => self.net.nodes[i].channels,
@@ -192,7 +192,7 @@ impl<'a> Builder<'a> {
         outputs: usize,
         act: Activation,
     ) -> Result<Source> {
-        let inputs = self.of(from);
+        let inputs = self.width_of(from);
         self.afford(taps.count().saturating_mul(inputs), outputs)?;
         let conv = Conv { taps, inputs, outputs };
         let fan = (conv.taps.count() * inputs) as f64;
@@ -217,19 +217,19 @@ impl<'a> Builder<'a> {
 
     /// a + b.
     pub fn sum(&mut self, from: Source, with: Source) -> Source {
-        let channels = self.of(from);
+        let channels = self.width_of(from);
         self.push(from, Op::Sum { with }, channels)
     }
 
     /// max(0, a).
     pub fn relu(&mut self, from: Source) -> Source {
-        let channels = self.of(from);
+        let channels = self.width_of(from);
         self.push(from, Op::Relu, channels)
     }
 
     /// tanh ⊙ σ of the halves of the channels, group by group.
     pub fn gate(&mut self, from: Source) -> Source {
-        let channels = self.of(from) / 2;
+        let channels = self.width_of(from) / 2;
         let width = channels / self.groups();
         self.push(from, Op::Gate { width }, channels)
     }
@@ -239,7 +239,7 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// As [`conv`](Self::conv).
     pub fn class(&mut self, from: Source, name: &str) -> Result<Source> {
-        let (classes, channels) = (self.net.classes, self.of(from));
+        let (classes, channels) = (self.net.classes, self.width_of(from));
         if classes == 0 {
             return Ok(from);
         }
@@ -253,7 +253,7 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// As [`conv`](Self::conv).
     pub fn place(&mut self, from: Source, name: &str) -> Result<Source> {
-        let (places, channels) = (self.net.height * self.net.width, self.of(from));
+        let (places, channels) = (self.net.height * self.net.width, self.width_of(from));
         self.afford(places, channels)?;
         let shape = [self.net.height, self.net.width, channels];
         let w = self.params.add(format!("{name}.place"), &shape, vec![0.0; places * channels]);
@@ -346,7 +346,7 @@ impl ImageNet {
     }
 
     /// As [`Conditionals::walk`].
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+    fn fill_in_order(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
         let (n, step) = (x.rows(), self.step());
         let values: Vec<Vec<f32>> = params.ids().map(|id| params.values(id)).collect();
         let of: Vec<Id> = params.ids().collect();

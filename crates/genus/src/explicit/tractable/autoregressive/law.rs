@@ -17,7 +17,7 @@ pub enum Law {
 
 impl Law {
     /// Of bits or levels.
-    pub fn of(domain: &Domain) -> Self {
+    pub fn for_domain(domain: &Domain) -> Self {
         match domain.support {
             Support::Discrete { levels } if levels > 2 => Self::Levels(levels as usize),
             _ => Self::Bit,

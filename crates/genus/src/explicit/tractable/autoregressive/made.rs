@@ -32,7 +32,7 @@
 
 use super::masked_net::{Member, Net, log_prob};
 use super::masks::MaskSet;
-use crate::presented::Presented;
+use crate::training_rows::TrainingRows;
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
@@ -50,7 +50,7 @@ use std::num::NonZeroUsize;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<Made>("made", "Masked autoencoder for distribution estimation", module_path!())
+    ModelSpec::new::<Made>("made", "Masked autoencoder for distribution estimation", module_path!())
     .summary("binary rows, or levels to be binarised: an exact likelihood from one pass of a masked network")
     .papers(&[Reference::new(
         "Germain, Gregor, Murray & Larochelle",
@@ -157,13 +157,13 @@ pub struct Made {
 }
 
 /// What training minimises: −log p of one member per step.
-struct Likelihood<'a> {
+struct MadeLoss<'a> {
     net: &'a Net,
     members: &'a [Member],
-    seen: Presented,
+    seen: TrainingRows,
 }
 
-impl Objective for Likelihood<'_> {
+impl Objective for MadeLoss<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let member = &self.members[cx.step as usize % self.members.len()];
         let x = tensor(member.places(self.seen.batch(rows, || cx.rng("noise"))?));
@@ -295,7 +295,7 @@ impl Family for Made {
         let transform =
             crate::transform_for(cx, data, || Transform::to_binary(&data.domain, config.binarize, 0))?;
         let seed = cx.seed.child("made");
-        let seen = Presented::new(&transform, data, seed)?;
+        let seen = TrainingRows::new(&transform, data, seed)?;
         let sets = match cx.start {
             Some(start) => {
                 let old: MadeConfig = crate::restore_config(start)?;
@@ -314,7 +314,7 @@ impl Family for Made {
             model.params.load(start)?;
         }
         let rows = seen.rows();
-        let mut objective = Likelihood { net: &model.net, members: &model.members, seen };
+        let mut objective = MadeLoss { net: &model.net, members: &model.members, seen };
         let report = genus_nn::train(&config.train, &mut model.params, rows, &mut objective, SPEC.name, cx)?;
         Ok(Fit { model, report })
     }

@@ -35,7 +35,7 @@ pub const SPECS: &[&ModelSpec] = &[
 /// [`factorization::Factorization`] makes the public model of it.
 pub trait Conditionals: Clone + Debug + Send + Sync + Sized + 'static {
     /// Hyper-parameters.
-    type Config: Settings;
+    type Config: AutoregressiveConfig;
 
     /// Registry entry.
     fn spec() -> &'static ModelSpec;
@@ -43,7 +43,7 @@ pub trait Conditionals: Clone + Debug + Send + Sync + Sized + 'static {
     /// What the conditionals are, for rows of the domain that the network works on.
     fn law(config: &Self::Config, domain: &Domain) -> Law {
         let _ = config;
-        Law::of(domain)
+        Law::for_domain(domain)
     }
 
     /// Adds its parameters to `params`.
@@ -65,7 +65,7 @@ pub trait Conditionals: Clone + Debug + Send + Sync + Sized + 'static {
 
     /// Goes through the dimensions of `x` in order and sets each to what `choose` makes of its conditional's parameters, which
     /// have the bits of [`outputs`](Self::outputs) if values are bits or levels; each value of the network is computed once.
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>);
+    fn fill_in_order(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>);
 }
 
 /// The value of a dimension, given its row, its number and the parameters of its conditional; it may be the known one.
@@ -98,12 +98,12 @@ impl Rows {
 
     /// Values that a dimension may take.
     pub fn levels(&self) -> usize {
-        Law::of(&self.domain).levels()
+        Law::for_domain(&self.domain).levels()
     }
 }
 
 /// What the hyper-parameters of all members have in common.
-pub trait Settings: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
+pub trait AutoregressiveConfig: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
     /// From data to what the network works on, fitted to training rows.
     ///
     /// # Errors

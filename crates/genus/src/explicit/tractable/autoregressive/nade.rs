@@ -29,7 +29,7 @@
 //! ```
 
 use super::factorization::Factorization;
-use super::{Choose, Conditionals, Rows, Settings, with_class};
+use super::{AutoregressiveConfig, Choose, Conditionals, Rows, with_class};
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
@@ -44,7 +44,7 @@ pub type Nade = Factorization<Shared>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<Nade>("nade", "Neural autoregressive distribution estimator", module_path!())
+    ModelSpec::new::<Nade>("nade", "Neural autoregressive distribution estimator", module_path!())
     .summary("binary rows: a strong exact likelihood from hidden units that all conditionals share")
     .papers(&[
         Reference::new(
@@ -113,7 +113,7 @@ impl Default for NadeConfig {
     }
 }
 
-impl Settings for NadeConfig {
+impl AutoregressiveConfig for NadeConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         Transform::to_binary(domain, self.binarize, 0)
     }
@@ -164,7 +164,7 @@ impl Conditionals for Shared {
         if self.classes == 0 { all } else { all.narrow(1, self.classes, d) }
     }
 
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+    fn fill_in_order(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
         let (n, d) = (self.classes + x.width(), x.width());
         let [w, v, b, c] = [self.w, self.v, self.b, self.c].map(|id| params.values(id));
         let nade = genus_kernels::Nade { w: &w, v: &v, b: &b, c: &c };

@@ -36,7 +36,7 @@
 
 use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages, odd};
-use super::{Pixels, Rows, Settings};
+use super::{AutoregressiveConfig, Pixels, Rows};
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
@@ -51,7 +51,7 @@ use std::num::NonZeroUsize;
 pub type PixelCnn = Factorization<OfImages<Stack>>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec::of::<PixelCnn>("pixelcnn", "PixelCNN", module_path!())
+pub static SPEC: ModelSpec = ModelSpec::new::<PixelCnn>("pixelcnn", "PixelCNN", module_path!())
     .summary("images: an exact likelihood from masked convolutions")
     .papers(&[Reference::new(
         "van den Oord, Kalchbrenner & Kavukcuoglu",
@@ -103,7 +103,7 @@ impl Default for PixelCnnConfig {
     }
 }
 
-impl Settings for PixelCnnConfig {
+impl AutoregressiveConfig for PixelCnnConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         self.pixels.transform(domain, self.binarize)
     }

@@ -34,7 +34,7 @@
 
 use super::factorization::Factorization;
 use super::image_net::{Architecture, Builder, ImageNet, OfImages};
-use super::{Pixels, Rows, Settings};
+use super::{AutoregressiveConfig, Pixels, Rows};
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
@@ -50,7 +50,7 @@ use std::num::NonZeroUsize;
 pub type PixelRnn = Factorization<OfImages<Scans>>;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec::of::<PixelRnn>("pixelrnn", "PixelRNN", module_path!())
+pub static SPEC: ModelSpec = ModelSpec::new::<PixelRnn>("pixelrnn", "PixelRNN", module_path!())
     .summary("images of one channel: an exact likelihood from LSTMs over rows or diagonals")
     .papers(&[Reference::new(
         "van den Oord, Kalchbrenner & Kavukcuoglu",
@@ -131,7 +131,7 @@ impl Default for PixelRnnConfig {
     }
 }
 
-impl Settings for PixelRnnConfig {
+impl AutoregressiveConfig for PixelRnnConfig {
     fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
         self.pixels.transform(domain, self.binarize)
     }

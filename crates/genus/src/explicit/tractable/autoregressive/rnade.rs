@@ -34,7 +34,7 @@
 
 use super::factorization::Factorization;
 use super::law::Law;
-use super::{Choose, Conditionals, Rows, Settings, with_class};
+use super::{AutoregressiveConfig, Choose, Conditionals, Rows, with_class};
 use genus_core::config::{Positive, count};
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{
@@ -51,7 +51,7 @@ pub type Rnade = Factorization<Mixtures>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec =
-    ModelSpec::of::<Rnade>("rnade", "Real-valued neural autoregressive density estimator", module_path!())
+    ModelSpec::new::<Rnade>("rnade", "Real-valued neural autoregressive density estimator", module_path!())
     .summary("tables of numbers: an exact density from a mixture of normals for every column given those before it")
     .papers(&[Reference::new(
         "Uria, Murray & Larochelle",
@@ -117,7 +117,7 @@ impl Default for RnadeConfig {
     }
 }
 
-impl Settings for RnadeConfig {
+impl AutoregressiveConfig for RnadeConfig {
     fn transform(&self, domain: &Domain, x: &Batch) -> Result<Transform> {
         Transform::to_real(domain, RealSteps { logit: None, standardize: self.standardize }, x, 0)
     }
@@ -180,7 +180,7 @@ impl Conditionals for Mixtures {
         of.swap_dims(0, 1).reshape([rows, d * self.outputs])
     }
 
-    fn walk(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
+    fn fill_in_order(&self, params: &Params, x: &mut Batch, class: Option<&Batch>, choose: Choose<'_>) {
         let [w, c, rho, u, b] = [self.w, self.c, self.rho, self.u, self.b].map(|id| params.values(id));
         let hidden = c.len();
         let mut a = c.repeat(x.rows());

@@ -61,7 +61,7 @@ impl Factor {
     ///
     /// # Errors
     /// [`genus_core::Error::Stopped`] if it was asked to end.
-    pub fn of(covariance: &[f64], d: usize) -> Result<Option<Self>> {
+    pub fn from_covariance(covariance: &[f64], d: usize) -> Result<Option<Self>> {
         Ok(cholesky(covariance, d)?.map(Self::Dense))
     }
 

@@ -110,7 +110,7 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
     let dense = |mut cov: Vec<f64>| {
         stop.during(|| {
             floor_eigenvalues(&mut cov, d, floor)?;
-            Factor::of(&cov, d)
+            Factor::from_covariance(&cov, d)
         })
     };
     let factors: Vec<Option<Factor>> = match em.covariance {

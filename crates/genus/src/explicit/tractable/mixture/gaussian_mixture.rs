@@ -47,7 +47,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// Registry entry.
-pub static SPEC: ModelSpec = ModelSpec::of::<GaussianMixture>("gmm", "Gaussian mixture", module_path!())
+pub static SPEC: ModelSpec = ModelSpec::new::<GaussianMixture>("gmm", "Gaussian mixture", module_path!())
     .summary("real tables of few columns: density, clusters, outliers, exact filling of missing values")
     .papers(&[
         Reference::new(
@@ -459,7 +459,7 @@ mod tests {
             components: parts
                 .into_iter()
                 .map(|(w, m, c): (f64, Vec<f64>, Vec<f64>)| {
-                    Component::new(w.ln(), m, Factor::of(&c, 2).unwrap().unwrap())
+                    Component::new(w.ln(), m, Factor::from_covariance(&c, 2).unwrap().unwrap())
                 })
                 .collect(),
         }

@@ -3,13 +3,13 @@
 mod completion;
 
 use super::law::Law;
-use super::{Choose, Conditionals, Rows, Settings as _};
-use crate::presented::Presented;
+use super::{AutoregressiveConfig as _, Choose, Conditionals, Rows};
+use crate::training_rows::TrainingRows;
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
-    Autoregressive, Batch, ClassConditional, Conditional, Dataset, Density, Domain, Drawing, Error, Evidence,
-    Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
+    Advice, Autoregressive, Batch, ClassConditional, Conditional, Dataset, Density, Domain, Drawing, Error,
+    Evidence, Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
     Tensor as Stored, config, level_at, stop::paced,
 };
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, tensor, values};
@@ -43,15 +43,15 @@ fn nll<C: Conditionals>(net: &C, view: &View<'_>, x: &Batch, class: Option<&Batc
 }
 
 /// What training minimises: −log p, given the class if there are any.
-struct Likelihood<'a, C> {
+struct FactorizationLoss<'a, C> {
     net: &'a C,
-    seen: Presented,
+    seen: TrainingRows,
     law: Law,
     /// One-hot classes of training and validation rows.
     classes: [Option<Batch>; 2],
 }
 
-impl<C: Conditionals> Objective for Likelihood<'_, C> {
+impl<C: Conditionals> Objective for FactorizationLoss<'_, C> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let x = self.seen.batch(rows, || cx.rng("noise"))?;
         let class = self.classes[0].as_ref().map(|c| c.select(rows));
@@ -153,7 +153,7 @@ impl<C: Conditionals> Factorization<C> {
             let choose: Choose<'_> = &choose;
             let class = class.map(|c| one_hot(&c[rows.clone()], self.prior.len()));
             let mut some = given.slice(rows.start, rows.end);
-            self.net.walk(&self.params, &mut some, class.as_ref(), choose);
+            self.net.fill_in_order(&self.params, &mut some, class.as_ref(), choose);
             x.data_mut()[rows.start * width..rows.end * width].copy_from_slice(some.data());
             Ok(())
         })
@@ -211,14 +211,13 @@ impl<C: Conditionals> Family for Factorization<C> {
         data.check()?;
         let transform = crate::transform_for(cx, data, || config.transform(&data.domain, &data.train.x))?;
         let seed = cx.seed.child(C::spec().name);
-        let seen = Presented::new(&transform, data, seed)?;
+        let seen = TrainingRows::new(&transform, data, seed)?;
         let mut prior = Vec::new();
         let mut classes = [None, None];
         if config.class_conditional() {
             let Some(labels) = &data.train.labels else {
-                let message =
-                    "the training rows have no labels; leave it out, or name the column with --label";
-                return Err(Error::config("class_conditional", message));
+                let error = Error::config("class_conditional", "the training rows have no labels");
+                return Err(error.advise(Advice::Label));
             };
             let n = data.classes.len().max(1 + labels.iter().copied().max().unwrap_or(0) as usize);
             // One added count, so that a class without rows is rare rather than impossible.
@@ -242,7 +241,7 @@ impl<C: Conditionals> Family for Factorization<C> {
             model.params.load(start)?;
         }
         let (rows, law) = (seen.rows(), model.law);
-        let mut objective = Likelihood { net: &model.net, seen, law, classes };
+        let mut objective = FactorizationLoss { net: &model.net, seen, law, classes };
         let report =
             genus_nn::train(config.train(), &mut model.params, rows, &mut objective, C::spec().name, cx)?;
         Ok(Fit { model, report })
@@ -329,7 +328,7 @@ impl<C: Conditionals> Sampler for Factorization<C> {
         let class = match how.class {
             None => self.classes_of(n, rng),
             Some(_) if self.prior.is_empty() => {
-                let remedy = "train with --set class_conditional=true on data with labels";
+                let remedy = "train with class_conditional = true on data with labels";
                 return Err(Error::config("class", format!("this model has no classes; {remedy}")));
             }
             Some(c) if c as usize >= self.prior.len() => {

@@ -1,10 +1,10 @@
-//! What a training sees of the data, through a model's transform.
+//! What a training sees of the data, through a model's transform. Rows are checked once, and held once where nothing is done to them.
 
 use genus_core::transform::{Noise, Transform};
 use genus_core::{Batch, Dataset, Result, Rng, Seed, Support};
 
 /// Training rows, transformed once where that is all they need and at every presentation where their noise must be fresh.
-pub struct Presented {
+pub struct TrainingRows {
     rows: Batch,
     /// Still to be done at every presentation.
     fresh: Option<Transform>,
@@ -14,7 +14,7 @@ pub struct Presented {
     means: Vec<f64>,
 }
 
-impl Presented {
+impl TrainingRows {
     /// Transforms what can be transformed beforehand.
     pub fn new(transform: &Transform, data: &Dataset, seed: Seed) -> Result<Self> {
         let still = |x: &Batch| transform.forward(x, Noise::Row(seed.child("still"))).map(|(x, _)| x);
@@ -46,7 +46,7 @@ impl Presented {
     pub fn batch(&self, rows: &[usize], noise: impl FnOnce() -> Rng) -> Result<Batch> {
         let x = self.rows.select(rows);
         match &self.fresh {
-            Some(t) => Ok(t.forward(&x, Noise::Stream(&mut noise()))?.0),
+            Some(t) => Ok(t.forward_checked(&x, Noise::Stream(&mut noise()))?.0),
             None => Ok(x),
         }
     }

@@ -11,11 +11,17 @@
 //! report.html        a pure function of the above
 //! ```
 
+mod config;
+mod events;
+mod summary;
+
+pub use config::{DataConfig, Origin, RunConfig};
+pub use events::{TimedEvent, append_event};
+pub use summary::{AuditRow, Score, Summary};
+
 use crate::panel::{self, Exhibit};
-use crate::{Error, Event, Evidence, Figure, Measure, Provenance, Result, SplitName, State, config, fsx};
-use serde::{Deserialize, Serialize};
+use crate::{Advice, Error, Result, State, fsx};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of the folder's layout; another one is refused with the remedy.
@@ -29,142 +35,6 @@ const SUMMARY: &str = "summary.json";
 const START: &str = "start.safetensors";
 const REPORT: &str = "report.html";
 const LOCK: &str = ".lock";
-
-/// `config.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunConfig {
-    /// [`FORMAT`] of the program that wrote it.
-    pub format: u32,
-    /// Version of genus that wrote it.
-    pub genus: String,
-    /// Registry name of the model.
-    pub model: String,
-    /// Root of all random streams.
-    pub seed: u64,
-    /// The data.
-    pub data: DataConfig,
-    /// The model that training began with, if it was not a fresh one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<Origin>,
-    /// The model's configuration, complete.
-    pub config: toml::Table,
-}
-
-/// A model that another training began with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Origin {
-    /// Its run folder, as given.
-    pub run: String,
-    /// Hash of its file.
-    pub sha256: String,
-    /// Updates that it had behind it, over all trainings in its line.
-    pub steps: u64,
-}
-
-/// The data of a run.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataConfig {
-    /// Built-in name or file, as given.
-    pub source: String,
-    /// Fractions train/valid/test as given, for sources without splits; empty for none.
-    pub split: String,
-    /// Label column of a table, if not the default.
-    pub label: Option<String>,
-    /// Hash of the rows that were trained on.
-    pub sha256: String,
-}
-
-/// `summary.json`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Summary {
-    /// Registry name of the model.
-    pub model: String,
-    /// Its full name.
-    pub title: String,
-    /// Its place in the taxonomy, outermost first.
-    pub taxonomy: Vec<String>,
-    /// Its papers, as one line each.
-    pub references: Vec<String>,
-    /// What it can do, as verbs of the command line.
-    pub capabilities: Vec<String>,
-    /// The domain of its rows, in words.
-    pub domain: String,
-    /// Extents of an image `[height, width, channels]`, or `[d]`.
-    pub shape: Vec<usize>,
-    /// Largest value of a pixel, for drawing; 0 where the range is unbounded.
-    pub top: f32,
-    /// Least and largest value of the training rows.
-    pub range: Option<(f32, f32)>,
-    /// Names of columns of a table.
-    pub columns: Vec<String>,
-    /// Names of classes.
-    pub classes: Vec<String>,
-    /// Where the data came from.
-    pub data: Provenance,
-    /// Rows per split.
-    pub rows: Vec<(SplitName, u64)>,
-    /// Scores of splits.
-    pub scores: Vec<Score>,
-    /// Figures of the model and of the fit.
-    pub figures: Vec<Figure>,
-    /// Likelihood checks.
-    pub audit: Vec<AuditRow>,
-    /// Warnings of the fit.
-    pub warnings: Vec<String>,
-    /// Number of trainable parameters.
-    pub parameters: u64,
-    /// Updates done.
-    pub steps: u64,
-    /// Why the fit ended.
-    pub stopped: String,
-    /// Seconds per phase.
-    pub seconds: Vec<(String, f64)>,
-    /// Processor, cores, system.
-    pub machine: String,
-    /// Version of genus, compiler, commit where known.
-    pub versions: Vec<(String, String)>,
-}
-
-/// The mean log-probability of a split, with all that makes it comparable.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Which rows.
-    pub split: SplitName,
-    /// How many.
-    pub rows: u64,
-    /// Mean log-probability, nats per row; −∞ if the model rules a row out.
-    #[serde(with = "crate::number")]
-    pub nats: f64,
-    /// Standard error of the mean over rows, nats; none for a single row.
-    #[serde(with = "crate::number::option")]
-    pub stderr: Option<f64>,
-    /// Bits per dimension, where the base measure is counting.
-    #[serde(with = "crate::number::option")]
-    pub bits_per_dim: Option<f64>,
-    /// What kind of number it is.
-    pub evidence: Evidence,
-    /// What it is a density against.
-    pub measure: Measure,
-    /// Binarisation, dequantisation, importance samples …
-    pub protocol: String,
-}
-
-/// One likelihood check.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AuditRow {
-    /// Name of the check.
-    pub check: String,
-    /// What it was run on: the trained model or its tiny twin.
-    pub subject: String,
-    /// True if it holds.
-    pub passed: bool,
-    /// The figure that decides, in words and digits.
-    pub figure: String,
-}
 
 /// A run folder.
 #[derive(Debug, Clone)]
@@ -208,16 +78,13 @@ impl RunDir {
             return Ok(());
         }
         if self.config().is_err() {
-            return Err(Error::Run(format!(
-                "{} is not empty, and holds no run that this program can read; choose another folder with --out",
-                self.path.display()
-            )));
+            let message =
+                format!("{} is not empty, and holds no run that this program can read", self.path.display());
+            return Err(Error::Run(message).advise(Advice::OtherFolder));
         }
         self.lock()?;
-        Err(Error::Run(format!(
-            "{} holds a run already; go on with it by --resume, or choose another folder with --out",
-            self.path.display()
-        )))
+        let error = Error::Run(format!("{} holds a run already", self.path.display()));
+        Err(error.advise(Advice::ResumeOrOtherFolder))
     }
 
     /// Opens an existing folder for reading.
@@ -227,10 +94,8 @@ impl RunDir {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let run = Self { path: path.into() };
         if !run.config_path().is_file() {
-            return Err(Error::Run(format!(
-                "{} is not a run folder (it has no config.toml); `genus train` makes one",
-                run.path.display()
-            )));
+            let message = format!("{} is not a run folder (it has no config.toml)", run.path.display());
+            return Err(Error::Run(message).advise(Advice::Train));
         }
         Ok(run)
     }
@@ -285,10 +150,10 @@ impl RunDir {
                 fsx::sweep(&self.path, &[CONFIG, START, MODEL, EXHIBITS, SUMMARY, REPORT]);
                 Ok(RunLock(file))
             }
-            Err(fs::TryLockError::WouldBlock) => Err(Error::Run(format!(
-                "another process is training into {}; wait for it or choose another folder with --out",
-                self.path.display()
-            ))),
+            Err(fs::TryLockError::WouldBlock) => {
+                let message = format!("another process is training into {}", self.path.display());
+                Err(Error::Run(message).advise(Advice::WaitOrOtherFolder))
+            }
             Err(fs::TryLockError::Error(source)) => Err(Error::Io { action: "lock", path, source }),
         }
     }
@@ -348,7 +213,7 @@ impl RunDir {
     pub fn config(&self) -> Result<RunConfig> {
         let path = self.config_path();
         let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        let table = config::parse(&text, &path)?;
+        let table = crate::config::parse(&text, &path)?;
         let format = table.get("format").and_then(toml::Value::as_integer);
         if format != Some(i64::from(FORMAT)) {
             let by = table.get("genus").and_then(toml::Value::as_str).unwrap_or("an unknown version");
@@ -359,62 +224,6 @@ impl RunDir {
             )));
         }
         table.try_into().map_err(|e: toml::de::Error| Error::format(&path, "TOML", e.message().to_owned()))
-    }
-
-    /// Opens `events.jsonl` for appending. A last line that a kill or a full disk cut off is ended first, so that what follows
-    /// begins a line of its own.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be written.
-    pub fn event_log(&self) -> Result<File> {
-        let path = self.events_path();
-        let open = || {
-            let mut log = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
-            if log.metadata()?.len() > 0 {
-                let mut last = [0];
-                log.seek(SeekFrom::End(-1))?;
-                log.read_exact(&mut last)?;
-                if last != *b"\n" {
-                    log.write_all(b"\n")?;
-                }
-            }
-            Ok(log)
-        };
-        open().map_err(Error::io("write", &path))
-    }
-
-    /// Reads `events.jsonl`. A line that was cut off is left out; so are steps that a resumption did again.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be read.
-    pub fn events(&self) -> Result<Vec<TimedEvent>> {
-        let path = self.events_path();
-        let mut events: Vec<TimedEvent> = Vec::new();
-        // Bytes, not texts: a line may be cut off within a character.
-        for line in BufReader::new(File::open(&path).map_err(Error::io("read", &path))?).split(b'\n') {
-            let line = line.map_err(Error::io("read", &path))?;
-            let Ok(event) = serde_json::from_slice::<TimedEvent>(&line) else { continue };
-            if let Event::Start { resumed_at, .. } = event.event {
-                events.retain(|e| match e.event {
-                    Event::Step { step, .. } | Event::Epoch { step, .. } | Event::Validation { step, .. } => {
-                        step <= resumed_at
-                    }
-                    _ => true,
-                });
-            }
-            events.push(event);
-        }
-        Ok(events)
-    }
-
-    /// Seconds of work that went into the run so far, times between an end and a resumption left out; 0 before its first event.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the events cannot be read.
-    pub fn seconds(&self) -> Result<f64> {
-        let logged = self.events_path().exists();
-        let events = if logged { self.events()? } else { Vec::new() };
-        Ok(events.iter().map(|e| e.t).fold(0.0, f64::max))
     }
 
     /// Writes `summary.json`.
@@ -434,14 +243,16 @@ impl RunDir {
     pub fn summary(&self) -> Result<Summary> {
         let path = self.summary_path();
         if !path.exists() {
-            return Err(Error::Run(format!(
-                "{} has no summary.json: the training did not end; go on with `genus train --resume --out {0}`",
-                self.path.display()
-            )));
+            return Err(self.unended("has no summary.json"));
         }
         let bytes = fsx::read_capped(&path, 1 << 26)?;
         serde_json::from_slice(&bytes)
             .map_err(|e| Error::format(&path, format!("line {}", e.line()), e.to_string()))
+    }
+
+    fn unended(&self, what: &str) -> Error {
+        Error::Run(format!("{} {what}: the training did not end", self.path.display()))
+            .advise(Advice::Resume(self.path.clone()))
     }
 
     /// The fitted model's state.
@@ -451,10 +262,7 @@ impl RunDir {
     pub fn model(&self) -> Result<State> {
         let path = self.model_path();
         if !path.exists() {
-            return Err(Error::Run(format!(
-                "{} has no model yet: the training did not end; go on with `genus train --resume --out {0}`",
-                self.path.display()
-            )));
+            return Err(self.unended("has no model yet"));
         }
         State::load(&path)
     }
@@ -477,31 +285,12 @@ impl RunDir {
     }
 }
 
-/// An event with the seconds of work that the run took until then.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TimedEvent {
-    /// Seconds of work, over all resumptions.
-    pub t: f64,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: Event,
-}
-
-/// Appends a line to an event log.
-///
-/// # Errors
-/// [`Error::Io`] if it cannot be written.
-pub fn append_event(log: &mut File, path: &Path, event: &TimedEvent) -> Result<()> {
-    let mut line =
-        serde_json::to_vec(event).map_err(|e| Error::Run(format!("cannot write an event: {e}")))?;
-    line.push(b'\n');
-    log.write_all(&line).map_err(Error::io("write", path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Event;
     use std::collections::BTreeMap;
+    use std::io::Write as _;
 
     fn config() -> RunConfig {
         RunConfig {
@@ -536,7 +325,7 @@ mod tests {
         assert!(refused().contains("another process"), "{}", refused());
         drop(lock);
         let e = RunDir::create(dir.path()).unwrap_err().to_string();
-        assert!(e.contains("--resume"), "{e}");
+        assert!(e.contains("resume it"), "{e}");
         assert!(RunDir::open(dir.path().join("nope")).is_err());
     }
 
