@@ -37,6 +37,7 @@ pub fn said(e: &Error) -> String {
         Advice::Train => "`genus train` makes one".into(),
         Advice::ListData => "`genus data list` shows the names of all data sets".into(),
         Advice::ListModels => "`genus models` shows them all".into(),
+        Advice::OwnLaw => "sample without --class and --temperature".into(),
         Advice::Download(name) => format!("`genus data get {name}` downloads it"),
         Advice::Impute => "fill missing values first with `genus impute`, or drop the rows".into(),
         Advice::Split => "cut one off with `--split 0.8/0.1/0.1` (train/valid/test)".into(),

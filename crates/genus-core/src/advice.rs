@@ -30,6 +30,8 @@ pub enum Advice {
     ListModels,
     /// Download this set.
     Download(String),
+    /// Sample without a class and a temperature.
+    OwnLaw,
     /// Fill missing values first.
     Impute,
     /// Cut a split off the training rows.
@@ -52,6 +54,7 @@ impl std::fmt::Display for Advice {
             Self::ListData => f.write_str("the catalogue has the names of all data sets"),
             Self::ListModels => f.write_str("the registry has all models"),
             Self::Download(name) => write!(f, "download {name}"),
+            Self::OwnLaw => f.write_str("sample without a class and a temperature"),
             Self::Impute => {
                 f.write_str("fill missing values first, by a model that imputes, or drop the rows")
             }

@@ -1,4 +1,4 @@
-//! Layered configuration: default < recipe < `--set key=value`, checked as a whole.
+//! Layered configuration: default < recipe < `key=value`, checked as a whole.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -70,7 +70,7 @@ pub fn merge(base: &mut Table, over: &Table) {
     }
 }
 
-/// Applies one `key=value` of the command line; the key may be dotted, the value is TOML or else a bare string.
+/// Applies one `key=value`; the key may be dotted, the value is TOML or else a bare string.
 ///
 /// # Errors
 /// [`Error::Config`] if there is no `=` or a dotted key runs through something that is not a table.

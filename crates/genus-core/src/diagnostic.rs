@@ -68,8 +68,11 @@ impl From<Exhibit> for Found {
 /// A training runs those that apply, one after the other, each for a share of the time that is left.
 #[doc(alias = "callback")]
 pub trait Diagnostic: Sync {
-    /// Short name, in words: what there was no time for, and the name of its random stream.
+    /// Short name, which is also that of its random stream.
     fn name(&self) -> &'static str;
+
+    /// What it finds, in words that follow "there was no time for".
+    fn what(&self) -> &'static str;
 
     /// Whether there is anything to be found out about this model on these data.
     fn applies(&self, of: &Trained<'_>) -> bool;

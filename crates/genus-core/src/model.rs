@@ -1,6 +1,6 @@
 //! What a fitted model offers. There is no unfitted model: [`Family::fit`](crate::Family::fit) makes fitted ones.
 
-use crate::{Batch, Domain, Error, Exhibit, LogProb, ModelSpec, Result, Rng, Seed, State, Stop};
+use crate::{Advice, Batch, Domain, Error, Exhibit, LogProb, ModelSpec, Result, Rng, Seed, State, Stop};
 use serde::{Deserialize, Serialize};
 
 /// A fitted model, seen by the tools as `dyn Model`.
@@ -156,12 +156,10 @@ pub trait Sampler: Model {
         if *how == Drawing::default() {
             return self.sample(n, rng);
         }
-        Err(Error::Unsupported {
-            model: self.spec().name.into(),
-            capability: if how.class.is_some() { "sample by class" } else { "sample at a temperature" }
-                .into(),
-            remedy: "sample from the model's own law".into(),
-        })
+        let what = if how.class.is_some() { "sample by class" } else { "sample at a temperature" };
+        let remedy = "other models have that choice".into();
+        let error = Error::Unsupported { model: self.spec().name.into(), capability: what.into(), remedy };
+        Err(error.advise(Advice::OwnLaw))
     }
 }
 

@@ -29,13 +29,13 @@ pub struct Named<A = Tensor> {
     pub values: A,
 }
 
-/// A word for each row.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notes {
-    /// What the words say: `nats`.
+/// A number for each row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notes<A = Tensor> {
+    /// What they are: `Nats`.
     pub label: String,
-    /// One per row.
-    pub texts: Vec<String>,
+    /// One per row, `[n]`.
+    pub values: A,
 }
 
 /// Which values are black and white.
@@ -68,14 +68,16 @@ pub type Frame = [(f64, f64); 2];
 pub enum Panel<A = Tensor> {
     /// Rows in sets: a sheet of images for each, or one table.
     Rows {
-        /// Heading; a set's own name is beside it where there are several.
+        /// Heading; a set's own name takes its place where there are several.
         title: String,
+        /// What a set is, where there are several: `Class`.
+        each: String,
         /// `[n, d]` each.
         sets: Vec<Named<A>>,
         /// Images in a line; as many as make a square if none.
         per_line: Option<usize>,
-        /// Words under each row of the first set.
-        notes: Notes,
+        /// A number under each row, if there is one set.
+        notes: Option<Notes<A>>,
         /// What is black and white.
         shade: Shade,
     },
@@ -85,8 +87,8 @@ pub enum Panel<A = Tensor> {
         upper: Named<A>,
         /// `[n, d]`.
         lower: Named<A>,
-        /// Words under each pair.
-        notes: Notes,
+        /// A number under each pair.
+        notes: Option<Notes<A>>,
     },
     /// Rows that follow one another, a line for each path.
     Paths {
@@ -118,6 +120,8 @@ pub enum Panel<A = Tensor> {
         frame: Option<Frame>,
         /// `[n, 2]` each; names are shown where there are several.
         groups: Vec<Named<A>>,
+        /// Number of the first group's colour, so that neighbours can differ.
+        colour: usize,
     },
     /// Lines over a common axis.
     Lines {
@@ -138,6 +142,8 @@ pub enum Panel<A = Tensor> {
         sets: Vec<Named<A>>,
         /// Whether it is the main thing of its exhibit rather than one of many.
         large: bool,
+        /// Remark.
+        note: String,
     },
     /// A function over a plane.
     Heat {
@@ -183,9 +189,20 @@ impl Panel {
         Self::Rows {
             sets: vec![Named::new(title.clone(), rows)],
             title,
+            each: String::new(),
             per_line: None,
-            notes: Notes::default(),
+            notes: None,
             shade: Shade::Data,
+        }
+    }
+
+    /// Whether JSON can hold its numbers.
+    fn is_finite(&self) -> bool {
+        let within = |frame: &Frame| frame.iter().all(|(lo, hi)| lo.is_finite() && hi.is_finite());
+        match self {
+            Self::Cloud { frame, .. } => frame.as_ref().is_none_or(within),
+            Self::Heat { frame, depth, .. } => within(frame) && depth.is_finite(),
+            _ => true,
         }
     }
 }
@@ -233,24 +250,28 @@ impl<A> Panel<A> {
         fn one<A, B>(of: Named<A>, f: &mut impl FnMut(A) -> Result<B>) -> Result<Named<B>> {
             Ok(Named { name: of.name, values: f(of.values)? })
         }
+        fn noted<A, B>(of: Option<Notes<A>>, f: &mut impl FnMut(A) -> Result<B>) -> Result<Option<Notes<B>>> {
+            of.map(|Notes { label, values }| Ok(Notes { label, values: f(values)? })).transpose()
+        }
         let each = |all: Vec<Named<A>>, f: &mut _| all.into_iter().map(|n| one(n, f)).collect::<Result<_>>();
         Ok(match self {
-            Self::Rows { title, sets, per_line, notes, shade } => {
-                Panel::Rows { title, sets: each(sets, f)?, per_line, notes, shade }
+            Self::Rows { title, each: what, sets, per_line, notes, shade } => {
+                let sets = each(sets, f)?;
+                Panel::Rows { title, each: what, sets, per_line, notes: noted(notes, f)?, shade }
             }
             Self::Pairs { upper, lower, notes } => {
-                Panel::Pairs { upper: one(upper, f)?, lower: one(lower, f)?, notes }
+                Panel::Pairs { upper: one(upper, f)?, lower: one(lower, f)?, notes: noted(notes, f)? }
             }
             Self::Paths { title, caption, paths, through } => {
                 Panel::Paths { title, caption, paths: f(paths)?, through: through.map(&mut *f).transpose()? }
             }
             Self::Film { rows, order, levels } => Panel::Film { rows: f(rows)?, order: f(order)?, levels },
-            Self::Cloud { title, axes, frame, groups } => {
-                Panel::Cloud { title, axes, frame, groups: each(groups, f)? }
+            Self::Cloud { title, axes, frame, groups, colour } => {
+                Panel::Cloud { title, axes, frame, groups: each(groups, f)?, colour }
             }
             Self::Lines { title, axes, lines } => Panel::Lines { title, axes, lines: each(lines, f)? },
-            Self::Bars { title, unit, sets, large } => {
-                Panel::Bars { title, unit, sets: each(sets, f)?, large }
+            Self::Bars { title, unit, sets, large, note } => {
+                Panel::Bars { title, unit, sets: each(sets, f)?, large, note }
             }
             Self::Heat { title, axes, frame, values, depth, unit } => {
                 Panel::Heat { title, axes, frame, values: f(values)?, depth, unit }
@@ -274,7 +295,8 @@ impl<A> Exhibit<A> {
 /// Key of the list in the header of a file.
 const LIST: &str = "exhibits";
 
-/// Exhibits as one file. Arrays are called after their exhibits: `samples.0`, `samples.1` …; a name that is taken gets a number.
+/// Exhibits as one file. Arrays are called after their exhibits: `samples.0`, `samples.1` …; a name that is taken gets a number. A panel
+/// with a frame that is not finite is left out.
 ///
 /// # Errors
 /// If a panel holds what JSON cannot.
@@ -288,6 +310,7 @@ pub fn to_state(exhibits: Vec<Exhibit>) -> Result<State> {
             exhibit.name = format!("{name}-{again}");
             again += 1;
         }
+        exhibit.panels.retain(Panel::is_finite);
         let (name, mut count) = (exhibit.name.clone(), 0);
         list.push(exhibit.map(&mut |tensor| {
             let key = format!("{name}.{count}");
@@ -306,17 +329,12 @@ pub fn to_state(exhibits: Vec<Exhibit>) -> Result<State> {
 /// # Errors
 /// [`Error::Run`] if it holds no list of exhibits or one that this version cannot read, or an array is missing.
 pub fn from_state(mut state: State) -> Result<Vec<Exhibit>> {
-    let list: Vec<Exhibit<String>> = serde_json::from_str(state.text(LIST)?).map_err(|e| {
-        Error::Run(format!(
-            "the list of exhibits is of another version of genus ({e}); resume the run, and it is made again"
-        ))
-    })?;
+    let other =
+        |e: String| Error::Run(format!("the exhibits of this run are of another version of genus ({e})"));
+    let list = state.header.get(LIST).ok_or_else(|| other("there is no list of them".into()))?;
+    let list: Vec<Exhibit<String>> = serde_json::from_str(list).map_err(|e| other(e.to_string()))?;
     let mut take = |key: String| {
-        let missing = || {
-            Error::Run(format!(
-                "the array `{key}` of an exhibit is missing; resume the run, and it is made again"
-            ))
-        };
+        let missing = || Error::Run(format!("the array `{key}` of an exhibit is missing"));
         state.tensors.remove(&key).ok_or_else(missing)
     };
     list.into_iter().map(|e| e.map(&mut take)).collect()
@@ -335,7 +353,7 @@ mod tests {
             Panel::Pairs {
                 upper: Named::new("u", &rows),
                 lower: Named::new("l", &rows),
-                notes: Notes::default(),
+                notes: Some(Notes { label: "Nats".into(), values: vec![1.0, f64::NAN].into() }),
             },
             Panel::Paths {
                 title: "p".into(),
@@ -349,6 +367,7 @@ mod tests {
                 axes: axes(),
                 frame: None,
                 groups: vec![Named::new("g", plane())],
+                colour: 1,
             },
             Panel::Lines { title: "l".into(), axes: axes(), lines: vec![Named::new("l", plane())] },
             Panel::Bars {
@@ -356,6 +375,7 @@ mod tests {
                 unit: "nats".into(),
                 sets: vec![Named::new("s", vec![1.0, f64::NEG_INFINITY])],
                 large: true,
+                note: "n".into(),
             },
             Panel::Heat {
                 title: "h".into(),
@@ -391,6 +411,20 @@ mod tests {
         let mut told = everything();
         told[1].name = "one-2".into();
         assert_eq!(format!("{back:?}"), format!("{told:?}"));
+    }
+
+    #[test]
+    fn a_frame_that_is_not_finite_is_left_out() {
+        let cloud = |frame| Panel::Cloud {
+            title: "c".into(),
+            axes: ["a".into(), "b".into()],
+            frame: Some(frame),
+            groups: vec![Named::new("g", vec![(0.0, 1.0)])],
+            colour: 0,
+        };
+        let panels = vec![cloud([(0.0, 1.0), (0.0, f64::INFINITY)]), cloud([(0.0, 1.0), (0.0, 1.0)])];
+        let state = to_state(vec![Exhibit::new("x", "", "", panels)]).unwrap();
+        assert_eq!(from_state(state).unwrap()[0].panels.len(), 1);
     }
 
     #[test]

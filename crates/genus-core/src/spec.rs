@@ -90,7 +90,7 @@ impl TinyFit {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ModelSpec {
-    /// Registry name, as on the command line: `made`.
+    /// Registry name: `made`.
     pub name: &'static str,
     /// Full name.
     pub title: &'static str,
@@ -106,7 +106,7 @@ pub struct ModelSpec {
     pub capabilities: &'static [Capability],
     /// Kinds of rows that it can be fitted to.
     pub supports: &'static [SupportKind],
-    /// True if it is trained by gradient steps (checkpoints, `[train]` table).
+    /// True if it is trained by steps (checkpoints, `[train]` table).
     pub iterative: bool,
     /// At least one tiny configuration per kind of rows and per way of training or scoring that has code of its own.
     pub tiny_fits: &'static [TinyFit],

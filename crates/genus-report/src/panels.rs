@@ -40,23 +40,23 @@ pub(crate) fn section(look: &Look<'_>, exhibit: &Exhibit) -> Result<Option<Secti
             }
         }
     }
-    let Exhibit { name, title, text, .. } = exhibit.clone();
-    Ok((!blocks.is_empty()).then_some(Section { id: name, title, intro: text, blocks }))
+    let (id, title, intro) = (exhibit.name.clone(), exhibit.title.clone(), exhibit.text.clone());
+    Ok((!blocks.is_empty()).then_some(Section { id, title, intro, blocks }))
 }
 
 fn render(look: &Look<'_>, panel: &Panel) -> Result<Vec<Block>> {
     Ok(match panel {
-        Panel::Rows { title, sets, per_line, notes, shade } => {
-            rows(look, title, sets, *per_line, notes, *shade)?
+        Panel::Rows { title, each, sets, per_line, notes, shade } => {
+            rows(look, (title, each), sets, *per_line, notes.as_ref(), *shade)?
         }
-        Panel::Pairs { upper, lower, notes } => pairs(look, upper, lower, notes)?,
+        Panel::Pairs { upper, lower, notes } => pairs(look, upper, lower, notes.as_ref())?,
         Panel::Paths { title, caption, paths, through } => {
             ways(look, title, caption, paths, through.as_ref())?
         }
         Panel::Film { rows, order, levels } => film(look, rows, order, *levels)?,
-        Panel::Cloud { title, axes, frame, groups } => cloud(title, axes, *frame, groups),
+        Panel::Cloud { title, axes, frame, groups, colour } => cloud(title, axes, *frame, groups, *colour),
         Panel::Lines { title, axes, lines: of } => lines(title, axes, of),
-        Panel::Bars { title, unit, sets, large } => bars(title, unit, sets, *large),
+        Panel::Bars { title, unit, sets, large, note } => bars(title, unit, sets, *large, note),
         Panel::Heat { title, axes, frame, values, depth, unit } => {
             heat(title, axes, *frame, values, *depth, unit)?
         }
@@ -80,34 +80,48 @@ fn signed(rows: &[&[f32]]) -> Option<(f64, f64)> {
     (top > 0.0).then_some((-top, top))
 }
 
+/// What is said of each row, and a word for each.
+fn words(notes: Option<&Notes>) -> Option<(&str, Vec<String>)> {
+    let notes = notes?;
+    Some((&notes.label, numbers(&notes.values)?.into_iter().map(short).collect()))
+}
+
 fn rows(
     look: &Look<'_>,
-    title: &str,
+    (title, each): (&str, &str),
     sets: &[Named],
     per_line: Option<usize>,
-    notes: &Notes,
+    notes: Option<&Notes>,
     shade: Shade,
 ) -> Result<Vec<Block>> {
     let found: Option<Vec<(&str, Rows<'_>)>> =
         sets.iter().map(|s| Some((s.name.as_str(), Rows::matrix(&s.values)?))).collect();
     let Some(found) = found else { return Ok(Vec::new()) };
-    let Some(&(_, Rows { d, .. })) = found.first() else { return Ok(Vec::new()) };
+    let Some(&(_, first)) = found.first() else { return Ok(Vec::new()) };
+    let d = first.d;
     if found.iter().any(|(_, rows)| rows.d != d) {
         return Ok(Vec::new());
     }
+    let noted = words(notes).filter(|_| found.len() == 1);
     let Kind::Image(size) = look.kind(d) else {
-        return Ok(if shade == Shade::Data { lines_of_rows(look, title, &found, notes) } else { Vec::new() });
+        return Ok(if shade == Shade::Data {
+            lines_of_rows(look, (title, each), &found, noted)
+        } else {
+            Vec::new()
+        });
     };
+    if let Some((label, words)) = noted {
+        let tile = |(row, word): (&[f32], String)| {
+            let alt = format!("{title}, {}: {word}", label.to_lowercase());
+            look.grid(&[row], size, 1, alt, word)
+        };
+        let tiles = first.first(SINGLE).into_iter().zip(words).map(tile).collect::<Result<_>>()?;
+        let under = format!("{title}, {} under each:", label.to_lowercase());
+        return Ok(vec![Block::Text(under), Block::Pictures(tiles)]);
+    }
     let mut pictures = Vec::new();
     for (name, rows) in &found {
         let title = if found.len() == 1 { title } else { name };
-        if !notes.texts.is_empty() {
-            for (row, note) in rows.first(SINGLE).into_iter().zip(&notes.texts) {
-                let alt = format!("{title}, {}: {note}", notes.label.to_lowercase());
-                pictures.push(look.grid(&[row], size, 1, alt, note.clone())?);
-            }
-            continue;
-        }
         let shown = rows.first(per_line.map_or(IMAGES, |n| IMAGES.max(n * 8)));
         let columns = per_line.unwrap_or_else(|| square(shown.len()));
         let alt = format!("{}: {} images", if title.is_empty() { name } else { title }, shown.len());
@@ -121,38 +135,32 @@ fn rows(
         };
         pictures.push(Picture { title: title.to_owned(), ..picture });
     }
-    let mut blocks = Vec::new();
-    if !notes.texts.is_empty() {
-        blocks.push(Block::Text(format!("{title}, {} under each:", notes.label.to_lowercase())));
-    }
-    if !pictures.is_empty() {
-        blocks.push(Block::Pictures(pictures));
-    }
-    Ok(blocks)
+    Ok(if pictures.is_empty() { Vec::new() } else { vec![Block::Pictures(pictures)] })
 }
 
 /// Rows as lines of a table.
-fn lines_of_rows(look: &Look<'_>, title: &str, sets: &[(&str, Rows<'_>)], notes: &Notes) -> Vec<Block> {
-    let d = sets[0].1.d;
-    let mut extra = vec![if sets.len() > 1 { "Set" } else { "Row" }];
-    let noted = !notes.texts.is_empty();
-    let label = format!("#{}", notes.label);
-    if noted {
-        extra.push(&label);
-    }
-    let most = if sets.len() > 1 { EACH } else { LINES };
+fn lines_of_rows(
+    look: &Look<'_>,
+    (title, each): (&str, &str),
+    sets: &[(&str, Rows<'_>)],
+    noted: Option<(&str, Vec<String>)>,
+) -> Vec<Block> {
+    let several = sets.len() > 1;
+    let mut extra = vec![if several { each.to_owned() } else { "Row".to_owned() }];
+    extra.extend(noted.as_ref().map(|(label, _)| format!("#{label}")));
+    let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
     let lines = sets.iter().flat_map(|(name, rows)| {
-        rows.first(most).into_iter().enumerate().map(move |(i, row)| {
-            let first = if sets.len() > 1 { (*name).to_owned() } else { (i + 1).to_string() };
-            let note = notes.texts.get(i).map_or("", String::as_str);
-            let cells = [Cell::from(first)].into_iter().chain(noted.then(|| Cell::from(note)));
-            (cells.collect(), row)
+        let noted = noted.as_ref();
+        rows.first(if several { EACH } else { LINES }).into_iter().enumerate().map(move |(i, row)| {
+            let first = if several { (*name).to_owned() } else { (i + 1).to_string() };
+            let word = noted.map(|(_, words)| Cell::from(words.get(i).map_or("", String::as_str)));
+            ([Cell::from(first)].into_iter().chain(word).collect(), row)
         })
     });
-    vec![Block::Table(look.table(title, &extra, lines, d))]
+    vec![Block::Table(look.table(title, &extra, lines, sets[0].1.d))]
 }
 
-fn pairs(look: &Look<'_>, upper: &Named, lower: &Named, notes: &Notes) -> Result<Vec<Block>> {
+fn pairs(look: &Look<'_>, upper: &Named, lower: &Named, notes: Option<&Notes>) -> Result<Vec<Block>> {
     let (Some(above), Some(below)) = (Rows::matrix(&upper.values), Rows::matrix(&lower.values)) else {
         return Ok(Vec::new());
     };
@@ -160,7 +168,8 @@ fn pairs(look: &Look<'_>, upper: &Named, lower: &Named, notes: &Notes) -> Result
     if above.d != below.d {
         return Ok(Vec::new());
     }
-    let note = |i: usize| notes.texts.get(i).cloned().unwrap_or_default();
+    let noted = words(notes);
+    let note = |i: usize| noted.as_ref().and_then(|(_, words)| words.get(i)).cloned().unwrap_or_default();
     if let Kind::Image(size) = look.kind(above.d) {
         let tile = |i: usize| {
             let alt = format!("{} {} above its {}", upper.name, i + 1, lower.name);
@@ -168,16 +177,15 @@ fn pairs(look: &Look<'_>, upper: &Named, lower: &Named, notes: &Notes) -> Result
         };
         return Ok(vec![Block::Pictures((0..n).map(tile).collect::<Result<_>>()?)]);
     }
-    let noted = !notes.texts.is_empty();
     let lines = (0..n.min(LINES)).flat_map(|i| {
         let cells = |name: &str, note: String| {
             let first = Cell::from(format!("{name} {}", i + 1));
-            [first].into_iter().chain(noted.then(|| Cell::from(note))).collect()
+            [first].into_iter().chain(noted.as_ref().map(|_| Cell::from(note))).collect()
         };
         let first = (cells(&upper.name, String::new()), above.row(i));
         [first, (cells(&lower.name, note(i)), below.row(i))]
     });
-    let extra: Vec<&str> = ["Row"].into_iter().chain(noted.then_some(notes.label.as_str())).collect();
+    let extra: Vec<&str> = ["Row"].into_iter().chain(noted.as_ref().map(|(label, _)| *label)).collect();
     Ok(vec![Block::Table(look.table("Rows in pairs", &extra, lines, above.d))])
 }
 
@@ -226,7 +234,13 @@ fn ways(
                 let lines = steps.map(|(s, row)| (vec![Cell::from((s + 1).to_string())], row));
                 Block::Table(look.table(&format!("Path {}", i + 1), &["Step"], lines, d))
             };
-            paths.iter().take(2).enumerate().map(line).collect()
+            {
+                let mut blocks: Vec<Block> = Vec::new();
+                let about = [title, caption].into_iter().filter(|t| !t.is_empty());
+                blocks.extend(about.map(|t| Block::Text(t.to_owned())));
+                blocks.extend(paths.iter().take(4).enumerate().map(line));
+                blocks
+            }
         }
     })
 }
@@ -269,11 +283,18 @@ fn numbers(of: &Tensor) -> Option<Vec<f64>> {
     of.as_f64().map(<[f64]>::to_vec).or_else(narrow)
 }
 
-fn cloud(title: &str, axes: &[String; 2], frame: Option<panel::Frame>, groups: &[Named]) -> Vec<Block> {
+fn cloud(
+    title: &str,
+    axes: &[String; 2],
+    frame: Option<panel::Frame>,
+    groups: &[Named],
+    colour: usize,
+) -> Vec<Block> {
     let Some(mut groups) = series(groups) else { return Vec::new() };
     let total = groups.iter().map(|g| g.points.len()).sum::<usize>();
     // Of each group alike.
     for group in &mut groups {
+        group.style += colour;
         group.points.truncate((group.points.len() * POINTS).div_ceil(total.max(1)));
     }
     let all = || groups.iter().flat_map(|g| &g.points);
@@ -304,6 +325,8 @@ fn lines(title: &str, axes: &[String; 2], of: &[Named]) -> Vec<Block> {
     if x.0 >= x.1 {
         return Vec::new();
     }
+    // Zero is in sight where that costs little of the room.
+    let y = if y.0 > 0.0 && y.0 < 0.5 * y.1 { (0.0, y.1) } else { y };
     let integer = all().all(|p| p.0.fract() == 0.0);
     let x = Axis { label: &axes[0], range: x, integer };
     let y = Axis { label: &axes[1], range: padded(y, 0.02), integer: false };
@@ -314,7 +337,7 @@ fn lines(title: &str, axes: &[String; 2], of: &[Named]) -> Vec<Block> {
     vec![chart(title, svg, legend, String::new(), false)]
 }
 
-fn bars(title: &str, unit: &str, sets: &[Named], large: bool) -> Vec<Block> {
+fn bars(title: &str, unit: &str, sets: &[Named], large: bool, note: &str) -> Vec<Block> {
     let values: Option<Vec<Vec<f64>>> = sets.iter().map(|s| numbers(&s.values)).collect();
     let Some(values) = values else { return Vec::new() };
     let all: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
@@ -328,7 +351,8 @@ fn bars(title: &str, unit: &str, sets: &[Named], large: bool) -> Vec<Block> {
     let size = if large { (420.0, 240.0) } else { (300.0, 190.0) };
     let svg = charts::histogram(&alt, unit, bins, &counted, size);
     let legend = names.iter().enumerate().map(|(style, name)| Entry::bar(name, style)).collect();
-    vec![chart(title, svg, legend, outside(beyond), large)]
+    let note = [note, &outside(beyond)].into_iter().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(" ");
+    vec![chart(title, svg, legend, note, large)]
 }
 
 fn heat(
@@ -384,11 +408,12 @@ fn pixels(
 }
 
 fn table(title: &str, head: &[String], rows: &[Vec<panel::Cell>]) -> Block {
+    let width = head.len();
     let number = |c: usize| rows.iter().any(|r| !matches!(r.get(c), None | Some(panel::Cell::Text(_))));
     let head = head.iter().enumerate().map(|(c, h)| if number(c) { format!("#{h}") } else { h.clone() });
     let mut table = Table::new(title, head);
     for row in rows {
-        table.row(row.iter().map(|cell| match cell {
+        let cells = row.iter().map(|cell| match cell {
             panel::Cell::Text(text) => text.as_str().into(),
             panel::Cell::Number(v) => short(*v).into(),
             panel::Cell::Share(v) => {
@@ -396,7 +421,9 @@ fn table(title: &str, head: &[String], rows: &[Vec<panel::Cell>]) -> Block {
                 let bar = (0.0..=100.0).contains(&share).then(|| format!("{share:.1}"));
                 Cell { text: format!("{share:.1} %"), bar, ..Cell::default() }
             }
-        }));
+        });
+        // As many as there are headings, whatever the row has.
+        table.row(cells.chain(std::iter::repeat(Cell::default())).take(width));
     }
     Block::Table(table)
 }

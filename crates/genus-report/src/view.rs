@@ -40,13 +40,26 @@ impl Page {
         let mut sections: Vec<Section> = Vec::new();
         sections.extend(facts::scores(&summary));
         sections.extend(curves::section(&events));
-        for exhibit in &run.exhibits()? {
-            sections.extend(panels::section(&look, exhibit)?);
+        match run.exhibits() {
+            Ok(exhibits) => {
+                for exhibit in &exhibits {
+                    sections.extend(panels::section(&look, exhibit)?);
+                }
+            }
+            // What else there is to be read is not lost with them.
+            Err(e) => warnings.push(format!("samples and their like are not shown: {e}")),
         }
         sections.extend(facts::audit(&summary));
         sections.extend(facts::figures(&summary));
         sections.extend(facts::warnings(warnings));
         sections.push(facts::setup(&config, text, &summary));
+        // Anchors are where readers go: an exhibit of somebody else may have the name of a section.
+        for i in 1..sections.len() {
+            let (before, rest) = sections.split_at_mut(i);
+            while before.iter().any(|s| s.id == rest[0].id) {
+                rest[0].id.push_str("-2");
+            }
+        }
         let header = facts::header(&config, &summary, finished);
         Ok(Self { header, sections })
     }

@@ -45,13 +45,13 @@ pub(crate) fn config_round_trip(s: &Subject) -> Result<Answer, String> {
 
 /// The error of `table` must be a config error that names `key`.
 fn must_name(s: &Subject, table: &Table, key: &str) -> Result<(), String> {
-    match (s.spec.check_config)(table) {
-        Ok(_) => Err(format!("`{key}` is accepted in {table}")),
-        Err(Error::Config { field, message }) => ensure(field.contains(key) || message.contains(key), || {
-            format!("`{key}` is not named: {field}: {message}")
-        }),
-        Err(e) => Err(format!("not a config error: {e}")),
-    }
+    let Err(e) = (s.spec.check_config)(table) else {
+        return Err(format!("`{key}` is accepted in {table}"));
+    };
+    let Error::Config { field, message } = e.root() else { return Err(format!("not a config error: {e}")) };
+    ensure(field.contains(key) || message.contains(key), || {
+        format!("`{key}` is not named: {field}: {message}")
+    })
 }
 
 pub(crate) fn unknown_key(s: &Subject) -> Result<Answer, String> {

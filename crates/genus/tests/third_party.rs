@@ -93,6 +93,9 @@ impl Diagnostic for Twins {
     fn name(&self) -> &'static str {
         "twins"
     }
+    fn what(&self) -> &'static str {
+        "rows that are there twice"
+    }
     fn applies(&self, of: &Trained<'_>) -> bool {
         of.model.spec().name == SPEC.name
     }

@@ -51,7 +51,11 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     let set = cx.load(&data.source, &cut_of(&data), false)?;
     let file = args.config.as_deref().map(read_toml).transpose()?.unwrap_or_default();
     let base = stored.as_ref().map(|s| s.config.clone()).unwrap_or_default();
-    let config = session::effective_config(spec, &[&base, &file], &args.set)?;
+    // What is resumed has its configuration in the folder, and whether it can be read is not the first question.
+    let config = match args.resume {
+        true => base,
+        false => session::effective_config(spec, &[&base, &file], &args.set)?,
+    };
     let mut request = Request::new(spec, config, data);
     request.seed = stored.as_ref().filter(|_| args.resume).map_or(args.seed, |s| s.seed);
     request.from = match &old {

@@ -158,13 +158,39 @@ pub fn ended(command: &mut Command) -> Ended {
 }
 
 /// Runs `command` in the background, what it prints is kept.
-pub fn started(command: &mut Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+pub fn started(command: &mut Command) -> Running {
+    Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
+}
+
+/// What runs in the background, and no longer than its test, which may fail.
+pub struct Running(Option<Child>);
+
+impl std::ops::Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl std::ops::DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// Waits for what runs in the background.
-pub fn finished(child: Child) -> Ended {
-    let out = child.wait_with_output().unwrap();
+pub fn finished(mut child: Running) -> Ended {
+    let out = child.0.take().unwrap().wait_with_output().unwrap();
     let text = |b| String::from_utf8(b).unwrap();
     Ended { code: out.status.code(), stdout: text(out.stdout), stderr: text(out.stderr) }
 }

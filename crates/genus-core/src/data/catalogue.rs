@@ -2,12 +2,13 @@
 
 /// Where a named set comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// Part of the program.
     Shipped,
     /// Drawn from a known law, with the caller's seed.
     Generated,
-    /// Downloaded once, by [`get`](super::get).
+    /// Downloaded once, by `data::get`.
     Download,
     /// Read from the user's disk.
     Local,
@@ -26,6 +27,7 @@ impl std::fmt::Display for Kind {
 
 /// How one gets a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Get {
     /// It is there.
     BuiltIn,
@@ -47,6 +49,7 @@ impl std::fmt::Display for Get {
 
 /// A named data set.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Entry {
     /// Name, as [`load`](super::load) takes it.
     pub name: &'static str,

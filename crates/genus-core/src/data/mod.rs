@@ -11,8 +11,8 @@
 //! | `.amat` | zeros and ones as text |
 //! | a folder | PNG and JPEG images, one class per subfolder; or the four files of MNIST |
 //!
-//! NPZ needs the feature `archives`, images `pictures`, and `get` for sets that are not there `downloads`; all three are left out by
-//! default, and what they would have read is then refused with their name.
+//! NPZ needs the feature `archives` and images need `pictures`: files that need them are else refused with the feature's name.
+//! `get`, which downloads sets that may not be shipped, is there with the feature `downloads`. All three are off by default.
 //!
 //! Arrays of bytes are levels 0..256, other integers from 0 to 65535 as many levels as occur, everything else
 //! is real; where all values are 0 or 1 the rows are binary. Arrays with three or four axes are images. Every
@@ -242,7 +242,7 @@ fn unknown(source: &str) -> Error {
     Error::Run(format!("there is no {what} {source}{hint}")).advise(Advice::ListData)
 }
 
-/// Splits, checks and hashes.
+/// Splits and checks.
 fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> {
     if catalogue::entry(source).is_some() {
         refuse_label(options)?;

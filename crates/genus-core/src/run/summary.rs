@@ -15,7 +15,7 @@ pub struct Summary {
     pub taxonomy: Vec<String>,
     /// Its papers, as one line each.
     pub references: Vec<String>,
-    /// What it can do, as verbs of the command line.
+    /// What it can do, as verbs.
     pub capabilities: Vec<String>,
     /// The domain of its rows, in words.
     pub domain: String,

@@ -1,6 +1,6 @@
 //! Draws of each class.
 
-use crate::panel::{Named, Notes, Shade};
+use crate::panel::{Named, Shade};
 use crate::{Diagnostic, Drawing, Error, Exhibit, Found, Panel, Result, Seed, Trained};
 
 /// Most classes that are shown.
@@ -12,6 +12,10 @@ pub(super) struct Classes;
 
 impl Diagnostic for Classes {
     fn name(&self) -> &'static str {
+        "classes"
+    }
+
+    fn what(&self) -> &'static str {
         "draws of each class"
     }
 
@@ -31,9 +35,10 @@ impl Diagnostic for Classes {
         };
         let rows = Panel::Rows {
             title: "Draws of each class".into(),
+            each: "Class".into(),
             sets: (0..classes.classes().min(CLASSES)).map(draw).collect::<Result<_>>()?,
             per_line: Some(EACH),
-            notes: Notes::default(),
+            notes: None,
             shade: Shade::Data,
         };
         let text = "Drawn from the model given the class.";

@@ -12,6 +12,10 @@ pub(super) struct Codes;
 
 impl Diagnostic for Codes {
     fn name(&self) -> &'static str {
+        "codes"
+    }
+
+    fn what(&self) -> &'static str {
         "the map of codes"
     }
 
@@ -36,6 +40,7 @@ impl Diagnostic for Codes {
             title: String::new(),
             axes: ["first axis".into(), "second axis".into()],
             frame: None,
+            colour: 0,
             groups: groups.into_iter().map(|(label, points)| Named::new(name(label), points)).collect(),
         };
         Ok(Exhibit::new("latent", "Latent map", text, vec![cloud]).into())

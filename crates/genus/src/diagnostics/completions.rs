@@ -1,7 +1,7 @@
 //! Images whose lower half is missing, and what the model makes of them.
 
 use super::some;
-use crate::panel::{Named, Notes, Shade};
+use crate::panel::{Named, Shade};
 use crate::{Batch, Diagnostic, Exhibit, Fill, Found, Panel, Result, Seed, Shape, Trained};
 
 /// Images whose lower half is drawn anew, and how often.
@@ -12,6 +12,10 @@ pub(super) struct Completions;
 
 impl Diagnostic for Completions {
     fn name(&self) -> &'static str {
+        "completions"
+    }
+
+    fn what(&self) -> &'static str {
         "completions"
     }
 
@@ -40,9 +44,10 @@ impl Diagnostic for Completions {
         );
         let rows = Panel::Rows {
             title: String::new(),
+            each: String::new(),
             sets: vec![Named::new("completions", &Batch::new(lines, whole.width())?)],
             per_line: Some(whole.rows()),
-            notes: Notes::default(),
+            notes: None,
             shade: Shade::Data,
         };
         Ok(Exhibit::new("completions", "Completions", text, vec![rows]).into())

@@ -9,6 +9,10 @@ pub(super) struct Drawing;
 
 impl Diagnostic for Drawing {
     fn name(&self) -> &'static str {
+        "drawing"
+    }
+
+    fn what(&self) -> &'static str {
         "drawing in order"
     }
 

@@ -1,6 +1,6 @@
 //! What a model itself has to show of its inside.
 
-use crate::panel::{Named, Notes, Shade};
+use crate::panel::{Named, Shade};
 use crate::{Batch, Diagnostic, Domain, Exhibit, Found, Panel, Result, Seed, Shape, Trained};
 
 /// Hidden units whose weights are shown, at most.
@@ -13,9 +13,10 @@ pub fn weights(domain: &Domain, units: &Batch) -> Vec<Exhibit> {
     }
     let panel = Panel::Rows {
         title: "Receptive fields".into(),
+        each: String::new(),
         sets: vec![Named::new("weights", &units.slice(0, UNITS))],
         per_line: None,
-        notes: Notes::default(),
+        notes: None,
         shade: Shade::Signed,
     };
     let text = "Weights between the pixels and each of the first hidden units.";
@@ -26,6 +27,10 @@ pub(super) struct Inside;
 
 impl Diagnostic for Inside {
     fn name(&self) -> &'static str {
+        "inside"
+    }
+
+    fn what(&self) -> &'static str {
         "the model's inside"
     }
 

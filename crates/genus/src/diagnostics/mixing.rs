@@ -35,6 +35,10 @@ impl Diagnostic for Mixing {
         "mixing"
     }
 
+    fn what(&self) -> &'static str {
+        "following the chains"
+    }
+
     fn applies(&self, of: &Trained<'_>) -> bool {
         of.model.as_chain().is_some()
     }

@@ -3,10 +3,13 @@
 mod classes;
 mod codes;
 mod completions;
+mod density;
 mod distances;
 mod drawing;
 mod inside;
+mod interpolations;
 pub mod mixing;
+mod neighbours;
 pub mod parzen;
 mod receptive;
 mod reconstructions;
@@ -20,11 +23,14 @@ pub(crate) use inside::weights;
 pub const ALL: &[&dyn Diagnostic] = &[
     &parzen::Parzen,
     &samples::Samples,
+    &density::DensityMap,
+    &neighbours::Neighbours,
     &classes::Classes,
     &drawing::Drawing,
     &completions::Completions,
     &receptive::Receptive,
     &reconstructions::Reconstructions,
+    &interpolations::Interpolations,
     &mixing::Mixing,
     &inside::Inside,
     &codes::Codes,

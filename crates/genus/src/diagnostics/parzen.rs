@@ -28,6 +28,10 @@ impl Diagnostic for Parzen {
         "parzen"
     }
 
+    fn what(&self) -> &'static str {
+        "the Parzen window"
+    }
+
     fn applies(&self, of: &Trained<'_>) -> bool {
         of.model.as_density().is_none() && of.data.valid.is_some() && of.data.test.is_some()
     }

@@ -17,12 +17,17 @@ pub(super) struct Receptive;
 
 impl Diagnostic for Receptive {
     fn name(&self) -> &'static str {
+        "receptive"
+    }
+
+    fn what(&self) -> &'static str {
         "what a pixel depends on"
     }
 
     fn applies(&self, of: &Trained<'_>) -> bool {
         let d = of.domain().width();
-        of.images() && of.model.as_autoregressive().is_some_and(|m| m.order(0).len() == d)
+        matches!(of.domain().shape, Shape::Image { height, width, .. } if height * width <= PIXELS)
+            && of.model.as_autoregressive().is_some_and(|m| m.order(0).len() == d)
     }
 
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
@@ -34,7 +39,7 @@ impl Diagnostic for Receptive {
         let n = height * width;
         let mut rng = seed.rng();
         let bases = model.draw(0, &Batch::from_fn(BASES, n * channels, |_, _| rng.uniform()))?;
-        if n > PIXELS || n * model.conditionals(0, &bases.slice(0, 1))?.width() > WORK {
+        if n * model.conditionals(0, &bases.slice(0, 1))?.width() > WORK {
             return Ok(Found::default());
         }
         let marked = vec![(height / 2) * width + width / 2, (3 * height / 4) * width + width / 4];

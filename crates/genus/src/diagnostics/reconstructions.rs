@@ -1,19 +1,20 @@
-//! Rows beside their reconstructions, and the way from one row to another through the space of codes.
+//! Rows beside their reconstructions.
 
 use super::some;
-use crate::panel::{Named, Notes};
-use crate::{Diagnostic, Exhibit, Found, Panel, Result, Seed, Tensor, Trained};
+use crate::panel::Named;
+use crate::{Diagnostic, Exhibit, Found, Panel, Result, Seed, Trained};
 
 /// Rows that are encoded and decoded.
 const ROWS: usize = 16;
-/// Paths between two of them, and their steps.
-const PATHS: usize = 4;
-const STEPS: usize = 10;
 
 pub(super) struct Reconstructions;
 
 impl Diagnostic for Reconstructions {
     fn name(&self) -> &'static str {
+        "reconstructions"
+    }
+
+    fn what(&self) -> &'static str {
         "reconstructions"
     }
 
@@ -27,23 +28,9 @@ impl Diagnostic for Reconstructions {
         let pairs = Panel::Pairs {
             upper: Named::new("input", &rows),
             lower: Named::new("reconstruction", &decoder.reconstruct(&rows)?),
-            notes: Notes::default(),
+            notes: None,
         };
         let text = "Each input above its reconstruction.";
-        let mut found = Found::from(Exhibit::new("reconstructions", "Reconstructions", text, vec![pairs]));
-        let (paths, mut steps) = (PATHS.min(rows.rows() / 2), Vec::new());
-        for p in 0..paths {
-            let (from, to) = (rows.slice(2 * p, 2 * p + 1), rows.slice(2 * p + 1, 2 * p + 2));
-            steps.extend_from_slice(decoder.interpolate(&from, &to, STEPS)?.data());
-        }
-        let panel = Panel::Paths {
-            title: String::new(),
-            caption: String::new(),
-            paths: Tensor::f32(&[paths, STEPS, rows.width()], steps),
-            through: of.plane().then(|| (&some(of.held_out(), 2000, seed.child("through")).x).into()),
-        };
-        let text = "From one row to another on a straight line between their codes.";
-        found.exhibits.push(Exhibit::new("interpolations", "Interpolations", text, vec![panel]));
-        Ok(found)
+        Ok(Exhibit::new("reconstructions", "Reconstructions", text, vec![pairs]).into())
     }
 }

@@ -1,27 +1,23 @@
-//! Draws beside real rows, and the training rows that are nearest to them.
+//! Draws beside real rows.
 
 use super::{axes, some};
-use crate::panel::{Frame, Named, Notes};
-use crate::{
-    Batch, Density, Diagnostic, Exhibit, Found, Panel, Result, Seed, Split, Tensor, Trained, metrics,
-};
+use crate::panel::{Frame, Named};
+use crate::{Batch, Diagnostic, Exhibit, Found, Panel, Result, Seed, Trained};
 
 /// Rows, and points of a plane.
 const ROWS: usize = 64;
 const POINTS: usize = 2000;
-/// Draws whose nearest training rows are shown.
-const NEAREST: usize = 16;
 /// Columns of a table whose distributions are shown.
 const COLUMNS: usize = 24;
-/// Points of the density on each axis.
-const SIDE: usize = 121;
-/// Depth of the map of a log-density below its maximum, nats.
-const DEPTH: f64 = 10.0;
 
 pub(super) struct Samples;
 
 impl Diagnostic for Samples {
     fn name(&self) -> &'static str {
+        "samples"
+    }
+
+    fn what(&self) -> &'static str {
         "samples"
     }
 
@@ -37,8 +33,7 @@ impl Diagnostic for Samples {
             of.model.as_sampler().map(|s| s.sample(n, &mut seed.child("samples").rng())).transpose()?;
         let sets: Vec<(&str, &Batch)> =
             drawn.iter().map(|x| ("Samples", x)).chain([("Real rows", &real)]).collect();
-        let mut found = Found::default();
-        let panels = if of.plane() { plane(of, held, &sets)? } else { rows(of, &sets) };
+        let panels = if of.plane() { plane(of, &sets) } else { rows(of, &sets) };
         let text = match (&drawn, of.plane() || of.images()) {
             (None, _) => "",
             (_, true) => "Drawn from the model, beside rows of the data.",
@@ -47,11 +42,7 @@ impl Diagnostic for Samples {
             }
         };
         let title = if drawn.is_some() { "Samples" } else { "Real rows" };
-        found.exhibits.push(Exhibit::new("samples", title, text, panels));
-        if let Some(drawn) = drawn.filter(|_| !of.plane()) {
-            found.exhibits.push(neighbours(&drawn.slice(0, NEAREST), &of.data.train.x)?);
-        }
-        Ok(found)
+        Ok(Exhibit::new("samples", title, text, panels).into())
     }
 }
 
@@ -65,44 +56,32 @@ fn rows(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {
         let values = |x: &Batch| x.iter().map(|row| f64::from(row[c])).collect::<Vec<f64>>();
         panels.push(Panel::Bars {
             title: of.data.columns.get(c).cloned().unwrap_or_else(|| format!("x{}", c + 1)),
-            unit: if d > COLUMNS && c + 1 == COLUMNS {
-                format!("the first {COLUMNS} of {d} columns")
+            unit: String::new(),
+            sets: sets.iter().rev().map(|(name, x)| Named::new(name.to_lowercase(), values(x))).collect(),
+            large: false,
+            note: if d > COLUMNS && c + 1 == COLUMNS {
+                format!("The first {COLUMNS} of {d} columns are shown.")
             } else {
                 String::new()
             },
-            sets: sets.iter().rev().map(|(name, x)| Named::new(name.to_lowercase(), values(x))).collect(),
-            large: false,
         });
     }
     panels
 }
 
-fn plane(of: &Trained<'_>, held: &Split, sets: &[(&str, &Batch)]) -> Result<Vec<Panel>> {
-    let (axes, frame) = (axes(&of.data.columns), around(&held.x));
-    let mut panels: Vec<Panel> = sets
-        .iter()
-        .map(|(name, x)| Panel::Cloud {
-            title: (*name).into(),
-            axes: axes.clone(),
-            frame: Some(frame),
-            groups: vec![Named::new(*name, *x)],
-        })
-        .collect();
-    if let Some(density) = of.model.as_density() {
-        panels.push(Panel::Heat {
-            title: "Log-density of the model".into(),
-            axes,
-            frame,
-            values: heat(density, frame)?,
-            depth: DEPTH,
-            unit: "log-density, nats".into(),
-        });
-    }
-    Ok(panels)
+fn plane(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {
+    let cloud = |(colour, (name, x)): (usize, &(&str, &Batch))| Panel::Cloud {
+        title: (*name).into(),
+        axes: axes(&of.data.columns),
+        frame: Some(around(&of.held_out().x)),
+        groups: vec![Named::new(*name, *x)],
+        colour,
+    };
+    sets.iter().enumerate().map(cloud).collect()
 }
 
 /// The rows with a margin.
-fn around(x: &Batch) -> Frame {
+pub(super) fn around(x: &Batch) -> Frame {
     [0, 1].map(|c| {
         let column = x.iter().map(move |r| f64::from(r[c]));
         let (lo, hi) =
@@ -110,26 +89,4 @@ fn around(x: &Batch) -> Frame {
         let margin = 0.15 * (hi - lo).max(1e-6);
         (lo - margin, hi + margin)
     })
-}
-
-/// log p on a grid.
-fn heat(density: &dyn Density, [across, up]: Frame) -> Result<Tensor> {
-    let at = |(lo, hi): (f64, f64), i: usize| (lo + (hi - lo) * i as f64 / (SIDE - 1) as f64) as f32;
-    let grid =
-        Batch::from_fn(SIDE * SIDE, 2, |r, c| if c == 0 { at(across, r % SIDE) } else { at(up, r / SIDE) });
-    Ok(Tensor::f64(&[SIDE, SIDE], density.log_prob(&grid)?.nats))
-}
-
-fn neighbours(drawn: &Batch, train: &Batch) -> Result<Exhibit> {
-    let found = metrics::nearest(drawn, train)?;
-    let nearest = train.select(&found.iter().map(|f| f.0).collect::<Vec<_>>());
-    let texts = found.iter().map(|f| format!("{:.3}", f.1)).collect();
-    let text = "Each sample above the training row that is nearest to it, with their Euclidean distance: a model that copies its \
-                training rows shows it here.";
-    let pairs = Panel::Pairs {
-        upper: Named::new("sample", drawn),
-        lower: Named::new("nearest training row", &nearest),
-        notes: Notes { label: "Distance".into(), texts },
-    };
-    Ok(Exhibit::new("neighbours", "Nearest training rows", text, vec![pairs]))
 }

@@ -13,6 +13,10 @@ pub(super) struct Scores;
 
 impl Diagnostic for Scores {
     fn name(&self) -> &'static str {
+        "scores"
+    }
+
+    fn what(&self) -> &'static str {
         "scores of single rows"
     }
 
@@ -30,8 +34,13 @@ impl Diagnostic for Scores {
             sets.insert(0, Named::new("test", scored.nats.clone()));
             found.exhibits.push(extremes(scored, &test.x, kind));
         }
-        let bars =
-            Panel::Bars { title: "Log-probability of rows".into(), unit: "nats".into(), sets, large: true };
+        let bars = Panel::Bars {
+            title: "Log-probability of rows".into(),
+            unit: "nats".into(),
+            sets,
+            large: true,
+            note: String::new(),
+        };
         let text = format!(
             "Nats per row, {kind}. Rows that lie far to the left are outliers; a train histogram to the right of the test one means \
              over-fitting."
@@ -48,12 +57,13 @@ fn extremes(scored: &Scored, x: &crate::Batch, kind: EvidenceKind) -> Exhibit {
     let low: Vec<usize> = order.iter().rev().take(k).copied().collect();
     let panel = |title: &str, which: &[usize]| Panel::Rows {
         title: title.into(),
+        each: String::new(),
         sets: vec![Named::new(title, &x.select(&which.iter().map(|r| scored.rows[*r]).collect::<Vec<_>>()))],
         per_line: None,
-        notes: Notes {
+        notes: Some(Notes {
             label: "Nats".into(),
-            texts: which.iter().map(|r| format!("{:.2}", scored.nats[*r])).collect(),
-        },
+            values: which.iter().map(|r| scored.nats[*r]).collect::<Vec<_>>().into(),
+        }),
         shade: Shade::Data,
     };
     let text = format!("Rows of the test split with their log-probability, nats per row, {kind}.");

@@ -8,7 +8,7 @@ use crate::{
     Stop, StopReason, Trained, audit, evaluate,
 };
 
-/// Shares of the time that is left for an audit and for each diagnostic.
+/// Shares of the time that is left for an audit and, at least, for each diagnostic.
 const AUDIT: f64 = 0.4;
 const DIAGNOSTIC: f64 = 0.4;
 
@@ -62,8 +62,9 @@ pub(super) fn look(
     let apply: Vec<_> = request.diagnostics.iter().filter(|d| d.applies(&of)).collect();
     let (mut exhibits, mut heard) = (Vec::new(), watch.progress("diagnostics"));
     for (i, diagnostic) in apply.iter().enumerate() {
+        let share = DIAGNOSTIC.max(1.0 / (apply.len() - i) as f64);
         let find = || diagnostic.find(&of, seed.child(diagnostic.name()));
-        let found = in_time(DIAGNOSTIC, diagnostic.name(), &mut warnings, find)?.unwrap_or_default();
+        let found = in_time(share, diagnostic.what(), &mut warnings, find)?.unwrap_or_default();
         summary.figures.extend(found.figures);
         exhibits.extend(found.exhibits);
         heard(i as u64 + 1, apply.len() as u64);

@@ -25,6 +25,7 @@ pub(super) struct File {
 pub(super) struct Set {
     pub(super) name: &'static str,
     /// Folders that hold the files, tried in this order.
+    #[cfg_attr(not(feature = "downloads"), expect(dead_code))]
     pub(super) urls: &'static [&'static str],
     pub(super) files: &'static [File],
 }

@@ -94,6 +94,8 @@ const CONNECTED: usize = 20;
 const AVERAGED: usize = 10;
 /// Transitions by which such hidden units are drawn.
 const SETTLED: u64 = 10;
+/// Transitions after which chains are said to be near a machine.
+const NEAR: u64 = 50;
 
 /// Hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -350,12 +352,20 @@ impl Energy for General {
         cx: &mut FitContext<'_>,
     ) -> Result<FitReport> {
         let how = &config.train;
-        let chains = match how.algorithm {
+        let mut chains = match how.algorithm {
             Algorithm::Persistent => {
                 self.draw_base(how.chains.get(), streams(seed.child("first chains").rng().bits(), 0))
             }
             _ => Vec::new(),
         };
+        if cx.start.is_some() && !chains.is_empty() {
+            // Chains come near the machine before it learns from them.
+            let key = seed.child("chains of the start").rng().bits();
+            for k in 0..NEAR {
+                Stop::current().check()?;
+                self.machine.sweep(&mut chains, &[], &[], 1.0, streams(key, k));
+            }
+        }
         let most = if self.lateral() { 200 } else { usize::MAX };
         let mut learning = Climb {
             pair: self.pair(),
@@ -495,7 +505,7 @@ impl Ascent for Climb<'_> {
     fn state(&self) -> State {
         let mut state = State::default();
         state.nest("pair", pair_state(&self.pair));
-        state.nest("optimizer", self.optimizer.state());
+        state.nest("follower", self.optimizer.state());
         if self.how.algorithm == Algorithm::Persistent {
             state.tensors.insert("chains".into(), Tensor::f32(&[self.chains.len()], self.chains.clone()));
         }
@@ -505,7 +515,7 @@ impl Ascent for Climb<'_> {
     fn load(&mut self, state: &State) -> Result<()> {
         load_pair(&mut self.pair, &state.nested("pair"))?;
         self.machine.set(&self.pair);
-        self.optimizer.load(&state.nested("optimizer"))?;
+        self.optimizer.load(&state.nested("follower"))?;
         if self.how.algorithm == Algorithm::Persistent {
             self.chains = state.f32("chains", &[self.chains.len()])?.to_vec();
         }

@@ -203,6 +203,7 @@ impl Energy for Deep {
             // Chains come near the machine before it learns from them.
             let key = seed.child("chains of the start").rng().bits();
             for k in 0..SETTLED {
+                Stop::current().check()?;
                 chains = self.renew(&chains, streams(key, k));
             }
         }
@@ -404,7 +405,7 @@ impl Ascent for Together<'_> {
             Some(greedy) => state.nest("greedy", greedy.state()),
             None => {
                 state.nest("pair", pair_state(&self.machine.pair));
-                state.nest("optimizer", self.optimizer.state());
+                state.nest("follower", self.optimizer.state());
                 state.tensors.insert("chains".into(), Tensor::f32(&[self.chains.len()], self.chains.clone()));
             }
         }
@@ -418,7 +419,7 @@ impl Ascent for Together<'_> {
         }
         self.greedy = None;
         load_pair(&mut self.machine.pair, &state.nested("pair"))?;
-        self.optimizer.load(&state.nested("optimizer"))?;
+        self.optimizer.load(&state.nested("follower"))?;
         self.chains = state.f32("chains", &[self.chains.len()])?.to_vec();
         Ok(())
     }

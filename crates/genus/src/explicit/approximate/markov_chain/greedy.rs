@@ -168,7 +168,7 @@ impl Greedy {
         let mut state = State::default();
         for (l, (layers, optimizer)) in self.layers.iter().zip(&self.optimizers).enumerate() {
             state.nest(&format!("pair{l}"), pair_state(&layers.pair));
-            state.nest(&format!("optimizer{l}"), optimizer.state());
+            state.nest(&format!("follower{l}"), optimizer.state());
         }
         state.tensors.insert("chains".into(), Tensor::f32(&[self.chains.len()], self.chains.clone()));
         state
@@ -181,7 +181,7 @@ impl Greedy {
     pub fn load(&mut self, state: &State) -> Result<()> {
         for (l, (layers, optimizer)) in self.layers.iter_mut().zip(&mut self.optimizers).enumerate() {
             load_pair(&mut layers.pair, &state.nested(&format!("pair{l}")))?;
-            optimizer.load(&state.nested(&format!("optimizer{l}")))?;
+            optimizer.load(&state.nested(&format!("follower{l}")))?;
         }
         let chains = state.tensors.get("chains").and_then(Tensor::as_f32);
         self.chains = chains.ok_or_else(|| Error::Run("the checkpoint has no chains".into()))?.to_vec();

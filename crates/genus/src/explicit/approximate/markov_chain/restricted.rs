@@ -8,6 +8,7 @@ use super::units::Units;
 use super::{Chains, Energy, MachineConfig, columns, streams};
 use crate::training_rows::TrainingRows;
 use genus_core::math::softplus;
+use genus_core::stop::in_pool;
 use genus_core::{
     Batch, Domain, Error, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State, Stop, Tensor,
     train::{At, Figures},
@@ -24,6 +25,8 @@ const SUMMED: f64 = 1e9;
 const ENUMERATED: usize = 25;
 /// Rows of a pass while scoring.
 const CHUNK: usize = 1000;
+/// Transitions after which chains are said to be near a machine.
+const SETTLED: u64 = 50;
 
 /// A kind of machine with two layers.
 pub trait Kind: Clone + Debug + Send + Sync + 'static {
@@ -184,6 +187,9 @@ impl<K: Kind> Energy for Restricted<K> {
         cx: &mut FitContext<'_>,
     ) -> Result<FitReport> {
         let mut learning = Contrast::new(self.clone(), config.train(), seen, seed)?;
+        if cx.start.is_some() {
+            in_pool(|| learning.settle(seed.child("chains of the start").rng().bits()))?;
+        }
         let report = train(&[Part::whole(config.train())], seen, &mut learning, K::spec().name, seed, cx)?;
         self.pair = learning.optimizer.kept(&learning.machine.pair).clone();
         Ok(report)
@@ -313,6 +319,20 @@ impl<'a, K: Kind> Contrast<'a, K> {
         })
     }
 
+    /// Brings chains near a machine that has learned already, before it learns from them.
+    fn settle(&mut self, key: u64) -> Result<()> {
+        let stop = Stop::current();
+        for t in 0..self.chains.len() {
+            for sweep in 0..SETTLED {
+                stop.check()?;
+                let a = self.machine.pair.up(&self.chains[t]);
+                let stream = streams(key, t as u64 * SETTLED + sweep);
+                self.chains[t] = self.machine.renew(&a, self.beta(t), stream);
+            }
+        }
+        Ok(())
+    }
+
     fn beta(&self, temperature: usize) -> f32 {
         1.0 - temperature as f32 / (self.chains.len() - 1).max(1) as f32
     }
@@ -400,7 +420,7 @@ impl<K: Kind> Ascent for Contrast<'_, K> {
     fn state(&self) -> State {
         let mut state = State::default();
         state.nest("pair", pair_state(&self.machine.pair));
-        state.nest("optimizer", self.optimizer.state());
+        state.nest("follower", self.optimizer.state());
         for (t, chains) in self.chains.iter().enumerate() {
             state.tensors.insert(format!("chains.{t}"), Tensor::f32(&[chains.len()], chains.clone()));
         }
@@ -410,7 +430,7 @@ impl<K: Kind> Ascent for Contrast<'_, K> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         load_pair(&mut self.machine.pair, &state.nested("pair"))?;
-        self.optimizer.load(&state.nested("optimizer"))?;
+        self.optimizer.load(&state.nested("follower"))?;
         for (t, chains) in self.chains.iter_mut().enumerate() {
             *chains = state.f32(&format!("chains.{t}"), &[chains.len()])?.to_vec();
         }

@@ -48,8 +48,9 @@ impl Member {
     pub fn dimensions(&self, x: &Batch) -> Batch {
         let mut out = Batch::zeros(x.rows(), x.width());
         for r in 0..x.rows() {
-            for (p, d) in self.set.order.iter().enumerate() {
-                out.row_mut(r)[*d] = x.row(r)[p];
+            let to = out.row_mut(r);
+            for (d, v) in self.set.order.iter().zip(x.row(r)) {
+                to[*d] = *v;
             }
         }
         out

@@ -11,12 +11,12 @@ use super::*;
 use genus_core::config::count;
 use genus_core::{Fill, Silent, Support, data};
 
-/// With all parameters with_random_weights from N(0, 1).
+/// With all parameters drawn from N(0, 1).
 fn random<C: Conditionals>(config: &C::Config, domain: Domain, classes: usize) -> Factorization<C> {
     with_random_weights(config, domain, classes, 1.0)
 }
 
-/// With all parameters with_random_weights from N(0, 0.3²): large ones saturate deep networks, whose slopes are then zero in `f32`.
+/// With all parameters drawn from N(0, 0.3²): large ones saturate deep networks, whose slopes are then zero in `f32`.
 fn mild<C: Conditionals>(config: &C::Config, domain: Domain, classes: usize) -> Factorization<C> {
     with_random_weights(config, domain, classes, 0.3)
 }
@@ -179,15 +179,15 @@ fn fills_of_real_columns_follow_the_conditional() {
         let at = |v: f32| move |_: usize, c: usize| if c == missing { v } else { given };
         let row = Batch::from_fn(n, 2, at(f32::NAN));
         let filled = model.impute(&row, Fill::Sample, &mut Seed::from(9).rng()).unwrap();
-        let mut with_random_weights: Vec<f32> = filled.iter().map(|r| r[missing]).collect();
-        with_random_weights.sort_by(f32::total_cmp);
+        let mut drawn: Vec<f32> = filled.iter().map(|r| r[missing]).collect();
+        drawn.sort_by(f32::total_cmp);
         let grid: Vec<f32> = (-2400..2400).map(|i| i as f32 * h).collect();
         let rows = Batch::from_fn(grid.len(), 2, |r, c| if c == missing { grid[r] } else { given });
         let density: Vec<f64> = model.log_prob(&rows).unwrap().nats.iter().map(|v| v.exp()).collect();
         let (total, mut below, mut off) = (density.iter().sum::<f64>(), 0.0, 0.0f64);
         for (x, p) in grid.iter().zip(&density) {
             below += p / total;
-            let found = with_random_weights.partition_point(|v| *v < x + h / 2.0) as f64 / n as f64;
+            let found = drawn.partition_point(|v| *v < x + h / 2.0) as f64 / n as f64;
             off = off.max((found - below).abs());
         }
         assert!(off < bound, "column {missing}: {off}");
