@@ -75,7 +75,7 @@ fn main() -> anyhow::Result<()> {
     unsafe { libmimalloc_sys::mi_option_set(15, -1) };
     let mut threads = std::env::args().skip_while(|a| a != "--threads").skip(1);
     let threads = threads.next().unwrap_or_else(|| "2".into()).parse().context("--threads takes a number")?;
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    rayon::ThreadPoolBuilder::new().use_current_thread().num_threads(threads).build_global()?;
     let mut work: Option<(String, Box<dyn Work>)> = None;
     let mut out = std::io::stdout();
     for line in std::io::stdin().lock().lines() {

@@ -155,7 +155,7 @@ impl Work for Anneal {
         let n = |n: u64| NonZeroUsize::MIN.saturating_add(n as usize - 1);
         let how = Annealing { exact: false, chains: n(1000), steps: n(steps), back_burn_in: 0 };
         let figures = self.0.anneal(&how, Seed::from(1));
-        anyhow::ensure!(figures.first().is_some_and(|f| f.value.is_finite()), "log Z is not finite");
+        anyhow::ensure!(figures?.first().is_some_and(|f| f.value.is_finite()), "log Z is not finite");
         Ok(())
     }
 }
