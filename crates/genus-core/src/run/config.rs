@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// [`FORMAT`] of the program that wrote it.
+    /// [`FORMAT`](super::FORMAT) of the program that wrote it.
     pub format: u32,
     /// Version of genus that wrote it.
     pub genus: String,
