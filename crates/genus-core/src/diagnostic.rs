@@ -66,7 +66,6 @@ impl From<Exhibit> for Found {
 /// Something to be found out about a fitted model: samples beside real rows, how a chain mixes, which rows are unlikely.
 ///
 /// A training runs those that apply, one after the other, each for a share of the time that is left.
-#[doc(alias = "callback")]
 pub trait Diagnostic: Sync {
     /// Short name, which is also that of its random stream.
     fn name(&self) -> &'static str;

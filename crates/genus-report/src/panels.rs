@@ -13,7 +13,7 @@ use genus_core::{Exhibit, Panel, Result, Tensor};
 /// Most images of a sheet, and of those that have words of their own.
 const IMAGES: usize = 64;
 const SINGLE: usize = 32;
-/// Most lines of a table: of one set, and of each of several.
+/// Most lines of a table: of one set, and of each of several; most tables of paths.
 const LINES: usize = 8;
 const EACH: usize = 4;
 /// Most paths.
@@ -104,11 +104,7 @@ fn rows(
     }
     let noted = words(notes).filter(|_| found.len() == 1);
     let Kind::Image(size) = look.kind(d) else {
-        return Ok(if shade == Shade::Data {
-            lines_of_rows(look, (title, each), &found, noted)
-        } else {
-            Vec::new()
-        });
+        return Ok(lines_of_rows(look, (title, each), &found, noted));
     };
     if let Some((label, words)) = noted {
         let tile = |(row, word): (&[f32], String)| {
@@ -234,13 +230,9 @@ fn ways(
                 let lines = steps.map(|(s, row)| (vec![Cell::from((s + 1).to_string())], row));
                 Block::Table(look.table(&format!("Path {}", i + 1), &["Step"], lines, d))
             };
-            {
-                let mut blocks: Vec<Block> = Vec::new();
-                let about = [title, caption].into_iter().filter(|t| !t.is_empty());
-                blocks.extend(about.map(|t| Block::Text(t.to_owned())));
-                blocks.extend(paths.iter().take(4).enumerate().map(line));
-                blocks
-            }
+            let about = [title, caption].into_iter().filter(|t| !t.is_empty());
+            let about = about.map(|t| Block::Text(t.to_owned()));
+            about.chain(paths.iter().take(EACH).enumerate().map(line)).collect()
         }
     })
 }

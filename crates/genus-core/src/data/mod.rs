@@ -237,7 +237,7 @@ fn refuse_label(options: &Options) -> Result<()> {
 fn unknown(source: &str) -> Error {
     let looks_like_path = source.contains(['/', '\\', '.']);
     let near = catalogue::near(source);
-    let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
+    let hint = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
     let what = if looks_like_path { "file or folder" } else { "data set and no file called" };
     Error::Run(format!("there is no {what} {source}{hint}")).advise(Advice::ListData)
 }

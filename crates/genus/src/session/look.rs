@@ -42,10 +42,10 @@ pub(super) fn look(
     watch.phase("evaluate");
     let mut warnings = Vec::new();
     let test = score_splits(model, data, request, summary, &mut warnings, watch)?;
+    let of = Trained { model, data, test: test.as_ref() };
     if request.audit {
         watch.phase("audit");
-        let held = data.test.as_ref().or(data.valid.as_ref()).unwrap_or(&data.train);
-        let rows = held.x.slice(0, 128);
+        let rows = of.held_out().x.slice(0, 128);
         let share = Stop::current().share(AUDIT);
         let mut heard = watch.progress("checks");
         let audit = share.during(|| audit::trained(model, &rows, seed.child("audit"), &mut heard))?;
@@ -58,7 +58,6 @@ pub(super) fn look(
         summary.audit = audit.rows;
     }
     watch.phase("diagnostics");
-    let of = Trained { model, data, test: test.as_ref() };
     let apply: Vec<_> = request.diagnostics.iter().filter(|d| d.applies(&of)).collect();
     let (mut exhibits, mut heard) = (Vec::new(), watch.progress("diagnostics"));
     for (i, diagnostic) in apply.iter().enumerate() {

@@ -63,7 +63,7 @@ impl PairOptimizer {
         self.average.as_ref().unwrap_or(pair)
     }
 
-    /// For a checkpoint.
+    /// For a checkpoint, in which it is called `follower`: a stored name changes with the format of run folders only.
     pub fn state(&self) -> State {
         let mut state = State::default();
         for (name, pair) in [("velocity", &self.velocity), ("average", &self.average)] {
