@@ -2,8 +2,8 @@
 
 use super::covariance::{Factor, cholesky, floor_eigenvalues, product, solve_lower, solve_upper};
 use super::em::Component;
-use genus_core::Result;
 use genus_core::math::LN_2PI;
+use genus_core::{Result, Stop};
 
 /// One component of a conditional.
 pub(super) struct Part {
@@ -22,12 +22,14 @@ pub(super) struct Conditionals<'a> {
 }
 
 impl<'a> Conditionals<'a> {
-    pub fn new(components: &'a [Component], floor: f64) -> Self {
-        let covariance = |c: &Component| match &c.factor {
-            Factor::Dense(l) => Some(product(l, c.mean.len())),
-            Factor::Diagonal(_) => None,
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn new(components: &'a [Component], floor: f64) -> Result<Self> {
+        let with_covariance = |c: &'a Component| match &c.factor {
+            Factor::Dense(l) => Ok((c, Some(product(l, c.mean.len())?))),
+            Factor::Diagonal(_) => Ok((c, None)),
         };
-        Self { components: components.iter().map(|c| (c, covariance(c))).collect(), floor }
+        Ok(Self { components: components.iter().map(with_covariance).collect::<Result<_>>()?, floor })
     }
 
     /// The mixture of the columns `missing` given the columns `there` of `row`.
@@ -86,14 +88,15 @@ impl<'a> Conditionals<'a> {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let mean = (0..m).map(|i| c.mean[missing[i]] + dot(&cross[i * o..(i + 1) * o], &y)).collect();
         let mut rest = block(missing, missing);
-        let half: Vec<Vec<f64>> = (0..m)
-            .map(|i| {
-                let mut h = cross[i * o..(i + 1) * o].to_vec();
-                solve_lower(&l, o, &mut h);
-                h
-            })
-            .collect();
+        let (mut half, stop): (Vec<Vec<f64>>, _) = (Vec::new(), Stop::current());
         for i in 0..m {
+            stop.check()?;
+            let mut h = cross[i * o..(i + 1) * o].to_vec();
+            solve_lower(&l, o, &mut h);
+            half.push(h);
+        }
+        for i in 0..m {
+            stop.check()?;
             for j in 0..m {
                 rest[i * m + j] -= dot(&half[i], &half[j]);
             }

@@ -104,9 +104,19 @@ impl Factor {
 }
 
 /// L Lᵀ of a lower triangular L.
-pub(super) fn product(l: &[f64], d: usize) -> Vec<f64> {
-    let entry = |i: usize, j: usize| (0..=i.min(j)).map(|k| l[i * d + k] * l[j * d + k]).sum();
-    (0..d * d).map(|at| entry(at / d, at % d)).collect()
+///
+/// # Errors
+/// [`genus_core::Error::Stopped`] if it was asked to end.
+pub(super) fn product(l: &[f64], d: usize) -> Result<Vec<f64>> {
+    let (mut a, stop) = (vec![0.0; d * d], Stop::current());
+    for i in 0..d {
+        stop.check()?;
+        for j in 0..=i {
+            let dot = (0..=j).map(|k| l[i * d + k] * l[j * d + k]).sum();
+            (a[i * d + j], a[j * d + i]) = (dot, dot);
+        }
+    }
+    Ok(a)
 }
 
 /// Lower Cholesky factor L of A = L Lᵀ, row-major, or `None` if A is not positive definite.

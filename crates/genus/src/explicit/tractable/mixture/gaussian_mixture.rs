@@ -385,7 +385,7 @@ impl Conditional for GaussianMixture {
     fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
         self.domain().check_missing(x)?;
         let mut filled = x.clone();
-        let conditionals = Conditionals::new(&self.components, 1e-3 * self.config.floor.get());
+        let conditionals = Conditionals::new(&self.components, 1e-3 * self.config.floor.get())?;
         let stop = Stop::current();
         for r in 0..x.rows() {
             stop.check()?;
