@@ -49,9 +49,9 @@ pub enum Command {
         /// Seed of the draws.
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Draw rows of this class only: its number from 0.
+        /// Draw rows of this class only, by its name.
         #[arg(long)]
-        class: Option<u32>,
+        class: Option<String>,
         /// Below 1 less varied than the model's law, above 1 more.
         #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
         temperature: f64,
@@ -151,10 +151,12 @@ pub enum Command {
 pub enum DataCommand {
     /// All named data sets.
     List,
-    /// One data set: what it is and where to get it.
+    /// A data set of the list: what it is and where to get it. A file or folder: what is understood of it.
     Info {
-        /// Name.
+        /// Name of a data set, or a file or folder.
         name: String,
+        #[command(flatten)]
+        cut: Cut,
     },
     /// Download a data set, resumably, and check it.
     Get {
@@ -186,7 +188,7 @@ pub struct Train {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with the training in --out.
-    #[arg(long, requires = "out", conflicts_with_all = ["set", "config", "seed", "split", "label"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["set", "config", "seed", "split", "label", "drop_missing"])]
     pub resume: bool,
     /// Have the command done in this time: three quarters for training, the rest for what follows. 90s, 10m, 1.5h.
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -213,12 +215,16 @@ pub struct Train {
 
 #[derive(Debug, Args)]
 pub struct Cut {
-    /// Fractions train/valid/test for data without splits, for example 0.8/0.1/0.1.
+    /// Fractions train/valid/test for data without splits, for example 0.8/0.1/0.1, which is what models trained by steps get; 1/0/0
+    /// keeps all rows for training.
     #[arg(long)]
     pub split: Option<String>,
     /// Label column of a table: name, number or `none`.
     #[arg(long)]
     pub label: Option<String>,
+    /// Leave out rows with missing values.
+    #[arg(long)]
+    pub drop_missing: bool,
 }
 
 #[derive(Debug, Args)]

@@ -39,7 +39,9 @@ pub fn said(e: &Error) -> String {
         Advice::ListModels => "`genus models` shows them all".into(),
         Advice::OwnLaw => "sample without --class and --temperature".into(),
         Advice::Download(name) => format!("`genus data get {name}` downloads it"),
-        Advice::Impute => "fill missing values first with `genus impute`, or drop the rows".into(),
+        Advice::Missing => {
+            "leave such rows out with --drop-missing; a model trained on the others fills them by `genus impute`".into()
+        }
         Advice::Split => "cut one off with `--split 0.8/0.1/0.1` (train/valid/test)".into(),
         Advice::Label => "leave out what asks for classes, or name the label column with --label".into(),
         other => other.to_string(),

@@ -8,6 +8,8 @@
 mod budget;
 #[path = "cli/capability.rs"]
 mod capability;
+#[path = "cli/columns.rs"]
+mod columns;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/files.rs"]

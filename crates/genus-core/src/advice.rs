@@ -32,8 +32,8 @@ pub enum Advice {
     Download(String),
     /// Sample without a class and a temperature.
     OwnLaw,
-    /// Fill missing values first.
-    Impute,
+    /// Leave rows with missing values out, or fill them by a model of the others.
+    Missing,
     /// Cut a split off the training rows.
     Split,
     /// Ask for no classes, or say which column is the label.
@@ -55,8 +55,8 @@ impl std::fmt::Display for Advice {
             Self::ListModels => f.write_str("the registry has all models"),
             Self::Download(name) => write!(f, "download {name}"),
             Self::OwnLaw => f.write_str("sample without a class and a temperature"),
-            Self::Impute => {
-                f.write_str("fill missing values first, by a model that imputes, or drop the rows")
+            Self::Missing => {
+                f.write_str("leave such rows out, or fill them by a model of the others that imputes")
             }
             Self::Split => f.write_str("cut one off the training rows, for example 0.8/0.1/0.1"),
             Self::Label => f.write_str("leave out what asks for classes, or name the label column"),

@@ -1,7 +1,7 @@
 //! Data as a fit takes them: splits, domain, names, and where they came from.
 
 use crate::digest::Parts;
-use crate::{Advice, Batch, Domain, Error, Result, Seed};
+use crate::{Advice, Batch, Domain, Error, Result, Schema, Seed};
 use serde::{Deserialize, Serialize};
 
 /// Rows with optional class labels.
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Split {
     /// The rows.
     pub x: Batch,
-    /// One class index per row, into [`Dataset::classes`], or none for the whole split.
-    pub labels: Option<Vec<u32>>,
+    /// What each row comes with, a column for each of [`Schema::given`]: its class. None for the whole split if there is nothing.
+    pub given: Option<Batch>,
 }
 
 /// Which rows.
@@ -23,6 +23,8 @@ pub enum SplitName {
     Valid,
     /// Rows that are looked at once, for the number that is reported.
     Test,
+    /// Rows of another file, which belong to no split of the training.
+    Rows,
 }
 
 impl std::fmt::Display for SplitName {
@@ -31,12 +33,14 @@ impl std::fmt::Display for SplitName {
             Self::Train => "train",
             Self::Valid => "valid",
             Self::Test => "test",
+            Self::Rows => "rows",
         })
     }
 }
 
 /// Where a data set came from, for reports and for refusing to mix runs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Provenance {
     /// Built-in name or file name.
     pub name: String,
@@ -46,83 +50,109 @@ pub struct Provenance {
     pub source: String,
     /// Entropy of the source in nats per row, where it is known exactly or to the stated digits.
     pub entropy: Option<f64>,
+    /// What was understood of the source, in one line.
+    pub reading: String,
+    /// Names of the columns and of the class in the order of the source, for a table.
+    pub order: Vec<String>,
+    /// What whoever uses the rows should hear: columns that were left out, or taken for something that they may not be.
+    pub remarks: Vec<String>,
 }
 
 /// A data set: rows in up to three splits over one domain.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// What a row means.
-    pub domain: Domain,
+    /// What a row is.
+    pub schema: Schema,
     /// Training rows.
     pub train: Split,
     /// Validation rows, if there are any.
     pub valid: Option<Split>,
     /// Test rows, if there are any.
     pub test: Option<Split>,
-    /// One name per column; empty for images.
-    pub columns: Vec<String>,
-    /// One name per class; empty without labels.
-    pub classes: Vec<String>,
     /// Origin.
     pub provenance: Provenance,
 }
 
 impl Split {
-    /// Rows without labels.
+    /// Rows that come with nothing.
     pub fn unlabelled(x: Batch) -> Self {
-        Self { x, labels: None }
+        Self { x, given: None }
     }
 
-    /// The rows at `index`, with their labels.
+    /// Rows with the number of their class.
+    pub fn labelled(x: Batch, classes: &[u32]) -> Self {
+        Self { x, given: Some(Batch::from_fn(classes.len(), 1, |r, _| classes[r] as f32)) }
+    }
+
+    /// The class of each row, a number of [`Schema::classes`].
+    pub fn labels(&self) -> Option<Vec<u32>> {
+        self.given.as_ref().map(|g| g.iter().map(|row| row[0] as u32).collect())
+    }
+
+    /// The rows at `index`, with what they come with.
     pub fn select(&self, index: &[usize]) -> Self {
-        Self {
-            x: self.x.select(index),
-            labels: self.labels.as_ref().map(|l| index.iter().map(|&i| l[i]).collect()),
-        }
+        Self { x: self.x.select(index), given: self.given.as_ref().map(|g| g.select(index)) }
     }
 }
 
 impl Dataset {
-    /// A data set of training rows only, checked against `domain`.
+    /// A data set of training rows only, checked against `schema`.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::Domain`] if a row does not fit the domain or there is no row.
-    pub fn new(name: impl Into<String>, domain: Domain, train: Split) -> Result<Self> {
+    /// [`Error::Shape`] or [`Error::Domain`] if a row does not fit or there is no row.
+    pub fn new(name: impl Into<String>, schema: impl Into<Schema>, train: Split) -> Result<Self> {
         let set = Self {
-            domain,
+            schema: schema.into(),
             train,
             valid: None,
             test: None,
-            columns: Vec::new(),
-            classes: Vec::new(),
             provenance: Provenance { name: name.into(), ..Provenance::default() },
         };
         set.check()?;
         Ok(set)
     }
 
-    /// Checks every split against the domain: at least one training row, widths, values, one label per row.
+    /// Values and layout of a row.
+    pub fn domain(&self) -> &Domain {
+        &self.schema.domain
+    }
+
+    /// Checks every split against the schema: at least one training row, widths, values, one class that there is for each row.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] naming the split and the first offending row.
     pub fn check(&self) -> Result<()> {
+        self.check_rows(false)
+    }
+
+    /// As [`check`](Self::check); with `missing`, NaN stands for a missing value.
+    pub(crate) fn check_rows(&self, missing: bool) -> Result<()> {
         if self.train.x.is_empty() {
             return Err(Error::Domain("no training row; give a file with at least one".into()));
         }
         for (name, split) in self.splits() {
-            self.domain.check(&split.x).map_err(|e| e.within(format_args!("{name} split")))?;
-            if let Some(labels) = &split.labels {
-                if labels.len() != split.x.rows() {
-                    return Err(Error::shape(
-                        format!("labels of the {name} split"),
-                        split.x.rows(),
-                        labels.len(),
-                    ));
-                }
-                if let Some(l) = labels.iter().find(|l| **l as usize >= self.classes.len()) {
+            self.schema.check(&split.x, missing).map_err(|e| e.within(format_args!("{name} split")))?;
+            let Some(given) = &split.given else { continue };
+            if given.rows() != split.x.rows() {
+                return Err(Error::shape(
+                    format!("classes of the {name} split"),
+                    split.x.rows(),
+                    given.rows(),
+                ));
+            }
+            let classes = &self.schema.given;
+            if given.width() != classes.len() {
+                return Err(Error::shape(
+                    format!("given columns of the {name} split"),
+                    classes.len(),
+                    given.width(),
+                ));
+            }
+            for (r, row) in given.iter().enumerate() {
+                if let Some((v, column)) = row.iter().zip(classes).find(|(v, c)| !c.kind.admits(**v)) {
                     return Err(Error::Domain(format!(
-                        "{name} split: label {l} but only {} classes are named",
-                        self.classes.len()
+                        "{name} split: row {r} has the class {v}, and \"{}\" has {}",
+                        column.name, column.kind
                     )));
                 }
             }
@@ -199,15 +229,15 @@ impl Dataset {
         Ok(self)
     }
 
-    /// SHA-256 over the domain and the rows and labels of all splits, hexadecimal. It stands in run folders: it changes with
+    /// SHA-256 over the schema's domain and the rows and classes of all splits, hexadecimal. It stands in run folders: it changes with
     /// [`FORMAT`](crate::run::FORMAT) only.
     pub fn digest(&self) -> String {
         let mut parts = Parts::default();
-        self.domain.digest(&mut parts);
+        self.schema.digest(&mut parts);
         for (name, split) in self.splits() {
             parts.put(name.to_string()).put(bytemuck::cast_slice(split.x.data()));
-            if let Some(labels) = &split.labels {
-                parts.put("labels").put(bytemuck::cast_slice(labels));
+            if let Some(labels) = split.labels() {
+                parts.put("labels").put(bytemuck::cast_slice(&labels));
             }
         }
         parts.hex()
@@ -217,7 +247,7 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Column, Shape, Support};
+    use crate::{Kind, Shape, Support};
 
     #[test]
     fn fractions_partition_the_rows_and_follow_the_seed() {
@@ -240,11 +270,10 @@ mod tests {
     #[test]
     fn digests_stay_as_they_are() {
         let set = |support, shape, x: Batch| {
-            let split = Split { x, labels: Some(vec![0, 1]) };
-            let mut set =
-                Dataset::new("t", Domain { support, shape }, Split { labels: None, ..split.clone() });
-            let set = set.as_mut().unwrap();
-            set.valid = Some(split);
+            let schema =
+                Schema::from(Domain { support, shape }).with_classes("class", vec!["a".into(), "b".into()]);
+            let mut set = Dataset::new("t", schema, Split::unlabelled(x.clone())).unwrap();
+            set.valid = Some(Split::labelled(x, &[0, 1]));
             set.digest()
         };
         let bits = Batch::from_fn(2, 4, |r, c| ((r + c) % 2) as f32);
@@ -255,10 +284,10 @@ mod tests {
             set(Support::Real, Shape::Flat(4), bits.clone()),
             set(
                 Support::Mixed(vec![
-                    Column::Binary,
-                    Column::Category(vec!["no".into(), "yes".into()]),
-                    Column::Real,
-                    Column::Real,
+                    Kind::Binary,
+                    Kind::Category(vec!["no".into(), "yes".into()]),
+                    Kind::REAL,
+                    Kind::REAL,
                 ]),
                 Shape::Flat(4),
                 bits,

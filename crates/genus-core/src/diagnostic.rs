@@ -34,17 +34,17 @@ impl<'a> Trained<'a> {
 
     /// What rows are.
     pub fn domain(&self) -> &'a Domain {
-        &self.data.domain
+        self.data.domain()
     }
 
     /// Whether rows are images.
     pub fn images(&self) -> bool {
-        matches!(self.data.domain.shape, Shape::Image { .. })
+        matches!(self.data.domain().shape, Shape::Image { .. })
     }
 
     /// Whether rows are points of a plane.
     pub fn plane(&self) -> bool {
-        self.data.domain.shape == Shape::Flat(2) && self.data.domain.support == Support::Real
+        self.data.domain().shape == Shape::Flat(2) && self.data.domain().support == Support::Real
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a row of data means: its support and its shape.
 
 use crate::digest::Parts;
-use crate::{Advice, Batch, Error, Result};
+use crate::{Advice, Batch, Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 
 /// The values a row may take, and how they are laid out.
@@ -25,8 +25,8 @@ pub enum Support {
     },
     /// Any finite number.
     Real,
-    /// One support per column.
-    Mixed(Vec<Column>),
+    /// One kind per column.
+    Mixed(Vec<Kind>),
 }
 
 /// The kind of a support, without its extents.
@@ -72,17 +72,6 @@ impl Support {
             Self::Mixed(_) => SupportKind::Mixed,
         }
     }
-}
-
-/// Support of one column of a table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Column {
-    /// 0 or 1.
-    Binary,
-    /// A category, stored as its index into these names.
-    Category(Vec<String>),
-    /// Any finite number.
-    Real,
 }
 
 /// Layout of a row.
@@ -178,7 +167,7 @@ impl Domain {
             Support::Binary | Support::Discrete { .. } => Measure::Counting,
             Support::Real => Measure::Lebesgue,
             Support::Mixed(columns) => {
-                let real = columns.iter().filter(|c| matches!(c, Column::Real)).count();
+                let real = columns.iter().filter(|c| matches!(c, Kind::Real { .. })).count();
                 match real {
                     0 => Measure::Counting,
                     n if n == columns.len() => Measure::Lebesgue,
@@ -206,16 +195,7 @@ impl Domain {
             Support::Real => parts.put("real"),
             Support::Mixed(columns) => {
                 parts.put("mixed").number(columns.len());
-                for column in columns {
-                    match column {
-                        Column::Binary => parts.put("binary"),
-                        Column::Real => parts.put("real"),
-                        Column::Category(names) => {
-                            parts.put("category").number(names.len());
-                            names.iter().fold(&mut *parts, |parts, name| parts.put(name))
-                        }
-                    };
-                }
+                columns.iter().for_each(|kind| kind.digest(parts));
                 &mut *parts
             }
         };
@@ -233,11 +213,7 @@ impl Domain {
             Support::Binary => v == 0.0 || v == 1.0,
             Support::Discrete { levels } => below(*levels as usize),
             Support::Real => v.is_finite(),
-            Support::Mixed(columns) => match &columns[column] {
-                Column::Binary => v == 0.0 || v == 1.0,
-                Column::Category(names) => below(names.len()),
-                Column::Real => v.is_finite(),
-            },
+            Support::Mixed(kinds) => kinds[column].admits(v),
         }
     }
 
@@ -246,11 +222,7 @@ impl Domain {
             Support::Binary => "0 or 1".into(),
             Support::Discrete { levels } => format!("an integer in 0..{levels}"),
             Support::Real => "a finite number".into(),
-            Support::Mixed(columns) => match &columns[column] {
-                Column::Binary => "0 or 1".into(),
-                Column::Category(names) => format!("a category index in 0..{}", names.len()),
-                Column::Real => "a finite number".into(),
-            },
+            Support::Mixed(kinds) => kinds[column].describe(),
         }
     }
 
@@ -265,20 +237,31 @@ impl Domain {
         Ok(())
     }
 
-    fn check_values(&self, x: &Batch, missing: bool) -> Result<()> {
+    /// Row and column of the first value that does not belong to the domain; NaN does if values may be missing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if rows have another width.
+    pub(crate) fn offender(&self, x: &Batch, missing: bool) -> Result<Option<(usize, usize)>> {
         self.check_width(x)?;
-        for (r, row) in x.iter().enumerate() {
-            for (c, &v) in row.iter().enumerate() {
-                if !(self.admits(c, v) || missing && v.is_nan()) {
-                    let error = Error::Domain(format!(
-                        "row {r}, column {c} is {v} where {} is needed",
-                        self.describe(c)
-                    ));
-                    return Err(if v.is_nan() { error.advise(Advice::Impute) } else { error });
-                }
-            }
+        let bad = |c: usize, v: f32| !(self.admits(c, v) || missing && v.is_nan());
+        Ok(x.iter()
+            .enumerate()
+            .find_map(|(r, row)| row.iter().enumerate().find(|(c, v)| bad(*c, **v)).map(|(c, _)| (r, c))))
+    }
+
+    /// The error of a value that does not belong to the domain.
+    pub(crate) fn refuse(&self, place: &str, column: usize, v: f32) -> Error {
+        if v.is_nan() {
+            return Error::Domain(format!("{place}: no value")).advise(Advice::Missing);
         }
-        Ok(())
+        Error::Domain(format!("{place} is {v} where {} is needed", self.describe(column)))
+    }
+
+    fn check_values(&self, x: &Batch, missing: bool) -> Result<()> {
+        match self.offender(x, missing)? {
+            Some((r, c)) => Err(self.refuse(&format!("row {r}, column {c}"), c, x.row(r)[c])),
+            None => Ok(()),
+        }
     }
 
     /// Checks width and values of every row.

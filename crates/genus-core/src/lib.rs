@@ -29,6 +29,7 @@ mod model;
 pub mod number;
 pub mod panel;
 pub mod run;
+mod schema;
 mod seed;
 pub mod spec;
 mod state;
@@ -41,7 +42,7 @@ pub use batch::Batch;
 pub use capability::Capability;
 pub use dataset::{Dataset, Provenance, Split, SplitName};
 pub use diagnostic::{Diagnostic, Found, Scored, Trained};
-pub use domain::{Column, Domain, Measure, Shape, Support, SupportKind};
+pub use domain::{Domain, Measure, Shape, Support, SupportKind};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, Silent, StopReason, Tee};
 pub use evidence::{Evidence, EvidenceKind, LogProb};
@@ -51,6 +52,7 @@ pub use model::{
     Figure, Fill, LatentVariable, Model, Sampler, Scoring, Visited, level_at,
 };
 pub use panel::{Exhibit, Panel};
+pub use schema::{Column, Kind, Schema};
 pub use seed::{Rng, Seed};
 pub use spec::{ModelSpec, Reference, TinyFit};
 pub use state::{State, Tensor};

@@ -1,6 +1,8 @@
 //! What a fitted model offers. There is no unfitted model: [`Family::fit`](crate::Family::fit) makes fitted ones.
 
-use crate::{Advice, Batch, Domain, Error, Exhibit, LogProb, ModelSpec, Result, Rng, Seed, State, Stop};
+use crate::{
+    Advice, Batch, Domain, Error, Exhibit, LogProb, ModelSpec, Result, Rng, Schema, Seed, Split, State, Stop,
+};
 use serde::{Deserialize, Serialize};
 
 /// A fitted model, seen by the tools as `dyn Model`.
@@ -8,8 +10,13 @@ pub trait Model: Send + Sync {
     /// Its entry in the registry.
     fn spec(&self) -> &'static ModelSpec;
 
-    /// What the rows that it scores, and the rows that it samples, look like.
-    fn domain(&self) -> &Domain;
+    /// What the rows are that it was fitted to, that it scores and that it samples.
+    fn schema(&self) -> &Schema;
+
+    /// Values and layout of these rows.
+    fn domain(&self) -> &Domain {
+        &self.schema().domain
+    }
 
     /// Named tensors and the configuration: all that [`Family::restore`](crate::Family::restore) needs.
     fn state(&self) -> State;
@@ -125,17 +132,17 @@ pub trait Density: Model {
 }
 
 /// How to draw, where there is a choice. The default is the model's law.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Drawing {
     /// Divides the logits of every conditional: below 1 draws are less varied than the model's law, above 1 more.
     pub temperature: f64,
-    /// Rows of this class only.
-    pub class: Option<u32>,
+    /// Rows that come with these values of [`Schema::given`] only: of this class.
+    pub given: Option<Vec<f32>>,
 }
 
 impl Default for Drawing {
     fn default() -> Self {
-        Self { temperature: 1.0, class: None }
+        Self { temperature: 1.0, given: None }
     }
 }
 
@@ -148,15 +155,16 @@ pub trait Sampler: Model {
     /// If sampling leaves the finite numbers.
     fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch>;
 
-    /// As [`sample`](Self::sample), in another way than from the model's law.
+    /// As [`sample`](Self::sample), in another way than from the model's law where that is asked for, and with what rows come with where
+    /// the model draws that too: their class.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the model has no such choice, [`Error::Config`] if there is no such class or temperature.
-    fn draw_as(&self, n: usize, how: &Drawing, rng: &mut Rng) -> Result<Batch> {
+    fn draw_as(&self, n: usize, how: &Drawing, rng: &mut Rng) -> Result<Split> {
         if *how == Drawing::default() {
-            return self.sample(n, rng);
+            return Ok(Split::unlabelled(self.sample(n, rng)?));
         }
-        let what = if how.class.is_some() { "sample by class" } else { "sample at a temperature" };
+        let what = if how.given.is_some() { "sample by class" } else { "sample at a temperature" };
         let remedy = "other models have that choice".into();
         let error = Error::Unsupported { model: self.spec().name.into(), capability: what.into(), remedy };
         Err(error.advise(Advice::OwnLaw))
@@ -281,11 +289,11 @@ pub trait ClassConditional: Density {
     /// Number of classes.
     fn classes(&self) -> usize;
 
-    /// log p(x | class) of each row under its class, nats.
+    /// log p(x | given) of each row under what it comes with, a row of [`Schema::given`] each: its class. Nats.
     ///
     /// # Errors
     /// As [`Density::score`], and [`Error::Config`] if there is no such class.
-    fn score_given(&self, x: &Batch, class: &[u32]) -> Result<LogProb>;
+    fn score_given(&self, x: &Batch, given: &Batch) -> Result<LogProb>;
 
     #[doc(alias = "predict_proba")]
     /// p(class | x) by Bayes' rule, with the classes as frequent as in training: `[rows, classes]`.

@@ -30,6 +30,9 @@ pub struct Tensor {
 /// What stands under `genus` in the file's metadata.
 #[derive(Serialize, Deserialize)]
 struct Header {
+    /// [`FORMAT`]; files from before there was more than one do not say it.
+    #[serde(default)]
+    format: u32,
     sha256: String,
     texts: BTreeMap<String, String>,
 }
@@ -75,6 +78,9 @@ pub struct State {
     /// Arrays by name.
     pub tensors: BTreeMap<String, Tensor>,
 }
+
+/// Version of what the texts and tensors of a file mean.
+pub const FORMAT: u32 = 2;
 
 /// Most tensors that a file may hold; a header of millions of empty tensors would exhaust memory.
 const MAX_TENSORS: usize = 100_000;
@@ -179,7 +185,7 @@ impl State {
             })
             .collect::<Result<Vec<_>>>()?;
         // One JSON text under one key: the format's own map has no order, and equal states must be equal bytes.
-        let header = Header { sha256: self.digest(), texts: self.header.clone() };
+        let header = Header { format: FORMAT, sha256: self.digest(), texts: self.header.clone() };
         let header = serde_json::to_string(&header)
             .map_err(|e| Error::Run(format!("cannot write the header: {e}")))?;
         let meta = HashMap::from([("genus".to_owned(), header)]);
@@ -207,6 +213,13 @@ impl State {
             })?),
             None => None,
         };
+        if let Some(found) = header.as_ref().map(|h| h.format).filter(|f| *f != FORMAT) {
+            let message = format!(
+                "written by another version of genus (format {}, this one reads {FORMAT}); use that version, or train again",
+                found.max(1)
+            );
+            return Err(Error::format(path, "header", message));
+        }
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
             // The format aligns nothing, so values are copied out one by one.
@@ -225,7 +238,7 @@ impl State {
             };
             tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });
         }
-        let Some(Header { sha256, texts }) = header else {
+        let Some(Header { sha256, texts, .. }) = header else {
             return Ok(Self { header: BTreeMap::new(), tensors });
         };
         let state = Self { header: texts, tensors };

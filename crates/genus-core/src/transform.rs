@@ -14,7 +14,7 @@
 //! Noise drawn while scoring depends on the row's values and the seed alone, never on the rows around it.
 
 use crate::math::sigmoid;
-use crate::{Advice, Batch, Domain, Error, Evidence, Measure, Result, Rng, Seed, Stop, Support};
+use crate::{Advice, Batch, Domain, Error, Evidence, Measure, Result, Rng, Schema, Seed, Stop, Support};
 use serde::{Deserialize, Serialize};
 
 /// How levels become bits.
@@ -78,7 +78,7 @@ pub enum Noise<'a> {
 /// A chain of steps from data to the domain that a model works on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Transform {
-    source: Domain,
+    source: Schema,
     target: Domain,
     steps: Vec<Step>,
     /// Stream of the draws that are made once per row.
@@ -96,16 +96,18 @@ pub struct RealSteps {
 
 impl Transform {
     /// Leaves the data as they are.
-    pub fn identity(domain: Domain) -> Self {
-        Self { source: domain.clone(), target: domain, steps: Vec::new(), fixed: 0 }
+    pub fn identity(source: impl Into<Schema>) -> Self {
+        let source = source.into();
+        Self { target: source.domain.clone(), source, steps: Vec::new(), fixed: 0 }
     }
 
     /// To binary rows: nothing to do for binary data, [`Binarize`] for levels.
     ///
     /// # Errors
     /// [`Error::Domain`] for real or mixed data.
-    pub fn to_binary(source: &Domain, how: Binarize, fixed: u64) -> Result<Self> {
-        let steps = match (&source.support, how) {
+    pub fn to_binary(source: impl Into<Schema>, how: Binarize, fixed: u64) -> Result<Self> {
+        let source = source.into();
+        let steps = match (&source.domain.support, how) {
             (Support::Binary, _) => Vec::new(),
             (Support::Discrete { levels }, how) => {
                 let top = (levels - 1) as f32;
@@ -117,28 +119,30 @@ impl Transform {
             }
             (Support::Real | Support::Mixed(_), _) => {
                 let message = format!(
-                    "this model needs binary rows or levels such as pixel bytes, and the data are {source}; choose a model for real values, or binarise the columns first"
+                    "this model needs binary rows or levels such as pixel bytes, and the data are {}; choose a model for real values, or binarise the columns first",
+                    source.domain
                 );
                 return Err(Error::Domain(message).advise(Advice::ListModels));
             }
         };
-        let target = Domain { support: Support::Binary, shape: source.shape };
-        Ok(Self { source: source.clone(), target, steps, fixed })
+        let target = Domain { support: Support::Binary, shape: source.domain.shape };
+        Ok(Self { source, target, steps, fixed })
     }
 
     /// To real rows: dequantises levels, then the chosen steps, fitted to the training rows `x`.
     ///
     /// # Errors
     /// [`Error::Domain`] for mixed data, or for a logit of data that are not levels.
-    pub fn to_real(source: &Domain, want: RealSteps, x: &Batch, fixed: u64) -> Result<Self> {
-        let mut steps = Vec::new();
-        match &source.support {
+    pub fn to_real(source: impl Into<Schema>, want: RealSteps, x: &Batch, fixed: u64) -> Result<Self> {
+        let (source, mut steps) = (source.into(), Vec::new());
+        match &source.domain.support {
             Support::Binary => steps.push(Step::Dequantize { levels: 2 }),
             Support::Discrete { levels } => steps.push(Step::Dequantize { levels: *levels }),
             Support::Real => {}
             Support::Mixed(_) => {
                 return Err(Error::Domain(format!(
-                    "this model needs numbers in every column, and the data are {source}; leave out or encode the text columns"
+                    "this model needs numbers in every column, and the data are {}; leave out or encode the text columns",
+                    source.domain
                 )));
             }
         }
@@ -157,8 +161,8 @@ impl Transform {
             }
             steps.push(Step::Logit { alpha });
         }
-        let target = Domain { support: Support::Real, shape: source.shape };
-        let mut chain = Self { source: source.clone(), target, steps, fixed };
+        let target = Domain { support: Support::Real, shape: source.domain.shape };
+        let mut chain = Self { source, target, steps, fixed };
         if want.standardize {
             let (y, _) = chain.forward(x, Noise::Row(Seed::from(fixed)))?;
             let (mean, std) = moments(&y);
@@ -187,6 +191,7 @@ impl Transform {
     /// # Errors
     /// [`Error::Run`] if its parts do not belong together.
     pub fn check(&self) -> Result<()> {
+        self.source.check_parts()?;
         let width = self.source.width();
         let fits = |step: &Step| match step {
             Step::Threshold { top } | Step::Bernoulli { top, .. } => *top > 0.0 && top.is_finite(),
@@ -199,14 +204,14 @@ impl Transform {
                     && std.iter().all(|s| *s > 0.0 && s.is_finite())
             }
         };
-        if width > 0 && self.target.width() == width && self.steps.iter().all(fits) {
+        if self.target.shape == self.source.domain.shape && self.steps.iter().all(fits) {
             return Ok(());
         }
         Err(Error::Run("the model file's transform does not fit its rows; the file is damaged".into()))
     }
 
     /// The data.
-    pub fn source(&self) -> &Domain {
+    pub fn source(&self) -> &Schema {
         &self.source
     }
 
@@ -226,7 +231,7 @@ impl Transform {
     pub fn measure(&self) -> Measure {
         let binarized =
             self.steps.iter().any(|s| matches!(s, Step::Threshold { .. } | Step::Bernoulli { .. }));
-        if binarized { Measure::Binarized } else { self.source.measure() }
+        if binarized { Measure::Binarized } else { self.source.domain.measure() }
     }
 
     /// What becomes of the evidence of the model's own number.
@@ -259,7 +264,7 @@ impl Transform {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in the source domain.
     pub fn forward(&self, x: &Batch, noise: Noise<'_>) -> Result<(Batch, Vec<f64>)> {
-        self.source.check(x)?;
+        self.source.check(x, false)?;
         self.forward_checked(x, noise)
     }
 
@@ -401,11 +406,11 @@ mod tests {
     #[test]
     fn draws_come_back_as_the_same_data() {
         let x = Batch::from_fn(50, 4, |r, c| ((r * 7 + c * 91) % 256) as f32);
-        let t = Transform::to_real(&bytes(256, 4), RealSteps { logit: Some(1e-6), standardize: true }, &x, 3)
+        let t = Transform::to_real(bytes(256, 4), RealSteps { logit: Some(1e-6), standardize: true }, &x, 3)
             .unwrap();
         let (y, _) = t.forward(&x, Noise::Row(Seed::from(5))).unwrap();
         assert_eq!(t.inverse(&y), x);
-        let b = Transform::to_binary(&bytes(256, 4), Binarize::Threshold, 0).unwrap();
+        let b = Transform::to_binary(bytes(256, 4), Binarize::Threshold, 0).unwrap();
         let (z, det) = b.forward(&x, Noise::Row(Seed::from(5))).unwrap();
         assert!(det.iter().all(|d| *d == 0.0));
         let (again, _) = b.forward(&b.inverse(&z), Noise::Row(Seed::from(6))).unwrap();
@@ -416,7 +421,7 @@ mod tests {
     #[test]
     fn log_determinants_match_finite_differences() {
         let x = Batch::new(vec![10.0, 250.0, 3.0, 100.0], 2).unwrap();
-        let t = Transform::to_real(&bytes(256, 2), RealSteps { logit: Some(0.05), standardize: true }, &x, 1)
+        let t = Transform::to_real(bytes(256, 2), RealSteps { logit: Some(0.05), standardize: true }, &x, 1)
             .unwrap();
         let (y, det) = t.forward(&x, Noise::Row(Seed::from(1))).unwrap();
         let Step::Standardize { mean, std } = &t.steps[2] else { panic!("third step") };
@@ -446,7 +451,7 @@ mod tests {
         let (z, _) = dynamic.forward(&x, Noise::Stream(&mut Seed::from(1).rng())).unwrap();
         let mean = z.data().iter().sum::<f32>() / 20_000.0;
         assert!((mean - 0.25).abs() < 5.0 * (0.1875f32 / 20_000.0).sqrt(), "{mean}");
-        let fixed = Transform::to_binary(&bytes(256, 30), Binarize::Fixed, 9).unwrap();
+        let fixed = Transform::to_binary(bytes(256, 30), Binarize::Fixed, 9).unwrap();
         let x = Batch::from_fn(3, 30, |r, c| (r * 30 + c) as f32);
         let (all, _) = fixed.forward(&x, Noise::Stream(&mut Seed::from(1).rng())).unwrap();
         let (one, _) = fixed.forward(&x.slice(2, 3), Noise::Row(Seed::from(77))).unwrap();
@@ -468,13 +473,13 @@ mod tests {
 
     #[test]
     fn wrong_kinds_are_refused_with_the_remedy() {
-        let e = Transform::to_binary(&Domain::real(2), Binarize::Threshold, 0).unwrap_err();
+        let e = Transform::to_binary(Domain::real(2), Binarize::Threshold, 0).unwrap_err();
         assert!(e.to_string().contains("choose a model for real values"), "{e}");
         let x = Batch::zeros(1, 2);
-        let t = Transform::to_binary(&bytes(3, 2), Binarize::Threshold, 0).unwrap();
+        let t = Transform::to_binary(bytes(3, 2), Binarize::Threshold, 0).unwrap();
         let bad = Batch::new(vec![3.0, 0.0], 2).unwrap();
         assert!(t.forward(&bad, Noise::Row(Seed::from(0))).is_err());
         let want = RealSteps { logit: Some(0.1), standardize: false };
-        assert!(Transform::to_real(&Domain::real(2), want, &x, 0).is_err());
+        assert!(Transform::to_real(Domain::real(2), want, &x, 0).is_err());
     }
 }

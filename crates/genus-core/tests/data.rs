@@ -20,19 +20,19 @@ fn iris_and_wine_have_their_known_means() {
         means(&set.train.x)
     );
     assert_eq!(set.train.x.row(0), [5.1, 3.5, 1.4, 0.2]);
-    assert_eq!(set.classes, ["setosa", "versicolor", "virginica"]);
-    let labels = set.train.labels.as_ref().unwrap();
+    assert_eq!(set.schema.classes(), ["setosa", "versicolor", "virginica"]);
+    let labels = set.train.labels().unwrap();
     assert_eq!((labels[0], labels[50], labels[149]), (0, 1, 2));
-    assert_eq!((set.train.x.rows(), set.columns.len()), (150, 4));
+    assert_eq!((set.train.x.rows(), set.schema.columns.len()), (150, 4));
     assert!(set.valid.is_none() && set.test.is_none());
     assert!(set.provenance.source.contains("CC BY 4.0") && set.provenance.splits.contains("150"));
 
     let set = load("wine", &Options::default()).unwrap();
     let m = means(&set.train.x);
     assert!((m[0] - 13.000_618).abs() < 1e-5 && (m[12] - 746.893_258).abs() < 1e-4, "{m:?}");
-    assert_eq!((set.train.x.rows(), set.columns[12].as_str()), (178, "proline"));
-    let counts: Vec<usize> =
-        (0..3).map(|c| set.train.labels.iter().flatten().filter(|l| **l == c).count()).collect();
+    assert_eq!((set.train.x.rows(), set.schema.columns[12].name.as_str()), (178, "proline"));
+    let labels = set.train.labels().unwrap();
+    let counts: Vec<usize> = (0..3).map(|c| labels.iter().filter(|l| **l == c).count()).collect();
     assert_eq!(counts, [59, 71, 48]);
 }
 
@@ -44,10 +44,10 @@ fn digits_have_their_known_sum_and_a_fixed_split() {
     let total: f64 = set.splits().flat_map(|(_, s)| s.x.data()).map(|v| f64::from(*v)).sum();
     assert_eq!(total, 561_718.0);
     let mut per_class = [0; 10];
-    set.splits().flat_map(|(_, s)| s.labels.as_ref().unwrap()).for_each(|l| per_class[*l as usize] += 1);
+    set.splits().flat_map(|(_, s)| s.labels().unwrap()).for_each(|l| per_class[l as usize] += 1);
     assert_eq!(per_class, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
-    assert_eq!(set.domain.to_string(), "0..17 8×8×1");
-    assert_eq!(set.classes[9], "9");
+    assert_eq!(set.domain().to_string(), "0..17 8×8×1");
+    assert_eq!(set.schema.classes()[9], "9");
     // The default split does not follow the seed; one that is asked for does.
     let of = |split, seed| {
         load("digits", &Options { split, seed: Seed::from(seed), ..Options::default() }).unwrap().digest()
@@ -68,7 +68,7 @@ fn every_built_in_set_is_as_the_catalogue_says() {
         let set = load(name, &Options::default()).unwrap();
         let of = |s: &Option<genus_core::Split>| s.as_ref().map_or(0, |s| s.x.rows());
         assert_eq!([set.train.x.rows(), of(&set.valid), of(&set.test)], *rows, "{name}");
-        assert_eq!(set.domain.to_string(), *shape, "{name}");
+        assert_eq!(set.domain().to_string(), *shape, "{name}");
         assert_eq!(set.provenance.name, *name);
         assert!(!set.provenance.splits.is_empty() && !set.provenance.source.is_empty());
     }
@@ -101,5 +101,5 @@ fn unknown_names_are_guessed() {
     assert!(load("moons", &label).unwrap_err().to_string().contains("label"));
     let none = Options { label: Some(Label::None), ..Options::default() };
     let set = load("iris", &none).unwrap();
-    assert!(set.train.labels.is_none() && set.classes.is_empty() && set.domain.width() == 4);
+    assert!(set.train.given.is_none() && set.schema.classes().is_empty() && set.schema.width() == 4);
 }

@@ -21,6 +21,10 @@ fn refusal(name: &str, content: &[u8]) -> String {
     e
 }
 
+fn classes(set: &Dataset) -> (Vec<u32>, Vec<String>) {
+    (set.train.labels().unwrap(), set.schema.classes().to_vec())
+}
+
 fn images(side: usize, channels: usize) -> Domain {
     Domain {
         support: Support::Discrete { levels: 256 },
@@ -37,17 +41,18 @@ fn arrays_come_back_as_written() {
     for (x, domain) in [(&bytes, images(3, 3)), (&bits, Domain::binary(12)), (&reals, Domain::real(2))] {
         for name in ["a.npy", "a.npz"] {
             let path = dir.path().join(name);
-            write(&path, x, &domain, &[]).unwrap();
+            write(&path, x, &domain.clone().into()).unwrap();
             let set = read(&path).unwrap();
-            assert_eq!((&set.train.x, &set.domain), (x, &domain), "{name}");
+            assert_eq!((&set.train.x, set.domain()), (x, &domain), "{name}");
         }
     }
     // Greyscale keeps its channel axis.
-    write(&dir.path().join("g.npy"), &bytes.slice(0, 2), &images(6, 1), &[]).expect_err("width 36 is not 42");
-    let e = write(&dir.path().join("a.mat"), &bits, &Domain::binary(12), &[]).unwrap_err().to_string();
+    write(&dir.path().join("g.npy"), &bytes.slice(0, 2), &images(6, 1).into())
+        .expect_err("width 36 is not 42");
+    let e = write(&dir.path().join("a.mat"), &bits, &Domain::binary(12).into()).unwrap_err().to_string();
     assert!(e.contains(".npy, .npz, .csv or .png"), "{e}");
     let wrong = Batch::from_fn(1, 12, |_, _| 0.5);
-    assert!(write(&dir.path().join("a.npy"), &wrong, &Domain::binary(12), &[]).is_err());
+    assert!(write(&dir.path().join("a.npy"), &wrong, &Domain::binary(12).into()).is_err());
 }
 
 #[test]
@@ -55,7 +60,7 @@ fn grids_of_images_hold_the_pixels() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("g.png");
     let x = Batch::from_fn(5, 2 * 3, |r, c| (r * 6 + c) as f32);
-    write(&path, &x, &images(2, 1), &[]).unwrap();
+    write(&path, &x, &images(2, 1).into()).unwrap();
     let picture = image::open(&path).unwrap().into_luma8();
     // Three across, two down, each 3×2 with a border of one.
     assert_eq!(picture.dimensions(), (13, 7));
@@ -65,14 +70,14 @@ fn grids_of_images_hold_the_pixels() {
     assert_eq!(picture.get_pixel(5 + 2, 4 + 1).0, [4 * 6 + 5]);
     assert_eq!(picture.get_pixel(10, 5).0, [128]);
     let bits = Domain { support: Support::Binary, shape: Shape::Image { height: 1, width: 2, channels: 1 } };
-    write(&path, &Batch::new(vec![0.0, 1.0], 2).unwrap(), &bits, &[]).unwrap();
+    write(&path, &Batch::new(vec![0.0, 1.0], 2).unwrap(), &bits.clone().into()).unwrap();
     let picture = image::open(&path).unwrap().into_luma8();
     assert_eq!((picture.get_pixel(1, 1).0, picture.get_pixel(2, 1).0), ([0], [255]));
     let reals = Domain { support: Support::Real, shape: bits.shape };
-    write(&path, &Batch::new(vec![-2.0, 0.0, 2.0, 2.0], 2).unwrap(), &reals, &[]).unwrap();
+    write(&path, &Batch::new(vec![-2.0, 0.0, 2.0, 2.0], 2).unwrap(), &reals.into()).unwrap();
     let picture = image::open(&path).unwrap().into_luma8();
     assert_eq!((picture.get_pixel(1, 1).0, picture.get_pixel(2, 1).0), ([0], [128]));
-    assert!(write(&path, &x, &Domain::real(6), &[]).unwrap_err().to_string().contains("not images"));
+    assert!(write(&path, &x, &Domain::real(6).into()).unwrap_err().to_string().contains("not images"));
 }
 
 fn idx(shape: &[u32], kind: u8, values: &[u8]) -> Vec<u8> {
@@ -97,8 +102,8 @@ fn idx_files_with_their_labels() {
     fs::write(dir.path().join("train-labels-idx1-ubyte"), idx(&[2], 8, &[7, 3])).unwrap();
     let set = read(&images).unwrap();
     assert_eq!(set.train.x.row(0), [0.0, 9.0, 255.0, 3.0]);
-    assert_eq!(set.domain.to_string(), "0..256 2×2×1");
-    assert_eq!((set.train.labels.unwrap(), set.classes), (vec![1, 0], vec!["3".to_owned(), "7".into()]));
+    assert_eq!(set.domain().to_string(), "0..256 2×2×1");
+    assert_eq!(classes(&set), (vec![1, 0], vec!["3".to_owned(), "7".into()]));
     let floats: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|v| v.to_be_bytes()).collect();
     fs::write(dir.path().join("f.idx"), idx(&[1, 2], 0x0d, &floats)).unwrap();
     assert_eq!(read(&dir.path().join("f.idx")).unwrap().train.x.data(), [1.5, -2.0]);
@@ -120,7 +125,8 @@ fn numpy_types_and_orders() {
     let data = |bytes: Vec<u8>| {
         fs::write(&path, bytes).unwrap();
         let set = read(&path).unwrap();
-        (set.train.x.into_data(), set.domain.to_string())
+        let domain = set.domain().to_string();
+        (set.train.x.into_data(), domain)
     };
     let le = |v: &[i64], n: usize| v.iter().flat_map(|i| i.to_le_bytes()[..n].to_vec()).collect::<Vec<u8>>();
     let five = || (vec![1.0, 2.0, 5.0, 0.0], "0..6 2".to_owned());
@@ -158,13 +164,13 @@ fn archives_with_splits_and_labels() {
     let set =
         archive(&[("x_train", x(1)), ("y_train", y(-1)), ("test", x(5)), ("test_labels", y(1))]).unwrap();
     assert_eq!(
-        (set.train.x.data(), set.domain.support),
-        (&[1.0, 1.0][..], Support::Discrete { levels: 256 })
+        (set.train.x.data(), &set.domain().support),
+        (&[1.0, 1.0][..], &Support::Discrete { levels: 256 })
     );
-    assert_eq!((set.classes, set.train.labels.unwrap()), (vec!["-1".to_owned(), "1".into()], vec![0, 1]));
-    assert_eq!(set.test.unwrap().labels.unwrap(), [1, 1]);
+    assert_eq!(classes(&set), (vec![0, 1], vec!["-1".to_owned(), "1".into()]));
+    assert_eq!(set.test.unwrap().labels().unwrap(), [1, 1]);
     assert!(set.valid.is_none() && set.provenance.splits.contains("2 train, 2 test"));
-    assert_eq!(archive(&[("anything", x(1))]).unwrap().domain, Domain::binary(1));
+    assert_eq!(archive(&[("anything", x(1))]).unwrap().domain(), &Domain::binary(1));
     for (arrays, want) in [
         (vec![("a", x(1)), ("b", x(1))], "arrays a, b"),
         (vec![("test", x(1))], "no training split"),
@@ -190,7 +196,7 @@ fn tensors_are_read_like_archives() {
     state.tensors.insert("weights".into(), Tensor::f64(&[3], vec![1.0; 3]));
     state.save(&path).unwrap();
     let set = read(&path).unwrap();
-    assert_eq!((set.train.x.data(), set.train.labels.unwrap()), (&[0.5, 1.0, 2.0, 3.0][..], vec![1, 0]));
+    assert_eq!((set.train.x.data(), set.train.labels().unwrap()), (&[0.5, 1.0, 2.0, 3.0][..], vec![1, 0]));
     state.tensors.remove("train");
     state.tensors.remove("train_labels");
     state.save(&path).unwrap();
@@ -213,16 +219,13 @@ fn folders_of_images() {
     fs::write(dir.path().join("cat/notes.txt"), "ignored").unwrap();
     let set = read(dir.path()).unwrap();
     assert_eq!(
-        set.domain,
-        Domain {
+        set.domain(),
+        &Domain {
             support: Support::Discrete { levels: 256 },
             shape: Shape::Image { height: 2, width: 3, channels: 1 }
         }
     );
-    assert_eq!(
-        (set.classes, set.train.labels.unwrap()),
-        (vec!["ape".to_owned(), "cat".into()], vec![0, 1, 1])
-    );
+    assert_eq!(classes(&set), (vec![0, 1, 1], vec!["ape".to_owned(), "cat".into()]));
     assert_eq!(set.train.x.row(0), [0.0, 10.0, 20.0, 1.0, 11.0, 21.0]);
     save("cat/3.png", 2, 3, false);
     let e = read(dir.path()).unwrap_err().to_string();
@@ -239,7 +242,7 @@ fn folders_of_images() {
     fs::rename(dir.path().join("cat"), outer.path().join("test")).unwrap();
     fs::rename(dir.path().join("ape"), outer.path().join("train")).unwrap();
     let set = read(outer.path()).unwrap();
-    assert_eq!((set.train.x.rows(), set.test.unwrap().x.rows(), set.classes.len()), (1, 2, 0));
+    assert_eq!((set.train.x.rows(), set.test.unwrap().x.rows(), set.schema.classes().len()), (1, 2, 0));
 }
 
 #[test]
@@ -279,7 +282,7 @@ fn bad_files_are_refused_before_memory_is_taken() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("n.npy"), nan).unwrap();
     let e = read(&dir.path().join("n.npy")).unwrap_err().to_string();
-    assert!(e.contains("row 0, column 1") && e.contains("fill missing values first"), "{e}");
-    let options = Options { missing: true, ..Options::default() };
+    assert!(e.contains("row 0, column 1") && e.contains("leave such rows out"), "{e}");
+    let options = Options { missing: genus_core::data::Missing::Keep, ..Options::default() };
     assert!(load(dir.path().join("n.npy").to_str().unwrap(), &options).is_ok());
 }

@@ -41,7 +41,7 @@ fn valid(name: &str) -> Vec<u8> {
             state.to_bytes().unwrap()
         }
         _ => {
-            write(&path, &x, &domain, &[]).unwrap();
+            write(&path, &x, &domain.clone().into()).unwrap();
             fs::read(&path).unwrap()
         }
     }

@@ -94,6 +94,7 @@ fn split(name: SplitName) -> &'static str {
         SplitName::Train => "train",
         SplitName::Valid => "validation",
         SplitName::Test => "test",
+        SplitName::Rows => "other rows",
     }
 }
 
@@ -118,6 +119,7 @@ pub(crate) fn header(config: &RunConfig, summary: &Summary, finished: bool) -> H
     fact("Data", either(&summary.data.name, &config.data.source));
     fact("Rows", rows.join(", "));
     fact("Domain", summary.domain.clone());
+    fact("Understood as", summary.data.reading.clone());
     fact("Splits", either(&summary.data.splits, &config.data.split));
     fact("Source", summary.data.source.clone());
     fact("SHA-256 of the data", config.data.sha256.clone());

@@ -50,7 +50,7 @@ fn score(s: &Subject) -> Result<Option<(LogProb, f64)>, String> {
         // The law of the bits is not the law of the source.
         return Ok(None);
     }
-    Ok(Some((lp, marginals(&set.train.x, &x, &set.domain.support))))
+    Ok(Some((lp, marginals(&set.train.x, &x, &set.domain().support))))
 }
 
 pub(crate) fn beats_marginals(s: &Subject) -> Result<Answer, String> {
@@ -180,7 +180,7 @@ mod tests {
             assert_eq!(nearer(&other, &real), Ok(()), "{name}");
             let (mean, std) = moments(&set.train.x);
             let mut rng = Seed::from(8).rng();
-            let binary = set.domain.support == Support::Binary;
+            let binary = set.domain().support == Support::Binary;
             let coins = Batch::from_fn(n, real.width(), |_, c| match binary {
                 true => f32::from(u8::from(rng.uniform() < 0.5)),
                 false => (mean[c] + std[c] * rng.normal()) as f32,

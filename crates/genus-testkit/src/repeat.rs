@@ -59,12 +59,12 @@ fn answers(m: &dyn Model, x: &Batch) -> Result<Vec<u64>, String> {
     }
     if let Some(c) = m.as_class_conditional() {
         out.extend(c.posterior(x).map_err(say)?.data().iter().map(bits));
-        let class = vec![1; x.rows()];
+        let class = Batch::from_fn(x.rows(), 1, |_, _| 1.0);
         out.extend(c.score_given(x, &class).map_err(say)?.nats.iter().map(|v| v.to_bits()));
         if let Some(s) = m.as_sampler() {
-            let how = Drawing { class: Some(1), ..Drawing::default() };
+            let how = Drawing { given: Some(vec![1.0]), ..Drawing::default() };
             let drawn = s.draw_as(20, &how, &mut Seed::from(9).rng()).map_err(say)?;
-            out.extend(drawn.data().iter().map(bits));
+            out.extend(drawn.x.data().iter().map(bits));
         }
     }
     if let Some(c) = m.as_chain() {

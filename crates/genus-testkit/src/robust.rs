@@ -68,11 +68,11 @@ pub(crate) fn bad_training_rows(s: &Subject) -> Result<Answer, String> {
     let with = |x: Batch| {
         let mut bad = set.clone();
         bad.train.x = x;
-        bad.train.labels = None;
+        bad.train.given = None;
         bad
     };
     let mut cases: Vec<(&str, Dataset)> =
-        bad(&set.train.x, &set.domain.support).into_iter().map(|(n, x)| (n, with(x))).collect();
+        bad(&set.train.x, &set.domain().support).into_iter().map(|(n, x)| (n, with(x))).collect();
     cases.push(("no rows", with(set.train.x.slice(0, 0))));
     for (what, set) in cases {
         let fit = calm(&format!("fit to {what}"), || Ok(s.fit(&set, 1, &mut Silent)))??;

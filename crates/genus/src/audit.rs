@@ -25,7 +25,7 @@ pub fn twin(spec: &'static ModelSpec, seed: Seed, heard: &mut dyn FnMut(u64, u64
     let set = tiny.load()?;
     let fit = (spec.fit)(&tiny.table(spec)?, &set, &mut FitContext::new(seed, &mut Silent))?;
     let rows = set.test.as_ref().unwrap_or(&set.train).x.slice(0, 256);
-    let kind = if set.domain.support == Support::Real { "two-dimensional" } else { "enumerable" };
+    let kind = if set.domain().support == Support::Real { "two-dimensional" } else { "enumerable" };
     let subject = format!("tiny {kind} twin");
     genus_core::audit::run(fit.model.as_ref(), &rows, &spec.restore, &subject, seed, heard)
 }

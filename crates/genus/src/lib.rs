@@ -45,11 +45,11 @@ pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, Gaussi
 pub use genus_core::{
     Advice, Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Conditional,
     Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence, EvidenceKind,
-    Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, LatentVariable, LogProb,
-    Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng, Sampler, Scored, Scoring,
-    Seed, Shape, Silent, Split, SplitName, State, Stop, StopReason, Support, SupportKind, Tee, Tensor,
-    TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at, math, metrics, number, panel, run,
-    spec, stop, train, transform,
+    Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Kind, LatentVariable, LogProb,
+    Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng, Sampler, Schema, Scored,
+    Scoring, Seed, Shape, Silent, Split, SplitName, State, Stop, StopReason, Support, SupportKind, Tee,
+    Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at, math, metrics, number, panel,
+    run, spec, stop, train, transform,
 };
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};
@@ -81,12 +81,12 @@ fn transform_for(
     let fresh = fresh()?;
     let Some(start) = cx.start else { return Ok(fresh) };
     let old = restore_transform(start)?;
-    if *old.source() != data.domain {
+    if !old.source().agrees(&data.schema) {
         return Err(Error::Domain(format!(
-            "the model that training begins with takes rows of {}, and {} holds {}",
+            "the model that training begins with takes rows of {}, and {} holds {}; load the data with its schema",
             old.source(),
             data.provenance.name,
-            data.domain
+            data.schema
         )));
     }
     if old.protocol() != fresh.protocol() {

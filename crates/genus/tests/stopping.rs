@@ -5,7 +5,8 @@
 use genus::run::DataConfig;
 use genus::session::{self, Request};
 use genus::{
-    Batch, Dataset, Domain, Error, Event, ModelSpec, Seed, Shape, Split, Stop, StopReason, Support, registry,
+    Batch, Dataset, Domain, Error, Event, ModelSpec, Schema, Seed, Shape, Split, Stop, StopReason, Support,
+    registry,
 };
 use std::ops::ControlFlow;
 use std::sync::mpsc;
@@ -23,13 +24,10 @@ fn rows(spec: &ModelSpec) -> Dataset {
     let width = domain.width();
     let mut split = |n: usize| {
         let value = |_, _| if real { rng.normal() as f32 } else { f32::from(u8::from(rng.uniform() < 0.3)) };
-        Split { x: Batch::from_fn(n, width, value), labels: Some((0..n as u32).map(|r| r % 10).collect()) }
+        Split::labelled(Batch::from_fn(n, width, value), &(0..n as u32).map(|r| r % 10).collect::<Vec<_>>())
     };
-    let train = split(300);
-    let unlabelled = Split::unlabelled(train.x.clone());
-    let mut set = Dataset::new("noise", domain, unlabelled).unwrap_or_else(|e| panic!("{e}"));
-    set.train = train;
-    set.classes = (0..10).map(|c| c.to_string()).collect();
+    let schema = Schema::from(domain).with_classes("class", (0..10).map(|c| c.to_string()).collect());
+    let mut set = Dataset::new("noise", schema, split(300)).unwrap_or_else(|e| panic!("{e}"));
     set.valid = Some(split(100));
     set.test = Some(split(30_000));
     set

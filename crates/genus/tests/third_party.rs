@@ -7,9 +7,9 @@ use genus::registry::{self, Registry};
 use genus::run::DataConfig;
 use genus::session::{self, Request};
 use genus::{
-    Batch, Capability, Dataset, Density, Diagnostic, Domain, Evidence, EvidenceKind, Exhibit, Family, Figure,
-    Fit, FitContext, FitReport, Found, LogProb, Measure, Model, ModelSpec, Panel, Result, Sampler, Scoring,
-    Seed, Silent, State, SupportKind, Tensor, Trained, data,
+    Batch, Capability, Dataset, Density, Diagnostic, Evidence, EvidenceKind, Exhibit, Family, Figure, Fit,
+    FitContext, FitReport, Found, LogProb, Measure, Model, ModelSpec, Panel, Result, Sampler, Schema,
+    Scoring, Seed, Silent, State, SupportKind, Tensor, Trained, data,
 };
 
 static SPEC: ModelSpec =
@@ -22,7 +22,7 @@ static SPEC: ModelSpec =
 /// p(x) = Π p_d^x_d (1 − p_d)^(1 − x_d).
 struct Columns {
     p: Vec<f64>,
-    domain: Domain,
+    schema: Schema,
 }
 
 impl Family for Columns {
@@ -31,13 +31,13 @@ impl Family for Columns {
     fn fit(_: &Self::Config, data: &Dataset, _: &mut FitContext<'_>) -> Result<Fit<Self>> {
         let (x, n) = (&data.train.x, data.train.x.rows() as f64);
         let p = (0..x.width()).map(|d| (1.0 + x.iter().map(|r| f64::from(r[d])).sum::<f64>()) / (n + 2.0));
-        let model = Self { p: p.collect(), domain: data.domain.clone() };
+        let model = Self { p: p.collect(), schema: data.schema.clone() };
         Ok(Fit { model, report: FitReport::default() })
     }
 
     fn restore(state: &State) -> Result<Self> {
         let p = state.tensors["p"].as_f64().unwrap().to_vec();
-        Ok(Self { domain: Domain::binary(p.len()), p })
+        Ok(Self { schema: serde_json::from_str(state.text("schema")?).unwrap(), p })
     }
 }
 
@@ -45,12 +45,13 @@ impl Model for Columns {
     fn spec(&self) -> &'static ModelSpec {
         &SPEC
     }
-    fn domain(&self) -> &Domain {
-        &self.domain
+    fn schema(&self) -> &Schema {
+        &self.schema
     }
     fn state(&self) -> State {
         let mut state = State::default();
         state.header.insert("model".into(), SPEC.name.into());
+        state.header.insert("schema".into(), serde_json::to_string(&self.schema).unwrap());
         state.tensors.insert("p".into(), Tensor::f64(&[self.p.len()], self.p.clone()));
         state
     }
@@ -73,7 +74,7 @@ impl Model for Columns {
 
 impl Density for Columns {
     fn score(&self, x: &Batch, _: &Scoring) -> Result<LogProb> {
-        self.domain.check(x)?;
+        self.schema.check(x, false)?;
         let one = |(v, p): (&f32, &f64)| if *v == 1.0 { p.ln() } else { (1.0 - p).ln() };
         let nats = x.iter().map(|row| row.iter().zip(&self.p).map(one).sum()).collect();
         Ok(LogProb { nats, evidence: Evidence::Exact, measure: Measure::Counting, protocol: String::new() })

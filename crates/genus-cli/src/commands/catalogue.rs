@@ -1,9 +1,10 @@
 //! `genus models` and `genus data`.
 
 use super::Context;
+use crate::args::Cut;
 use crate::output;
 use anyhow::Result;
-use genus::{ModelSpec, data, registry};
+use genus::{Dataset, ModelSpec, data, registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::PathBuf;
@@ -100,13 +101,9 @@ pub fn data_list(cx: &Context) -> Result<()> {
 }
 
 /// One data set.
-pub fn data_info(cx: &Context, name: &str) -> Result<()> {
+pub fn data_info(cx: &Context, name: &str, cut: &Cut) -> Result<()> {
     let Some(e) = data::catalogue().iter().find(|e| e.name == name) else {
-        return Err(genus::Error::config(
-            "name",
-            format!("there is no data set `{name}`; see `genus data list`"),
-        )
-        .into());
+        return file_info(cx, name, cut);
     };
     let options = data::Options { data_dir: cx.data_dir.clone(), ..data::Options::default() };
     let place = data::find(e.name, &options);
@@ -124,6 +121,87 @@ pub fn data_info(cx: &Context, name: &str) -> Result<()> {
         output::line(format!("  found    {}", place.display()));
     }
     Ok(())
+}
+
+/// What is understood of a file: its columns, and what will be done with them.
+fn file_info(cx: &Context, source: &str, cut: &Cut) -> Result<()> {
+    let set = cx.load(source, cut, !cut.drop_missing, None)?;
+    let columns = described(&set);
+    if cx.json {
+        return output::json(&json!({
+            "name": set.provenance.name, "reading": set.provenance.reading, "splits": set.provenance.splits,
+            "remarks": set.provenance.remarks, "domain": set.domain().to_string(), "columns": columns,
+            "models": registry::Registry::default().for_rows(set.domain()),
+        }));
+    }
+    output::line(format!("{}: {}", set.provenance.name, set.provenance.reading));
+    output::line(format!("  splits  {}", set.provenance.splits));
+    let able = registry::Registry::default().for_rows(set.domain());
+    output::line(format!(
+        "  models  {}",
+        if able.is_empty() { "none yet for such rows".into() } else { able.join(", ") }
+    ));
+    if set.schema.columns.is_empty() {
+        return Ok(());
+    }
+    let text = |c: &serde_json::Value, key: &str| match &c[key] {
+        serde_json::Value::String(s) => s.clone(),
+        other => other.to_string(),
+    };
+    let keys = ["column", "kind", "distinct", "missing", "range", "use"];
+    let rows: Vec<Vec<String>> = columns.iter().map(|c| keys.iter().map(|k| text(c, k)).collect()).collect();
+    output::line("");
+    output::table(&keys, &rows);
+    Ok(())
+}
+
+/// Most different values that are counted.
+const DISTINCT: usize = 10_000;
+
+fn described(set: &Dataset) -> Vec<serde_json::Value> {
+    let columns = set.schema.columns.iter().enumerate().map(|(c, column)| {
+        let values = || set.splits().flat_map(move |(_, s)| s.x.iter().map(move |row| row[c]));
+        let mut distinct = std::collections::HashSet::new();
+        values()
+            .filter(|v| !v.is_nan())
+            .take_while(|v| {
+                distinct.insert(v.to_bits());
+                distinct.len() <= DISTINCT
+            })
+            .for_each(drop);
+        let there = || values().filter(|v| !v.is_nan());
+        let (least, most) =
+            (there().fold(f32::INFINITY, f32::min), there().fold(f32::NEG_INFINITY, f32::max));
+        let range = match column.categories() {
+            _ if least > most => "–".into(),
+            [] => format!("{} … {}", column.text(least), column.text(most)),
+            names => {
+                names.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
+                    + if names.len() > 5 { ", …" } else { "" }
+            }
+        };
+        let used = match distinct.len() {
+            0 => "modelled; it has no value",
+            1 => "modelled; it is constant, drop it",
+            _ if column.origin != 0.0 => "modelled, from an origin of its own",
+            _ => "modelled",
+        };
+        let shown =
+            if distinct.len() > DISTINCT { format!("> {DISTINCT}") } else { distinct.len().to_string() };
+        json!({
+            "column": column.name, "kind": column.kind.to_string(), "distinct": shown,
+            "missing": values().filter(|v| v.is_nan()).count().to_string(), "range": range, "use": used,
+        })
+    });
+    let given = set.schema.given.iter().map(|g| {
+        let names = g.categories();
+        json!({
+            "column": g.name, "kind": g.kind.to_string(), "distinct": names.len().to_string(), "missing": "0",
+            "range": names.iter().take(5).cloned().collect::<Vec<_>>().join(", ") + if names.len() > 5 { ", …" } else { "" },
+            "use": "the class: given, not modelled",
+        })
+    });
+    columns.chain(given).collect()
 }
 
 /// Downloads a data set.

@@ -7,7 +7,7 @@ use crate::progress::{self, Progress};
 use anyhow::{Context as _, Result};
 use genus::run::{DataConfig, Origin, RunDir, Summary, TimedEvent};
 use genus::session::{self, Outcome, Request};
-use genus::{Event, Scoring, State, StopReason, registry};
+use genus::{Dataset, Event, ModelSpec, Schema, Scoring, SplitName, State, StopReason, data, registry};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,6 +37,7 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
         source: args.data.clone().unwrap_or_else(|| "digits".into()),
         split: args.cut.split.clone().unwrap_or_default(),
         label: args.cut.label.clone(),
+        drop_missing: args.cut.drop_missing,
         ..DataConfig::default()
     };
     let data = match &stored {
@@ -44,11 +45,24 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
             source: args.data.unwrap_or(stored.data.source.clone()),
             split: args.cut.split.clone().unwrap_or(stored.data.split.clone()),
             label: args.cut.label.clone().or(stored.data.label.clone()),
+            drop_missing: args.cut.drop_missing || stored.data.drop_missing,
             ..stored.data.clone()
         },
         _ => given,
     };
-    let set = cx.load(&data.source, &cut_of(&data), false)?;
+    // What goes on with a model goes on with its columns.
+    let like = match (&old, &stored) {
+        (Some(run), Some(stored)) if args.resume => {
+            stored.from.is_some().then(|| State::load(&run.start_path())).transpose()?
+        }
+        (Some(run), _) => Some(run.model()?),
+        _ => None,
+    };
+    let like =
+        like.map(|state| Ok::<_, genus::Error>(registry::restore(&state)?.schema().clone())).transpose()?;
+    let set = load(cx, spec, &data, like.as_ref())?;
+    let p = &set.provenance;
+    output::note(format!("{}: {}; splits: {}", p.name, p.reading, p.splits));
     let file = args.config.as_deref().map(read_toml).transpose()?.unwrap_or_default();
     let base = stored.as_ref().map(|s| s.config.clone()).unwrap_or_default();
     // What is resumed has its configuration in the folder, and whether it can be read is not the first question.
@@ -93,9 +107,22 @@ fn origin(run: &RunDir) -> Result<(Origin, State)> {
     Ok((origin, state))
 }
 
-/// The splitting and label options of a stored run.
-pub fn cut_of(data: &DataConfig) -> Cut {
-    Cut { split: Some(data.split.clone()).filter(|s| !s.is_empty()), label: data.label.clone() }
+/// Least rows that a split is cut off without being asked for.
+const FEW: usize = 20;
+
+/// The data of a run. Where nobody said how to split, models trained by steps, which end by their validation rows, get tenths for
+/// validation and test; models in closed form and by EM need none, and are fitted to all rows.
+pub fn load(cx: &Context, spec: &ModelSpec, data: &DataConfig, like: Option<&Schema>) -> Result<Dataset> {
+    let split = Some(data.split.clone()).filter(|s| !s.is_empty());
+    let cut = Cut { split, label: data.label.clone(), drop_missing: data.drop_missing };
+    let set = cx.load(&data.source, &cut, false, like)?;
+    let whole = set.valid.is_none() && set.test.is_none();
+    if !spec.iterative || !whole || cut.split.is_some() || set.train.x.rows() < FEW {
+        return Ok(set);
+    }
+    let mut set = data::cut(set, [0.8, 0.1, 0.1], data::Options::default().seed)?;
+    set.provenance.splits += " (the default; --split 1/0/0 keeps all for training)";
+    Ok(set)
 }
 
 fn read_toml(path: &Path) -> Result<toml::Table> {
@@ -160,13 +187,11 @@ pub fn scores(summary: &Summary) {
             .map(|s| {
                 let stderr = s.stderr.map_or(String::new(), |e| format!(" ± {e:.4}"));
                 let bits = s.bits_per_dim.map_or("–".into(), |b| format!("{b:.4}"));
-                vec![
-                    s.split.to_string(),
-                    s.rows.to_string(),
-                    format!("{:.4}{stderr}", s.nats),
-                    bits,
-                    s.protocol.clone(),
-                ]
+                let split = match s.split {
+                    SplitName::Train => "train, which it was fitted to".into(),
+                    other => other.to_string(),
+                };
+                vec![split, s.rows.to_string(), format!("{:.4}{stderr}", s.nats), bits, s.protocol.clone()]
             })
             .collect();
         output::line(format!("\nlog-likelihood, {kind}, nats per row; {}", summary.scores[0].measure));

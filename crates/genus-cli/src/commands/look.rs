@@ -1,15 +1,15 @@
 //! What can be done with a trained model.
 
-use super::{Context, fit, importance, open};
+use super::{Context, Rows, fit, importance, open};
 use crate::args::{MaybeSource, ScoringArgs, Source, Through};
 use crate::output;
 use crate::progress::Progress;
 use anyhow::Result;
 use genus::number::Number;
-use genus::run::{AuditRow, RunDir};
+use genus::run::AuditRow;
 use genus::{
-    Batch, Capability, Dataset, Domain, Drawing, Event, Fill, Model, Observer as _, Scoring, Seed, SplitName,
-    audit as audits, data, evaluate as figures, registry,
+    Batch, Capability, Column, Dataset, Domain, Drawing, Event, Fill, Model, Observer as _, Schema, Scoring,
+    Seed, Split, SplitName, audit as audits, data, evaluate as figures, registry,
 };
 use serde_json::json;
 use std::path::Path;
@@ -17,33 +17,50 @@ use std::process::ExitCode;
 
 /// The error of a model that has not got a capability, naming those that have.
 fn cannot(model: &dyn Model, what: Capability) -> anyhow::Error {
+    cannot_do(model, what, what.verb())
+}
+
+/// As [`cannot`], of something that takes the capability.
+fn cannot_do(model: &dyn Model, what: Capability, verb: &str) -> anyhow::Error {
     let able: Vec<_> = registry::all().filter(|s| s.capabilities.contains(&what)).map(|s| s.name).collect();
     genus::Error::Unsupported {
         model: model.spec().name.into(),
-        capability: what.verb().into(),
+        capability: verb.into(),
         remedy: format!("models that can: {}", able.join(", ")),
     }
     .into()
 }
 
-/// Writes rows to a file, or prints them as CSV or JSON.
-fn emit(cx: &Context, x: &Batch, domain: &Domain, columns: &[String], output: Option<&Path>) -> Result<()> {
+/// Writes rows to a file, or prints them as CSV or JSON: with their names, and with what they come with where there is room.
+fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&Path>) -> Result<()> {
+    let (schema, x) = if is_table(output) { schema.beside(rows) } else { (schema.clone(), rows.x.clone()) };
     if let Some(path) = output {
-        data::write(path, x, domain, columns)?;
+        data::write(path, &x, &schema)?;
         output::note(format!("{} rows written to {}", x.rows(), path.display()));
         return Ok(());
     }
     if cx.json {
-        let rows = x.iter().map(|row| row.iter().copied().map(Number).collect::<Vec<_>>());
+        let columns: Vec<Column> = (0..x.width()).map(|c| schema.column(c)).collect();
+        let cell = |(v, c): (&f32, &Column)| match c.categories() {
+            [] => json!(Number(f64::from(*v) + c.origin)),
+            _ => json!(c.text(*v)),
+        };
+        let rows = x.iter().map(|row| row.iter().zip(&columns).map(cell).collect::<Vec<_>>());
         return output::json(&rows.collect::<Vec<_>>());
     }
-    if columns.len() == x.width() {
-        output::line(columns.join(","));
-    }
-    for row in x.iter() {
-        output::line(row.iter().map(f32::to_string).collect::<Vec<_>>().join(","));
-    }
+    output::bytes(&data::to_csv(&x, &schema));
     Ok(())
+}
+
+/// Whether rows go where they have columns with names.
+fn is_table(output: Option<&Path>) -> bool {
+    output.is_none_or(|p| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")))
+}
+
+/// Rows of real numbers with these names of columns.
+fn numbers(names: impl IntoIterator<Item = String>) -> Schema {
+    let names: Vec<String> = names.into_iter().collect();
+    Schema::from(Domain::real(names.len())).named(names)
 }
 
 /// Most values that are drawn at once, as many as the readers of files take.
@@ -57,10 +74,6 @@ fn few_enough(what: &str, rows: usize, width: usize) -> Result<()> {
     Ok(())
 }
 
-fn columns_of(run: &RunDir) -> Vec<String> {
-    run.summary().map(|s| s.columns).unwrap_or_default()
-}
-
 /// `genus sample`.
 pub fn sample(
     cx: &Context,
@@ -68,13 +81,21 @@ pub fn sample(
     n: usize,
     output: Option<&Path>,
     seed: u64,
-    how: &Drawing,
+    temperature: f64,
+    class: Option<&str>,
 ) -> Result<()> {
-    let (run, model) = open(run)?;
+    let (_, model) = open(run)?;
     let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
     few_enough("n", n, model.domain().width())?;
-    let x = sampler.draw_as(n, how, &mut Seed::from(seed).child("sample").rng())?;
-    emit(cx, &x, model.domain(), &columns_of(&run), output)
+    if class.is_some() && model.as_class_conditional().is_none() {
+        return Err(cannot_do(model.as_ref(), Capability::ClassConditional, "sample by class"));
+    }
+    let given =
+        class.map(|name| Ok::<_, genus::Error>(vec![model.schema().class(name)? as f32])).transpose()?;
+    let how = Drawing { temperature, given };
+    let mut rows = sampler.draw_as(n, &how, &mut Seed::from(seed).child("sample").rng())?;
+    model.schema().hold(&mut rows.x);
+    emit(cx, &rows, model.schema(), output)
 }
 
 fn scoring(args: &ScoringArgs) -> Result<Scoring> {
@@ -91,19 +112,20 @@ pub fn score(
 ) -> Result<()> {
     let (_, model) = open(run)?;
     let density = model.as_density().ok_or_else(|| cannot(model.as_ref(), Capability::Density))?;
-    let (x, _) = cx.rows(source, false)?;
+    let x = cx.rows(source, false, model.as_ref())?.split.x;
     let lp = density.score(&x, &scoring(args)?)?;
     if let Some(path) = output {
         // f64, which the array writers do not hold: a table of text keeps every digit.
-        let text: String = lp.nats.iter().map(|v| format!("{v}\n")).collect();
-        genus::fsx::write_atomic(path, format!("nats\n{text}").as_bytes())?;
+        let text: String = lp.nats.iter().enumerate().map(|(r, v)| format!("{r},{v}\n")).collect();
+        genus::fsx::write_atomic(path, format!("row,nats\n{text}").as_bytes())?;
     }
     if cx.json {
         return output::json(&json!({
             "nats": lp.nats.iter().copied().map(Number).collect::<Vec<_>>(), "evidence": lp.evidence, "measure": lp.measure, "protocol": lp.protocol,
         }));
     }
-    output::note(format!("{}, nats; {}; {}", lp.evidence, lp.measure, lp.protocol));
+    let words = [lp.evidence.to_string(), "nats".into(), lp.measure.to_string(), lp.protocol.clone()];
+    output::note(words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join("; "));
     match output {
         Some(path) => output::note(format!("{} scores written to {}", lp.nats.len(), path.display())),
         None => lp.nats.iter().for_each(output::line),
@@ -113,19 +135,15 @@ pub fn score(
 
 /// `genus evaluate`.
 pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -> Result<()> {
-    let (_, model) = open(run)?;
+    let (run, model) = open(run)?;
     let how = scoring(args)?;
-    let (x, set) = cx.rows(source, false)?;
-    let split = match source.rows.as_deref() {
-        Some("train") => SplitName::Train,
-        Some("valid") => SplitName::Valid,
-        Some(_) => SplitName::Test,
-        None if set.test.is_some() => SplitName::Test,
-        None => SplitName::Train,
-    };
+    let Rows { split: Split { x, .. }, mut name, set } = cx.rows(source, false, model.as_ref())?;
+    if name == SplitName::Rows && set.digest() == run.config()?.data.sha256 {
+        name = SplitName::Train;
+    }
     let mut summary = genus::run::Summary::default();
     if let Some(density) = model.as_density() {
-        summary.scores.push(figures::score(density, split, &x, &how, None, &mut |_, _| ())?.score);
+        summary.scores.push(figures::score(density, name, &x, &how, None, &mut |_, _| ())?.score);
     }
     summary.figures = model.figures(&x, &how)?;
     if cx.json {
@@ -144,9 +162,10 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -
 pub fn encode(cx: &Context, t: &Through) -> Result<()> {
     let (_, model) = open(&t.run)?;
     let encoder = model.as_encoder().ok_or_else(|| cannot(model.as_ref(), Capability::Encoder))?;
-    let (x, _) = cx.rows(&t.source, false)?;
+    let x = cx.rows(&t.source, false, model.as_ref())?.split.x;
     let codes = encoder.encode(&x)?;
-    emit(cx, &codes, &Domain::real(codes.width()), &[], t.output.as_deref())
+    let schema = numbers((1..=codes.width()).map(|c| format!("z{c}")));
+    emit(cx, &Split::unlabelled(codes), &schema, t.output.as_deref())
 }
 
 fn through(
@@ -154,17 +173,12 @@ fn through(
     t: &Through,
     f: impl FnOnce(&dyn genus::Decoder, &Batch) -> Result<Batch>,
 ) -> Result<()> {
-    let (run, model) = open(&t.run)?;
+    let (_, model) = open(&t.run)?;
     let decoder = model.as_decoder().ok_or_else(|| cannot(model.as_ref(), Capability::Decoder))?;
-    let (x, _) = cx.rows(&t.source, false)?;
+    let x = cx.rows(&t.source, false, model.as_ref())?.split.x;
     let y = f(decoder, &x)?;
     // Means lie between levels: kept as numbers in arrays and tables, shown as grey in pictures.
-    emit(cx, &y, &mean_domain(model.domain()), &columns_of(&run), t.output.as_deref())
-}
-
-/// The domain of means of rows.
-fn mean_domain(domain: &Domain) -> Domain {
-    Domain { support: genus::Support::Real, shape: domain.shape }
+    emit(cx, &Split::unlabelled(y), &model.schema().of_means(), t.output.as_deref())
 }
 
 /// `genus reconstruct`.
@@ -194,15 +208,15 @@ pub fn classify(cx: &Context, t: &Through) -> Result<()> {
     let (_, model) = open(&t.run)?;
     let classes = model.as_class_conditional();
     let classes = classes.ok_or_else(|| cannot(model.as_ref(), Capability::ClassConditional))?;
-    let (split, set) = cx.split(&t.source, false)?;
+    let split = cx.rows(&t.source, false, model.as_ref())?.split;
     let p = classes.posterior(&split.x)?;
-    if let Some(labels) = &split.labels {
+    if let Some(labels) = split.labels() {
         let best = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
         let right = labels.iter().enumerate().filter(|(r, l)| best(p.row(*r)) == Some(**l as usize)).count();
         output::note(format!("{right} of {} rows have their own class as the most probable", labels.len()));
     }
-    let names = if set.classes.len() == p.width() { set.classes } else { Vec::new() };
-    emit(cx, &p, &Domain::real(p.width()), &names, t.output.as_deref())
+    let schema = numbers((0..p.width()).map(|c| model.schema().class_name(c)));
+    emit(cx, &Split::unlabelled(p), &schema, t.output.as_deref())
 }
 
 /// `genus impute`.
@@ -210,13 +224,29 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let (_, model) = open(&t.run)?;
     let conditional =
         model.as_conditional().ok_or_else(|| cannot(model.as_ref(), Capability::Conditional))?;
-    let (x, set) = cx.rows(&t.source, true)?;
+    let Rows { split: Split { x, given }, set, .. } = cx.rows(&t.source, true, model.as_ref())?;
     let fill = if sample { Fill::Sample } else { Fill::Mean };
     let holes = x.data().iter().filter(|v| v.is_nan()).count();
-    let y = conditional.impute(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
+    let mut y = conditional.impute(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
+    let schema = if sample { model.schema().clone() } else { model.schema().of_means() };
+    if sample {
+        // What was given stays as it was given.
+        schema.hold(&mut y);
+        for (y, x) in y.data_mut().iter_mut().zip(x.data()).filter(|(_, x)| !x.is_nan()) {
+            *y = *x;
+        }
+    }
     let kind = if sample { "draws" } else { "means" };
     output::note(format!("{holes} missing values filled with {kind}: {}", conditional.law(&x)));
-    emit(cx, &y, model.domain(), &set.columns, t.output.as_deref())
+    // The file as it came, without holes.
+    let (schema, y) = match is_table(t.output.as_deref()) {
+        true => {
+            let (schema, y) = schema.beside(&Split { x: y, given });
+            schema.arranged(y, &set.provenance.order)
+        }
+        false => (schema, y),
+    };
+    emit(cx, &Split::unlabelled(y), &schema, t.output.as_deref())
 }
 
 /// `genus audit`.
@@ -231,8 +261,8 @@ pub fn audit(cx: &Context, subject: &str, source: &MaybeSource) -> Result<ExitCo
         let (run, model) = open(path)?;
         let stored = run.config()?;
         let set: Dataset = match &source.data {
-            Some(data) => cx.load(data, &source.cut, false)?,
-            None => cx.load(&stored.data.source, &fit::cut_of(&stored.data), false)?,
+            Some(data) => cx.load(data, &source.cut, false, Some(model.schema()))?,
+            None => fit::load(cx, model.spec(), &stored.data, Some(model.schema()))?,
         };
         let held = set.test.as_ref().unwrap_or(&set.train);
         let mut rows = audits::trained(model.as_ref(), &held.x.slice(0, 128), seed, &mut heard)?.rows;

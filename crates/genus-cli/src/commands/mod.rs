@@ -8,8 +8,9 @@ mod reproduce;
 use crate::args::{Cli, Command, Cut, DataCommand, Source};
 use anyhow::Result;
 use clap::CommandFactory;
+use genus::data::Missing;
 use genus::run::RunDir;
-use genus::{Batch, Dataset, Model, Split, SplitName, data, registry};
+use genus::{Dataset, Model, Schema, Split, SplitName, data, registry};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -27,13 +28,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Models { model } => catalogue::models(&cx, model.as_deref())?,
         Command::Data { what } => match what.unwrap_or(DataCommand::List) {
             DataCommand::List => catalogue::data_list(&cx)?,
-            DataCommand::Info { name } => catalogue::data_info(&cx, &name)?,
+            DataCommand::Info { name, cut } => catalogue::data_info(&cx, &name, &cut)?,
             DataCommand::Get { name, to } => catalogue::data_get(&name, to)?,
         },
         Command::Train(train) => return fit::train(&cx, train),
         Command::Sample { run, n, output, seed, class, temperature } => {
-            let how = genus::Drawing { temperature, class };
-            look::sample(&cx, &run, n, output.as_deref(), seed, &how)?;
+            look::sample(&cx, &run, n, output.as_deref(), seed, temperature, class.as_deref())?;
         }
         Command::Classify(t) => look::classify(&cx, &t)?,
         Command::Score { run, source, scoring, output } => {
@@ -74,36 +74,51 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
 }
 
 impl Context {
-    /// Reads a data set.
-    pub fn load(&self, source: &str, cut: &Cut, missing: bool) -> Result<Dataset> {
+    /// Reads a data set: as it is, or, with a schema, as rows of the model that has it. What was left out or doubtful is said.
+    pub fn load(
+        &self,
+        source: &str,
+        cut: &Cut,
+        keep_missing: bool,
+        like: Option<&Schema>,
+    ) -> Result<Dataset> {
         let options = data::Options {
             split: cut.split.as_deref().map(data::parse_split).transpose()?,
             label: cut.label.as_deref().map(|l| l.parse().unwrap_or(data::Label::None)),
             data_dir: self.data_dir.clone(),
-            missing,
+            missing: match keep_missing {
+                true => Missing::Keep,
+                false if cut.drop_missing => Missing::Drop,
+                false => Missing::Refuse,
+            },
+            like: like.cloned(),
             ..data::Options::default()
         };
-        Ok(data::load(source, &options)?)
+        let set = data::load(source, &options)?;
+        set.provenance.remarks.iter().for_each(|r| crate::output::note(format!("warning: {r}")));
+        Ok(set)
     }
 
-    /// Rows of a data set as asked for.
-    pub fn rows(&self, source: &Source, missing: bool) -> Result<(Batch, Dataset)> {
-        let (split, set) = self.split(source, missing)?;
-        Ok((split.x, set))
-    }
-
-    /// Rows of a data set as asked for, with their labels.
-    pub fn split(&self, source: &Source, missing: bool) -> Result<(Split, Dataset)> {
-        let set = self.load(&source.data, &source.cut, missing)?;
-        let name = match source.rows.as_deref() {
-            Some("train") => SplitName::Train,
-            Some("valid") => SplitName::Valid,
-            Some(_) => SplitName::Test,
-            None if set.test.is_some() => SplitName::Test,
-            None => SplitName::Train,
+    /// Rows for a model, from a data set as asked for, and which they are: those of a split, or the rows of a file that has none.
+    pub fn rows(&self, source: &Source, keep_missing: bool, model: &dyn Model) -> Result<Rows> {
+        let set = self.load(&source.data, &source.cut, keep_missing, Some(model.schema()))?;
+        let (name, shown) = match source.rows.as_deref() {
+            Some("train") => (SplitName::Train, SplitName::Train),
+            Some("valid") => (SplitName::Valid, SplitName::Valid),
+            Some(_) => (SplitName::Test, SplitName::Test),
+            None if set.test.is_some() => (SplitName::Test, SplitName::Test),
+            None => (SplitName::Train, SplitName::Rows),
         };
-        Ok((set.split(name)?.clone(), set))
+        let split = set.split(name)?.clone();
+        Ok(Rows { split, name: shown, set })
     }
+}
+
+/// Rows for a model.
+pub struct Rows {
+    pub split: Split,
+    pub name: SplitName,
+    pub set: Dataset,
 }
 
 /// The number of importance samples, if it is one that can be computed with.

@@ -108,7 +108,11 @@ fn what_a_run_cannot_go_on_with_is_refused() {
     let place = Place::new();
     place.train("made", "tree8", "old", "");
     place.refused("train gmm --from old --out new", 2, &["this run trains made, not gmm"]);
-    place.refused("train --from old --data tree16 --out new", 1, &["takes rows of", "tree16"]);
+    place.refused(
+        "train --from old --data tree16 --out new",
+        1,
+        &["the model knows the columns x0", "does not know x8"],
+    );
     place.refused("train --from old --out new --set hidden=[17]", 1, &["tensor"]);
     place.refused("train --from nothing --out new", 1, &["nothing is not a run folder"]);
     place.refused("train --from old --out new --set ordering='random'", 2, &["ordering"]);

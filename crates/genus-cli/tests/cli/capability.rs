@@ -29,25 +29,29 @@ fn rows_of_another_domain_are_refused() {
     let place = Place::new();
     place.train("made", "tree8", "made", "");
     place.train("vae", "iris", "vae", "");
-    place.file("eight.csv", "1,2,3,4,5,6,7,8\n0.5,1,1,1,1,1,1,1\n");
+    place.file("eight.csv", "x0,x1,x2,x3,x4,x5,x6,x7\n0.5,1,1,1,1,1,1,1\n");
     for verb in ["score", "evaluate"] {
-        let wants = ["expected 8 values each", "got 16"];
+        let wants = ["the model knows the columns x0", "does not know x8"];
         place.refused(&format!("{verb} made --data tree16"), 1, &wants);
         place.refused(
             &format!("{verb} made --data eight.csv"),
             1,
-            &["row 0, column 1 is 2", "0 or 1 is needed"],
+            &["row 0, column \"x0\" is 0.5", "0 or 1 is needed"],
         );
     }
     for verb in ["encode", "reconstruct", "interpolate", "score"] {
-        place.refused(&format!("{verb} vae --data wine"), 1, &["expected 4 values each", "got 13"]);
+        place.refused(
+            &format!("{verb} vae --data wine"),
+            1,
+            &["the model knows the columns sepal length (cm)", "lack", "does not know alcohol"],
+        );
     }
     place.refused(
         "score vae --data iris --rows valid",
         1,
         &["iris has no valid split", "--split 0.8/0.1/0.1"],
     );
-    place.refused("audit made --data tree16", 1, &["expected 8 values each", "got 16"]);
+    place.refused("audit made --data tree16", 1, &["does not know x8"]);
     place.refused("interpolate vae --data iris --from 150", 2, &["from", "150 rows, numbered from 0"]);
     place.refused("interpolate vae --data iris --steps 1", 2, &["steps", "at least 2"]);
     place.refused("interpolate vae --data iris --steps 99999999999999999", 2, &["steps", "too many at once"]);

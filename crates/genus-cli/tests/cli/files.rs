@@ -58,7 +58,7 @@ fn unknown_names_list_the_known_ones() {
     }
     refused(&place, "zebra", "", 1, &["zebra", "`genus data list`"]);
     refused(&place, "8gausians", "", 1, &["8gausians", "did you mean 8gaussians"]);
-    place.refused("data info zebra", 2, &["zebra", "`genus data list`"]);
+    place.refused("data info zebra", 1, &["zebra", "`genus data list`"]);
     refused(&place, "no/such.csv", "", 1, &["no file or folder no/such.csv"]);
     refused(&place, ".", "", 1, &["no .png or .jpg image", "one subfolder per class"]);
     place.file("notes.txt", "hello");
@@ -129,10 +129,10 @@ fn bad_tables_are_refused_with_line_and_column() {
     let place = Place::new();
     let cases: [(&str, &str, i32, &[&str]); 9] = [
         ("a,b\n1,2\n3,NaN\n", "", 1, &["line 3, column \"b\"", "`genus impute`"]),
-        ("a,b\n1,2\n3,\n", "", 1, &["line 3, column \"b\"", "drop the row"]),
+        ("a,b\n1,2\n3,\n", "", 1, &["line 3, column \"b\"", "--drop-missing"]),
         ("a,b\n1,2\n3,x\n4,5\n", "", 1, &["line 3, column \"b\"", "\"x\" where most cells", "mend the cell"]),
         ("a,b\n1,2\n3,inf\n4,5\n", "", 1, &["line 3, column \"b\"", "\"inf\""]),
-        ("a,b\n1,2\n3,1e39\n", "", 1, &["line 3, column \"b\"", "rescale"]),
+        ("a,b\n1,2\n3,1e39\n", "", 1, &["column \"b\"", "rescale"]),
         ("a,b\n1,2\n3\n", "", 1, &["line 3", "1 cells where the first line has 2"]),
         ("class\nx\ny\n", "", 1, &["no column but the label"]),
         ("", "", 1, &["no row of data", "at least one row"]),

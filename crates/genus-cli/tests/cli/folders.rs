@@ -16,9 +16,9 @@ fn damaged_and_foreign_folders_are_refused() {
     place.refused("sample nowhere", 1, &["nowhere is not a run folder"]);
 
     let config = place.text("run/config.toml");
-    place.file("run/config.toml", config.replace("format = 2", "format = 9").replace("0.1.0", "7.7.7"));
+    place.file("run/config.toml", config.replace("format = 3", "format = 9").replace("0.1.0", "7.7.7"));
     for words in ["sample run", "train --resume --out run", "audit run"] {
-        place.refused(words, 1, &["genus 7.7.7", "format 9", "this program reads 2", "train again"]);
+        place.refused(words, 1, &["genus 7.7.7", "format 9", "this program reads 3", "train again"]);
     }
     place.file("run/config.toml", "format = = 1\n");
     place.refused("sample run", 1, &["config.toml: line 1, column 10"]);

@@ -24,7 +24,7 @@ pub(super) mod npz {
         Err(absent())
     }
 
-    pub(in crate::data) fn read(_: impl Read + Seek, _: &Path) -> Result<BTreeMap<String, Array>> {
+    pub(in crate::data) fn read(_: impl Read + Seek, _: &Path) -> Result<BTreeMap<String, Result<Array>>> {
         Err(absent())
     }
 

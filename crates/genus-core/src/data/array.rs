@@ -1,7 +1,8 @@
 //! Arrays as files hold them, and how they become a data set.
 
 use super::input::MAX_VALUES;
-use crate::{Batch, Dataset, Domain, Error, Provenance, Result, Shape, Split, Support};
+use super::precision::Precision;
+use crate::{Batch, Column, Dataset, Domain, Error, Provenance, Result, Schema, Shape, Split, Support};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -14,6 +15,8 @@ pub(super) enum Values {
     Ints(Vec<i64>),
     /// Floating point numbers.
     Floats(Vec<f32>),
+    /// The same in double precision.
+    Doubles(Vec<f64>),
 }
 
 /// An array of any rank, row-major.
@@ -40,7 +43,23 @@ impl Values {
             Self::Bytes(v) => v.len(),
             Self::Ints(v) => v.len(),
             Self::Floats(v) => v.len(),
+            Self::Doubles(v) => v.len(),
         }
+    }
+
+    /// A value in double precision.
+    fn at(&self, i: usize) -> f64 {
+        match self {
+            Self::Bytes(v) => f64::from(v[i]),
+            Self::Ints(v) => v[i] as f64,
+            Self::Floats(v) => f64::from(v[i]),
+            Self::Doubles(v) => v[i],
+        }
+    }
+
+    /// Whether single precision may lose something of them.
+    fn is_wide(&self) -> bool {
+        matches!(self, Self::Ints(_) | Self::Doubles(_))
     }
 
     fn is_binary(&self) -> bool {
@@ -48,6 +67,7 @@ impl Values {
             Self::Bytes(v) => v.iter().all(|b| *b <= 1),
             Self::Ints(v) => v.iter().all(|i| matches!(i, 0 | 1)),
             Self::Floats(v) => v.iter().all(|x| *x == 0.0 || *x == 1.0),
+            Self::Doubles(v) => v.iter().all(|x| *x == 0.0 || *x == 1.0),
         }
     }
 
@@ -59,7 +79,7 @@ impl Values {
                 .iter()
                 .try_fold(0, |top: i64, &i| (0..65_536).contains(&i).then(|| top.max(i)))
                 .map(|top| (top as u32 + 1).max(2)),
-            Self::Floats(_) => None,
+            Self::Floats(_) | Self::Doubles(_) => None,
         }
     }
 
@@ -68,6 +88,7 @@ impl Values {
             Self::Bytes(v) => v.into_iter().map(f32::from).collect(),
             Self::Ints(v) => v.into_iter().map(|i| i as f32).collect(),
             Self::Floats(v) => v,
+            Self::Doubles(v) => v.into_iter().map(|x| x as f32).collect(),
         }
     }
 }
@@ -89,7 +110,7 @@ impl Array {
     pub(super) fn into_bytes(self) -> Vec<u8> {
         match self.values {
             Values::Bytes(v) => v,
-            Values::Ints(_) | Values::Floats(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -101,6 +122,7 @@ impl Array {
             Values::Bytes(v) => Values::Bytes(v[cut].to_vec()),
             Values::Ints(v) => Values::Ints(v[cut].to_vec()),
             Values::Floats(v) => Values::Floats(v[cut].to_vec()),
+            Values::Doubles(v) => Values::Doubles(v[cut].to_vec()),
         };
         let mut shape = self.shape.clone();
         shape[0] = end - start;
@@ -138,16 +160,26 @@ impl Array {
     /// Class numbers as whole numbers.
     fn class_numbers(&self, path: &Path, name: &str, rows: usize) -> Result<Vec<i64>> {
         let refuse = |message: String| Error::format(path, format!("labels of \"{name}\""), message);
+        if let [n, k] = self.shape[..]
+            && n == rows
+            && k > 1
+        {
+            return Err(refuse(format!(
+                "{k} values a row; give one class number per row, of one-hot rows .argmax(1)"
+            )));
+        }
         if self.values.len() != rows {
             return Err(refuse(format!("{} labels for {rows} rows; give one per row", self.values.len())));
         }
         match &self.values {
             Values::Bytes(v) => Ok(v.iter().map(|b| i64::from(*b)).collect()),
             Values::Ints(v) => Ok(v.clone()),
-            Values::Floats(v) => match v.iter().find(|x| x.fract() != 0.0 || x.abs() > 1e6) {
-                None => Ok(v.iter().map(|x| *x as i64).collect()),
-                Some(x) => Err(refuse(format!("{x} is not a class number; labels must be whole numbers"))),
-            },
+            wide => (0..wide.len())
+                .map(|i| match wide.at(i) {
+                    x if x.fract() == 0.0 && x.abs() <= 1e6 => Ok(x as i64),
+                    x => Err(refuse(format!("{x} is not a class number; labels must be whole numbers"))),
+                })
+                .collect(),
         }
     }
 }
@@ -204,23 +236,70 @@ pub(super) fn assemble(path: &Path, name: &str, parts: Parts) -> Result<Dataset>
             format!("{} different labels, at most {MAX_CLASSES} classes are read", values.len()),
         ));
     }
+    let mut schema = Schema::from(Domain { support, shape });
+    if schema.domain.support == Support::Real {
+        originate(&mut schema, &parts, path)?;
+    }
+    let schema = schema.with_classes("class", values.iter().map(i64::to_string).collect());
     let index: std::collections::HashMap<i64, u32> = values.iter().copied().zip(0..).collect();
     let mut splits = parts.into_iter().zip(numbers).map(|(part, numbers)| {
         let (x, _) = part?;
-        let labels = numbers.map(|n| n.iter().map(|v| index[v]).collect());
-        Some(Batch::new(x.values.into_f32(), shape.width()).map(|x| Split { x, labels }))
+        let labels = numbers.map(|n| n.iter().map(|v| index[v]).collect::<Vec<u32>>());
+        let x = match schema.columns.is_empty() {
+            true => x.values.into_f32(),
+            false => moved(&x.values, &schema.columns),
+        };
+        Some(Batch::new(x, shape.width()).map(|x| match labels {
+            Some(labels) => Split::labelled(x, &labels),
+            None => Split::unlabelled(x),
+        }))
     });
     let mut next = || splits.next().flatten().transpose();
     let (train, valid, test) = (next()?, next()?, next()?);
     drop(splits);
     let train = train.ok_or_else(|| Error::format(path, "arrays", "no training rows"))?;
     Ok(Dataset {
-        domain: Domain { support, shape },
+        schema,
         train,
         valid,
         test,
-        columns: Vec::new(),
-        classes: values.iter().map(i64::to_string).collect(),
         provenance: Provenance { name: name.into(), ..Provenance::default() },
     })
+}
+
+/// Gives columns an origin where single precision needs one.
+///
+/// # Errors
+/// [`Error::Format`] naming the column if single precision does not hold its numbers even so.
+fn originate(schema: &mut Schema, parts: &Parts, path: &Path) -> Result<()> {
+    let arrays: Vec<&Values> = parts.iter().flatten().map(|(x, _)| &x.values).collect();
+    if !arrays.iter().any(|v| v.is_wide()) {
+        return Ok(());
+    }
+    let d = schema.width();
+    let seen = |c: usize, origin: f64| {
+        let mut precision = Precision::default();
+        arrays.iter().for_each(|v| (c..v.len()).step_by(d).for_each(|i| precision.see(v.at(i) - origin)));
+        precision
+    };
+    let table = matches!(schema.domain.shape, Shape::Flat(_));
+    let mut columns = Vec::new();
+    for c in 0..d {
+        let precision = seen(c, 0.0);
+        let origin = if table { precision.origin() } else { 0.0 };
+        let lost = if origin == 0.0 { precision.lost() } else { seen(c, origin).lost() };
+        if let Some(message) = lost {
+            return Err(Error::format(path, format!("column {c}"), message));
+        }
+        columns.push(Column { origin, ..schema.column(c) });
+    }
+    if columns.iter().any(|c| c.origin != 0.0) {
+        schema.columns = columns;
+    }
+    Ok(())
+}
+
+/// Values without the origins of their columns.
+fn moved(values: &Values, columns: &[Column]) -> Vec<f32> {
+    (0..values.len()).map(|i| (values.at(i) - columns[i % columns.len()].origin) as f32).collect()
 }

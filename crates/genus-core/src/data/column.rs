@@ -1,13 +1,18 @@
 //! What a column of text holds: numbers, or names of categories.
 
 use super::array::MAX_CLASSES;
-use crate::Column;
+use super::dialect::Dialect;
+use super::precision::Precision;
+use crate::Kind;
 use std::collections::{BTreeSet, HashSet};
 
 /// A cell without a value, as spreadsheets, R, pandas and the UCI files write it.
 pub(super) fn is_missing(cell: &str) -> bool {
-    matches!(cell, "" | "?") || ["nan", "na", "null"].iter().any(|m| cell.eq_ignore_ascii_case(m))
+    matches!(cell, "" | "?") || MISSING.iter().any(|m| cell.eq_ignore_ascii_case(m))
 }
+
+/// Words for a missing value, in any case.
+const MISSING: [&str; 8] = ["nan", "na", "null", "none", "n/a", "#n/a", "<na>", "#na"];
 
 /// The finite number that a cell holds.
 pub(super) fn number(cell: &str) -> Option<f64> {
@@ -18,28 +23,64 @@ pub(super) fn number(cell: &str) -> Option<f64> {
 /// What was seen in a column so far.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    numbers: usize,
-    texts: usize,
+    pub(super) numbers: usize,
+    pub(super) texts: usize,
     /// Line and content of the first cell that is not a number.
     first_text: Option<(u64, String)>,
     not_binary: bool,
-    /// Line of the first cell without a value.
+    fractions: bool,
+    least: f64,
+    most: f64,
+    /// Each number was larger than the one before.
+    falls: bool,
+    /// Digits behind the point; none if some number is not written so.
+    decimals: Option<u8>,
+    pub(super) precision: Precision,
+    /// Line of the first cell without a value, and the words that say so.
     pub(super) first_missing: Option<u64>,
+    missing_words: BTreeSet<String>,
+    /// Line of the first cell that says `None`, and how many do.
+    none: (u64, usize),
     /// Distinct texts, and distinct numbers by their bits, up to one more than may be categories.
     names: BTreeSet<String>,
     values: HashSet<u64>,
 }
 
+/// Digits behind the point of a plainly written number.
+fn decimals(cell: &str) -> Option<u8> {
+    let unsigned = cell.strip_prefix(['-', '+']).unwrap_or(cell);
+    let (whole, fraction) = unsigned.split_once(['.', ',']).unwrap_or((unsigned, ""));
+    let plain = whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
+    // More digits are the rounding of a computation, not the precision of a measurement.
+    (plain && fraction.len() <= 6).then_some(fraction.len() as u8)
+}
+
 impl Survey {
     /// Takes note of a cell.
-    pub(super) fn see(&mut self, cell: &str, line: u64) {
+    pub(super) fn see(&mut self, cell: &str, line: u64, dialect: Dialect) {
         if is_missing(cell) {
             self.first_missing.get_or_insert(line);
+            if cell.eq_ignore_ascii_case("none") {
+                self.none = (if self.none.1 == 0 { line } else { self.none.0 }, self.none.1 + 1);
+            }
+            if !cell.is_empty() && cell != "?" && self.missing_words.len() <= MISSING.len() {
+                self.missing_words.insert(cell.into());
+            }
             return;
         }
-        if let Some(x) = number(cell) {
+        if let Some(x) = dialect.number(cell) {
+            let first = self.numbers == 0;
+            self.decimals = match (first, self.decimals, decimals(cell)) {
+                (true, _, d) => d,
+                (false, Some(a), Some(b)) => Some(a.max(b)),
+                _ => None,
+            };
+            self.falls |= !first && x <= self.most;
+            (self.least, self.most) = if first { (x, x) } else { (self.least.min(x), self.most.max(x)) };
             self.numbers += 1;
             self.not_binary |= x != 0.0 && x != 1.0;
+            self.fractions |= x.fract() != 0.0;
+            self.precision.see(x);
             // A column of numbers may have millions of distinct ones; remember only what can still be a
             // category.
             if self.values.len() <= MAX_CLASSES {
@@ -54,12 +95,56 @@ impl Survey {
         }
     }
 
+    /// Whether it holds numbers and no text.
+    pub(super) fn is_numeric(&self) -> bool {
+        self.numbers > 0 && self.texts == 0
+    }
+
+    /// Whether it holds nothing but 0 and 1.
+    pub(super) fn is_binary(&self) -> bool {
+        self.is_numeric() && !self.not_binary
+    }
+
+    /// Whether this text occurs.
+    pub(super) fn has_text(&self, cell: &str) -> bool {
+        self.names.contains(cell)
+    }
+
+    /// Whether it may well be the name of each row: many whole numbers, all different.
+    pub(super) fn may_identify(&self, rows: usize) -> bool {
+        let different = if rows > MAX_CLASSES { !self.falls } else { self.distinct() == rows };
+        self.is_numeric() && rows >= 50 && !self.fractions && different
+    }
+
+    /// Whether it numbers the rows: whole numbers, each larger than the one before.
+    pub(super) fn counts_rows(&self) -> bool {
+        self.is_numeric() && self.first_missing.is_none() && !self.fractions && !self.falls
+    }
+
+    /// Different values, up to one more than may be categories.
+    pub(super) fn distinct(&self) -> usize {
+        self.names.len() + self.values.len()
+    }
+
+    /// Whether its values can be classes without anybody having said so: texts or whole numbers, few for so many rows.
+    pub(super) fn may_be_classes(&self, rows: usize) -> bool {
+        let few = self.distinct() <= 20.max(rows / 10).min(MAX_CLASSES);
+        few && (self.texts > 0 || !self.fractions)
+    }
+
+    /// A column of texts has texts like `NA` for what they say, not for a missing value.
+    pub(super) fn take_words_for_texts(&mut self) {
+        if self.texts > 0 {
+            self.names.append(&mut self.missing_words);
+        }
+    }
+
     /// The names of the classes, numbers in increasing order before other texts.
     ///
     /// # Errors
     /// A message if there are too many.
     pub(super) fn classes(&self) -> Result<Vec<String>, String> {
-        if self.names.len() + self.values.len() > MAX_CLASSES {
+        if self.distinct() > MAX_CLASSES {
             return Err(format!(
                 "more than {MAX_CLASSES} different values; this is not a class, choose another label or none"
             ));
@@ -69,59 +154,74 @@ impl Survey {
         Ok(numbers.into_iter().map(|x| x.to_string()).chain(self.names.iter().cloned()).collect())
     }
 
-    /// The support of the column. A minority of texts among numbers is a mistake, not a category.
+    /// What the column holds. A minority of texts among numbers is a mistake, not a category.
     ///
     /// # Errors
     /// The line and a message.
-    pub(super) fn support(&self) -> Result<Column, (u64, String)> {
+    pub(super) fn kind(&self) -> Result<Kind, (u64, String)> {
+        if self.texts == 0 && self.none.1 > self.numbers {
+            let message = "\"None\" in most cells, which is a text like others; leave cells empty where a value is missing, or drop the column";
+            return Err((self.none.0, message.into()));
+        }
         let Some((line, text)) = &self.first_text else {
-            let binary = self.numbers > 0 && !self.not_binary;
-            return Ok(if binary { Column::Binary } else { Column::Real });
+            return Ok(match self.numbers {
+                0 => Kind::REAL,
+                _ if !self.not_binary => Kind::Binary,
+                _ if !self.fractions && self.least.abs().max(self.most.abs()) < 9e15 => {
+                    Kind::Whole { least: self.least as i64, most: self.most as i64 }
+                }
+                _ => Kind::Real { decimals: self.decimals },
+            });
+        };
+        let comma = if super::dialect::is_comma_number(text) {
+            ": a decimal comma, which is read where cells are not separated by commas"
+        } else {
+            ""
         };
         if self.numbers > self.texts {
-            return Err((
-                *line,
-                format!(
-                    "\"{text}\" where most cells of the column are numbers; mend the cell or leave it empty"
-                ),
-            ));
+            let cell = format!("\"{text}\" where most cells of the column are numbers{comma}");
+            return Err((*line, format!("{cell}; mend the cell or leave it empty")));
         }
-        self.classes().map(Column::Category).map_err(|_| {
-            (
-                *line,
-                format!("more than {MAX_CLASSES} different texts; drop the column or encode it as numbers"),
-            )
+        self.classes().map(Kind::Category).map_err(|_| {
+            let many = format!("more than {MAX_CLASSES} different texts, such as \"{text}\"{comma}");
+            (*line, format!("{many}; drop the column or encode it as numbers"))
         })
     }
 }
 
 /// Numbers in one spelling, so that `1` and `1.0` are one class; other texts as they are.
-pub(super) fn canonical(cell: &str) -> String {
-    number(cell).map_or_else(|| cell.to_owned(), |x| (x + 0.0).to_string())
+pub(super) fn canonical(cell: &str, dialect: Dialect) -> String {
+    dialect.number(cell).map_or_else(|| cell.to_owned(), |x| (x + 0.0).to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PLAIN: Dialect = Dialect { delimiter: b',', decimal_comma: false };
+
     fn survey(cells: &[&str]) -> Survey {
         let mut s = Survey::default();
-        cells.iter().zip(1..).for_each(|(c, line)| s.see(c, line));
+        cells.iter().zip(1..).for_each(|(c, line)| s.see(c, line, PLAIN));
         s
     }
 
     #[test]
-    fn supports() {
-        assert_eq!(survey(&["0", "1", "1.0", ""]).support(), Ok(Column::Binary));
-        assert_eq!(survey(&["0", "1e3", "-0.5"]).support(), Ok(Column::Real));
-        assert_eq!(survey(&["NaN", "", "?"]).support(), Ok(Column::Real));
-        let c = survey(&["b", "a", "b"]).support();
-        assert_eq!(c, Ok(Column::Category(vec!["a".into(), "b".into()])));
-        let (line, message) = survey(&["1", "x", "2", "3"]).support().unwrap_err();
+    fn kinds() {
+        assert_eq!(survey(&["0", "1", "1.0", ""]).kind(), Ok(Kind::Binary));
+        assert_eq!(survey(&["0", "1e3", "-0.5"]).kind(), Ok(Kind::REAL));
+        assert_eq!(survey(&["0", "1.25", "-0.5"]).kind(), Ok(Kind::Real { decimals: Some(2) }));
+        assert_eq!(survey(&["3", "-7", "12.0"]).kind(), Ok(Kind::Whole { least: -7, most: 12 }));
+        assert_eq!(survey(&["NaN", "", "?"]).kind(), Ok(Kind::REAL));
+        let c = survey(&["b", "a", "b"]).kind();
+        assert_eq!(c, Ok(Kind::Category(vec!["a".into(), "b".into()])));
+        let (line, message) = survey(&["1", "x", "2", "3"]).kind().unwrap_err();
         assert!(line == 2 && message.contains("\"x\""), "{message}");
+        let (_, message) = survey(&["1", "2,5", "2", "3"]).kind().unwrap_err();
+        assert!(message.contains("decimal comma"), "{message}");
         let many: Vec<String> = (0..1001).map(|i| format!("t{i}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert!(survey(&many).support().unwrap_err().1.contains("1000 different"));
+        assert!(survey(&many).kind().unwrap_err().1.contains("1000 different"));
     }
 
     #[test]
@@ -129,5 +229,15 @@ mod tests {
         let s = survey(&["10", "9", "1.0", "1", "-0", "0", "b"]);
         assert_eq!(s.classes(), Ok(["0", "1", "9", "10", "b"].map(String::from).to_vec()));
         assert!(is_missing("na") && is_missing("NULL") && !is_missing("0") && number("inf").is_none());
+    }
+
+    #[test]
+    fn row_numbers_and_classes_are_told_from_measurements() {
+        assert!(survey(&["0", "1", "2"]).counts_rows() && survey(&["5", "7", "11"]).counts_rows());
+        assert!(!survey(&["0", "1", "1"]).counts_rows() && !survey(&["0", "1.5"]).counts_rows());
+        let many: Vec<String> = (0..100).map(|i| (i % 25).to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(!survey(&many).may_be_classes(100) && survey(&many).may_be_classes(250));
+        assert!(!survey(&["0.5", "1.5"]).may_be_classes(250) && survey(&["a", "b"]).may_be_classes(2));
     }
 }

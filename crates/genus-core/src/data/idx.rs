@@ -17,7 +17,7 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
         [0, 0, 0x0d, _] => (4, true),
         [0, 0, kind, _] => {
             return Err(input.error(format!(
-                "IDX type 0x{kind:02x}; unsigned bytes (0x08) and 32-bit floats (0x0d) are read"
+                "IDX type 0x{kind:02x}; unsigned bytes (0x08) and 32-bit floats (0x0d) are read, save as one of them or as .npy"
             )));
         }
         _ => {
@@ -76,15 +76,23 @@ pub(super) fn load(path: &Path, name: &str) -> Result<Dataset> {
     array::assemble(path, name, [Some((x, y)), None, None])
 }
 
-/// The four files of MNIST and its likes in one folder, plain or gzipped, as (train, test), each with labels.
+/// The four files of MNIST and its likes in one folder, plain or gzipped, as (train, test), each with labels:
+/// `train-images-idx3-ubyte`, `train-images.idx3-ubyte`, `emnist-digits-train-images-idx3-ubyte`, and so on.
 pub(super) fn pair(dir: &Path) -> Option<[(PathBuf, PathBuf); 2]> {
-    let of = |split: &str| {
-        Some((
-            either(dir.join(format!("{split}-images-idx3-ubyte")))?,
-            either(dir.join(format!("{split}-labels-idx1-ubyte")))?,
-        ))
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).ok()?.flatten().map(|e| e.path()).collect();
+    files.sort();
+    let named = |splits: &[&str], what: &str| {
+        let fits = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().replace('.', "-");
+            let name = name.strip_suffix("-gz").unwrap_or(&name);
+            let stem = name.strip_suffix(what).and_then(|n| n.strip_suffix('-'));
+            stem.is_some_and(|n| splits.iter().any(|s| n == *s || n.ends_with(&format!("-{s}"))))
+        };
+        files.iter().find(fits).cloned()
     };
-    Some([of("train")?, of("t10k")?])
+    let of =
+        |splits: &[&str]| Some((named(splits, "images-idx3-ubyte")?, named(splits, "labels-idx1-ubyte")?));
+    Some([of(&["train"])?, of(&["t10k", "test"])?])
 }
 
 /// Reads what [`pair`] found; the last `valid` training rows become the validation split.

@@ -2,8 +2,9 @@
 
 use super::array::{self, Array};
 use super::input::Input;
-use super::{Get, Options, amat, catalogue, fetch, idx, npz, table};
-use crate::{Advice, Dataset, Domain, Error, Result, Shape, Support};
+use super::table::{self, How};
+use super::{Get, Options, amat, catalogue, fetch, idx, npz};
+use crate::{Advice, Dataset, Error, Result, Shape, Support};
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -134,7 +135,11 @@ fn load_in(name: &str, roots: &[PathBuf], options: &Options) -> Result<Dataset> 
             Some(files) => idx::load_pair(&path, &files, name, VALID)?,
             None => return Err(Error::Run(format!("{} vanished while it was read", path.display()))),
         },
-        Some(Form::Table(_)) => table::load(&mut Input::open(&path)?, name, None, options.missing)?,
+        Some(Form::Table(_)) => table::load(
+            &mut Input::open(&path)?,
+            name,
+            &How { label: None, missing: options.missing, like: None },
+        )?,
         _ => match texts(&path) {
             Some(files) => bits(&path, &files, name)?,
             None => npz::load(&path, name)?,
@@ -156,8 +161,8 @@ fn load_in(name: &str, roots: &[PathBuf], options: &Options) -> Result<Dataset> 
     }
     if let Some(Form::Idx | Form::Bits(_)) = form(name) {
         let want = Shape::Image { height: 28, width: 28, channels: 1 };
-        if set.domain.shape != want {
-            return Err(Error::shape(format!("{name} in {}", path.display()), want, set.domain.shape));
+        if set.domain().shape != want {
+            return Err(Error::shape(format!("{name} in {}", path.display()), want, set.domain().shape));
         }
     }
     Ok(set)
@@ -165,11 +170,11 @@ fn load_in(name: &str, roots: &[PathBuf], options: &Options) -> Result<Dataset> 
 
 /// The set with 1 where a value is above half of the top level.
 fn thresholded(mut set: Dataset, name: &str) -> Result<Dataset> {
-    let half = 0.5 * set.domain.top().unwrap_or(1.0);
+    let half = 0.5 * set.domain().top().unwrap_or(1.0);
     for split in [Some(&mut set.train), set.valid.as_mut(), set.test.as_mut()].into_iter().flatten() {
         split.x.data_mut().iter_mut().for_each(|v| *v = f32::from(u8::from(*v > half)));
     }
-    set.domain = Domain { support: Support::Binary, ..set.domain };
+    set.schema.domain.support = Support::Binary;
     set.provenance.name = name.into();
     set.provenance.splits += ", 1 where a pixel is brighter than half";
     Ok(set)
@@ -220,14 +225,14 @@ mod tests {
         let set = load_in("mnist", &roots, &Options::default()).unwrap();
         let valid = set.valid.as_ref().unwrap();
         assert_eq!((set.train.x.rows(), valid.x.rows(), set.test.as_ref().unwrap().x.rows()), (3, 10_000, 2));
-        assert_eq!(set.domain.support, Support::Discrete { levels: 256 });
+        assert_eq!(set.domain().support, Support::Discrete { levels: 256 });
         assert_eq!(set.train.x.row(0)[782..], [7.0, 255.0]);
-        assert_eq!(valid.labels.as_ref().unwrap()[..2], [3, 4]);
+        assert_eq!(valid.labels().unwrap()[..2], [3, 4]);
         // The same file names elsewhere are not taken for the other set.
         let binary = load_in("mnist-binary", &roots, &Options::default()).unwrap();
-        assert_eq!((binary.domain.support, binary.domain.shape), (Support::Binary, set.domain.shape));
+        assert_eq!((&binary.domain().support, binary.domain().shape), (&Support::Binary, set.domain().shape));
         assert_eq!(&binary.train.x.row(0)[782..], [0.0, 1.0]);
-        assert!(binary.train.labels == set.train.labels && binary.provenance.name == "mnist-binary");
+        assert!(binary.train.labels() == set.train.labels() && binary.provenance.name == "mnist-binary");
         assert!(find_in("fashion-mnist", &roots).is_err());
         assert!(find_in("fashion-mnist", &[dir.path().join("mnist")]).is_err());
         assert!(find_in("mnist", &[dir.path().join("mnist")]).is_ok());
@@ -248,7 +253,7 @@ mod tests {
             fs::write(dir.path().join(format!("binarized_mnist_{split}.amat")), row('0').repeat(n)).unwrap();
         }
         let set = load_in("binarized-mnist", &[dir.path().into()], &Options::default()).unwrap();
-        assert_eq!(set.domain.to_string(), "binary 28×28×1");
+        assert_eq!(set.domain().to_string(), "binary 28×28×1");
         assert_eq!(set.train.x.row(2)[..2], [0.0, 1.0]);
     }
 }

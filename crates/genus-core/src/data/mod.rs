@@ -24,6 +24,7 @@ mod amat;
 mod array;
 mod catalogue;
 mod column;
+mod dialect;
 mod fetch;
 mod idx;
 mod input;
@@ -34,6 +35,7 @@ mod npy;
 mod npz;
 #[cfg(feature = "pictures")]
 mod pictures;
+mod precision;
 mod shipped;
 mod table;
 mod tensors;
@@ -47,18 +49,19 @@ pub use fetch::{MIRROR, Progress, get};
 pub use local::{DATA, find, user_dir};
 pub use toys::log_density;
 pub use tree::BinaryTree;
-pub use write::write;
+pub use write::{table as to_csv, write};
 
 #[cfg(not(feature = "archives"))]
 use absent::npz;
 #[cfg(not(feature = "pictures"))]
 use absent::pictures;
 
-use crate::{Advice, Batch, Dataset, Error, Result, Seed};
+use crate::{Advice, Batch, Dataset, Error, Result, Schema, Seed};
 use input::Input;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use table::How;
 
 /// Which column of a table is the class of a row. It is never a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,13 +99,35 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Decides the rows of generated sets and which rows go to which split.
     pub seed: Seed,
-    /// Keep missing values as NaN instead of refusing them.
-    pub missing: bool,
+    /// What becomes of rows with missing values.
+    pub missing: Missing,
+    /// The rows that a model was fitted to, which these are for: they are brought into its columns by
+    /// [`Schema::conform`], and its label column is theirs.
+    pub like: Option<Schema>,
+}
+
+/// What becomes of rows with missing values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missing {
+    /// They are an error.
+    #[default]
+    Refuse,
+    /// Missing values are NaN.
+    Keep,
+    /// They are left out.
+    Drop,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { split: None, label: None, data_dir: None, seed: Seed::from(0), missing: false }
+        Self {
+            split: None,
+            label: None,
+            data_dir: None,
+            seed: Seed::from(0),
+            missing: Missing::Refuse,
+            like: None,
+        }
     }
 }
 
@@ -172,7 +197,7 @@ pub fn load(source: &str, options: &Options) -> Result<Dataset> {
 pub fn arrays(path: &Path) -> Result<BTreeMap<String, Batch>> {
     let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
     let arrays = npz::read(std::io::BufReader::new(file), path)?;
-    arrays.into_iter().map(|(name, array)| Ok((name, array.into_batch()?))).collect()
+    arrays.into_iter().map(|(name, array)| Ok((name, array?.into_batch()?))).collect()
 }
 
 fn from_path(source: &str, options: &Options) -> Result<Dataset> {
@@ -194,10 +219,9 @@ fn from_path(source: &str, options: &Options) -> Result<Dataset> {
         "amat" => one(amat::read(&mut Input::open(path)?)?, path, &name),
         "safetensors" => tensors::load(path, &name),
         "csv" | "tsv" => {
-            return tagged(
-                table::load(&mut Input::open(path)?, &name, options.label.as_ref(), options.missing)?,
-                path,
-            );
+            let how =
+                How { label: options.label.as_ref(), missing: options.missing, like: options.like.as_ref() };
+            return tagged(table::load(&mut Input::open(path)?, &name, &how)?, path);
         }
         "idx" => idx::load(path, &name),
         _ if plain.ends_with("-ubyte") => idx::load(path, &name),
@@ -251,8 +275,8 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
         [Some(&mut set.train), set.valid.as_mut(), set.test.as_mut()]
             .into_iter()
             .flatten()
-            .for_each(|s| s.labels = None);
-        set.classes.clear();
+            .for_each(|s| s.given = None);
+        set.schema.given.clear();
     }
     if let Some(split) = options.split {
         set = cut(set, split, options.seed)?;
@@ -264,17 +288,26 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
             _ => format!("as in the source: {}", counts.join(", ")),
         };
     }
-    if options.missing {
-        for (name, split) in set.splits() {
-            set.domain.check_missing(&split.x).map_err(|e| e.within(format_args!("{name} split")))?;
-        }
-    } else {
-        set.check()?;
+    let between = if set.provenance.reading.is_empty() { "" } else { "; " };
+    set.provenance.reading = format!(
+        "{} rows of {}{between}{}",
+        set.splits().map(|(_, s)| s.x.rows()).sum::<usize>(),
+        set.schema,
+        set.provenance.reading
+    );
+    let keep = options.missing == Missing::Keep;
+    match &options.like {
+        Some(like) => set = like.conform(set, keep)?,
+        None => set.check_rows(keep)?,
     }
     Ok(set)
 }
 
-fn cut(set: Dataset, split: [f64; 3], seed: Seed) -> Result<Dataset> {
+/// Cuts the training rows of a set that lacks splits into seeded fractions for train, valid and test, as [`Options::split`] does.
+///
+/// # Errors
+/// [`Error::Config`] if the set has all splits, or too few rows.
+pub fn cut(set: Dataset, split: [f64; 3], seed: Seed) -> Result<Dataset> {
     check_split(split)?;
     let had = [set.valid.is_some(), set.test.is_some()];
     if had == [true, true] {

@@ -17,8 +17,10 @@ fn role(name: &str) -> Option<(usize, bool)> {
     if let Some(s) = split(&name) {
         return Some((s, false));
     }
-    if matches!(&name[..], "labels" | "label" | "y" | "targets" | "target") {
-        return Some((0, true));
+    match &name[..] {
+        "labels" | "label" | "y" | "targets" | "target" => return Some((0, true)),
+        "x" | "data" | "imgs" | "images" | "rows" | "samples" => return Some((0, false)),
+        _ => {}
     }
     let (a, b) = name.split_once('_')?;
     let (split, what) = match (split(a), split(b)) {
@@ -38,17 +40,20 @@ pub(super) fn is_known(name: &str) -> bool {
     role(name).is_some()
 }
 
-/// Sorts arrays into splits. One array of any name, alone or beside labels, is the training split.
+/// Sorts arrays into splits. One array of any name, alone or beside labels, is the training split. Arrays that could not be read are
+/// no matter unless they are needed.
 ///
 /// # Errors
 /// [`Error::Format`] naming what is there if that cannot be told.
-pub(super) fn parts(path: &Path, arrays: BTreeMap<String, Array>) -> Result<Parts> {
+pub(super) fn parts(path: &Path, arrays: BTreeMap<String, Result<Array>>) -> Result<Parts> {
     let names: Vec<String> = arrays.keys().cloned().collect();
     let refuse = |message: &str| {
         Error::format(
             path,
             format!("arrays {}", names.join(", ")),
-            format!("{message}; name them train, valid, test and train_labels, valid_labels, test_labels"),
+            format!(
+                "{message}; name them train, valid, test and train_labels, valid_labels, test_labels, or leave the others out"
+            ),
         )
     };
     let mut x: [Option<Array>; 3] = [None, None, None];
@@ -58,7 +63,7 @@ pub(super) fn parts(path: &Path, arrays: BTreeMap<String, Array>) -> Result<Part
         match role(&name) {
             Some((s, is_label)) => {
                 let slot = if is_label { &mut y[s] } else { &mut x[s] };
-                if slot.replace(array).is_some() {
+                if slot.replace(array?).is_some() {
                     return Err(refuse("two arrays mean the same"));
                 }
             }
@@ -69,7 +74,7 @@ pub(super) fn parts(path: &Path, arrays: BTreeMap<String, Array>) -> Result<Part
         if unnamed.len() > 1 {
             return Err(refuse("it cannot be told which array holds the rows"));
         }
-        x[0] = unnamed.pop();
+        x[0] = unnamed.pop().transpose()?;
         if x[0].is_none() {
             return Err(refuse("no array holds rows"));
         }

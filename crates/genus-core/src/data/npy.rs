@@ -60,13 +60,6 @@ macro_rules! decode {
 
 /// Values of `kind` (`f4`, `u1` …), little-endian or not.
 fn values(bytes: Vec<u8>, kind: &str, little: bool) -> std::result::Result<Values, String> {
-    let narrow = |x: f64| {
-        let y = x as f32;
-        if x.is_finite() && !y.is_finite() {
-            return Err(format!("{x} is beyond single precision; rescale the column"));
-        }
-        Ok(y)
-    };
     Ok(match kind {
         "b1" | "u1" => Values::Bytes(bytes),
         "i1" => Values::Ints(decode!(bytes, little, i8).map(i64::from).collect()),
@@ -81,9 +74,7 @@ fn values(bytes: Vec<u8>, kind: &str, little: bool) -> std::result::Result<Value
                 .collect::<std::result::Result<_, _>>()?,
         ),
         "f4" => Values::Floats(decode!(bytes, little, f32).collect()),
-        "f8" => {
-            Values::Floats(decode!(bytes, little, f64).map(narrow).collect::<std::result::Result<_, _>>()?)
-        }
+        "f8" => Values::Doubles(decode!(bytes, little, f64).collect()),
         _ => return Err(format!("type {kind}")),
     })
 }
@@ -105,6 +96,11 @@ fn width(descr: &str) -> std::result::Result<(u64, &str, bool), String> {
             return Err("an array of Python objects is a pickle, and pickles are never read; \
                         save with .astype(numpy.float32) or as .csv"
                 .into());
+        }
+        _ if kind.starts_with(['U', 'S']) => {
+            return Err(format!(
+                "type '{descr}' is text, which is not read; labels must be class numbers, and tables with text a .csv"
+            ));
         }
         _ => return Err(format!("type '{descr}' is not read; save with .astype(numpy.float32)")),
     };
@@ -155,6 +151,7 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
             Values::Bytes(v) => Values::Bytes(transpose(&v, *rows, *columns)),
             Values::Ints(v) => Values::Ints(transpose(&v, *rows, *columns)),
             Values::Floats(v) => Values::Floats(transpose(&v, *rows, *columns)),
+            Values::Doubles(v) => Values::Doubles(transpose(&v, *rows, *columns)),
         };
     }
     Ok(Array { shape, values })

@@ -25,7 +25,7 @@ pub(super) fn load(path: &Path, name: &str) -> Result<Dataset> {
     array::assemble(path, name, named::parts(path, read(BufReader::new(file), path)?)?)
 }
 
-pub(super) fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<String, Array>> {
+pub(super) fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<String, Result<Array>>> {
     let refuse = |at: String, e: String| {
         Error::format(path, at, format!("not a readable zip archive ({e}); fetch or save the file again"))
     };
@@ -59,7 +59,7 @@ pub(super) fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<Str
                 Error::format(path, format!("array \"{name}\", {position}"), message)
             }
             other => refuse(format!("array \"{name}\""), other.to_string()),
-        })?;
+        });
         arrays.insert(name, array);
     }
     Ok(arrays)

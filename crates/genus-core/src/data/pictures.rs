@@ -2,7 +2,7 @@
 
 use super::array::MAX_CLASSES;
 use super::input::MAX_VALUES;
-use crate::{Batch, Dataset, Domain, Error, Provenance, Result, Shape, Split, Support};
+use crate::{Batch, Dataset, Domain, Error, Provenance, Result, Schema, Shape, Split, Support};
 use image::codecs::png::PngEncoder;
 use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, Limits};
 use rayon::prelude::*;
@@ -140,7 +140,11 @@ fn load_split(files: &Files, want: Shape, classes: &[String]) -> Result<Split> {
         .iter()
         .map(|(_, class)| classes.iter().position(|c| Some(c) == class.as_ref()).map(|i| i as u32))
         .collect::<Option<Vec<u32>>>();
-    Ok(Split { x: Batch::new(data, want.width())?, labels })
+    let x = Batch::new(data, want.width())?;
+    Ok(match labels {
+        Some(labels) => Split::labelled(x, &labels),
+        None => Split::unlabelled(x),
+    })
 }
 
 /// Reads a folder: images directly in it, or one subfolder per class; below `train`, `valid` and `test` if it
@@ -151,10 +155,10 @@ fn load_split(files: &Files, want: Shape, classes: &[String]) -> Result<Split> {
 /// channels.
 pub(super) fn load(dir: &Path, name: &str) -> Result<Dataset> {
     let (folders, _) = list(dir)?;
-    let split_of = |p: &PathBuf| match &base(p)[..] {
-        "train" => Some(0),
-        "valid" | "val" => Some(1),
-        "test" => Some(2),
+    let split_of = |p: &PathBuf| match &base(p).to_lowercase()[..] {
+        "train" | "training" => Some(0),
+        "valid" | "val" | "validation" => Some(1),
+        "test" | "testing" => Some(2),
         _ => None,
     };
     let mut splits: [Option<Files>; 3] = [None, None, None];
@@ -169,7 +173,7 @@ pub(super) fn load(dir: &Path, name: &str) -> Result<Dataset> {
         return Err(Error::format(
             dir,
             "folder",
-            "no .png or .jpg image; put images here, or one subfolder per class",
+            "no .png or .jpg image here or in its subfolders; put images here, or one subfolder per class, or folders named train and test with one subfolder per class each",
         ));
     };
     let want = shape(&first)?;
@@ -202,13 +206,12 @@ pub(super) fn load(dir: &Path, name: &str) -> Result<Dataset> {
     let mut next = || loaded.next().flatten().transpose();
     let (train, valid, test) = (next()?, next()?, next()?);
     let train = train.ok_or_else(|| Error::format(dir, "folder", "no training image"))?;
+    let domain = Domain { support: Support::Discrete { levels: 256 }, shape: want };
     Ok(Dataset {
-        domain: Domain { support: Support::Discrete { levels: 256 }, shape: want },
+        schema: Schema::from(domain).with_classes("class", classes),
         train,
         valid,
         test,
-        columns: Vec::new(),
-        classes,
         provenance: Provenance { name: name.into(), ..Provenance::default() },
     })
 }

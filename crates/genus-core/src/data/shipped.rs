@@ -1,9 +1,9 @@
 //! Small classic sets that are part of the program. Their origin and licence: `assets/ATTRIBUTION.md`.
 
-use super::Label;
 use super::input::Input;
-use super::table;
-use crate::{Dataset, Domain, Error, Result, Seed, Shape, Support};
+use super::table::{self, How};
+use super::{Label, Missing};
+use crate::{Dataset, Domain, Error, Result, Schema, Seed, Shape, Support};
 use std::path::Path;
 
 const IRIS: [&str; 4] = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"];
@@ -28,7 +28,8 @@ const WINE: [&str; 13] = [
 const HELD_OUT: f64 = 200.0;
 
 fn read(bytes: &[u8], file: &str, name: &str, label: usize) -> Result<Dataset> {
-    table::load(&mut Input::new(bytes, Path::new(file))?, name, Some(&Label::Index(label)), false)
+    let how = How { label: Some(&Label::Index(label)), missing: Missing::Refuse, like: None };
+    table::load(&mut Input::new(bytes, Path::new(file))?, name, &how)
 }
 
 /// The shipped set called `name`; `split` asks for its own split where it has one.
@@ -36,24 +37,30 @@ fn read(bytes: &[u8], file: &str, name: &str, label: usize) -> Result<Dataset> {
 /// # Errors
 /// [`Error::Run`] if there is no such set.
 pub(super) fn load(name: &str, split: bool) -> Result<Dataset> {
-    let named = |mut set: Dataset, columns: &[&str]| {
-        set.columns = columns.iter().map(|c| (*c).to_owned()).collect();
+    let named = |mut set: Dataset, columns: &[&str], class: &str| {
+        set.schema = set.schema.named(columns.iter().copied());
+        set.schema.given[0].name = class.into();
         set
     };
     match name {
-        "iris" => {
-            Ok(named(read(include_bytes!("../../assets/iris.csv"), "iris.csv", name, IRIS.len())?, &IRIS))
-        }
-        "wine" => {
-            Ok(named(read(include_bytes!("../../assets/wine.csv"), "wine.csv", name, WINE.len())?, &WINE))
-        }
+        "iris" => Ok(named(
+            read(include_bytes!("../../assets/iris.csv"), "iris.csv", name, IRIS.len())?,
+            &IRIS,
+            "species",
+        )),
+        "wine" => Ok(named(
+            read(include_bytes!("../../assets/wine.csv"), "wine.csv", name, WINE.len())?,
+            &WINE,
+            "cultivar",
+        )),
         "digits" => {
             let mut set = read(include_bytes!("../../assets/digits.csv.gz"), "digits.csv.gz", name, 64)?;
-            set.domain = Domain {
+            let domain = Domain {
                 support: Support::Discrete { levels: 17 },
                 shape: Shape::Image { height: 8, width: 8, channels: 1 },
             };
-            set.columns.clear();
+            let classes = set.schema.classes().to_vec();
+            set.schema = Schema::from(domain).with_classes("digit", classes);
             if split {
                 // The split belongs to the set: figures of different seeds must be comparable.
                 let fraction = HELD_OUT / set.train.x.rows() as f64;

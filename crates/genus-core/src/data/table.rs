@@ -1,9 +1,14 @@
-//! CSV tables: delimiter, header, column types and the label are found, not asked for.
+//! Tables as text: what stands between cells, header, columns and the label are found, not asked for.
 
-use super::Label;
 use super::column::{self, Survey};
+use super::dialect::{self, Dialect, is_comma_number};
 use super::input::{Input, MAX_TEXT, MAX_VALUES};
-use crate::{Advice, Batch, Column, Dataset, Domain, Error, Provenance, Result, Shape, Split, Support};
+use super::precision::Precision;
+use super::{Label, Missing};
+use crate::schema::unnamed;
+use crate::{
+    Advice, Batch, Column, Dataset, Domain, Error, Kind, Provenance, Result, Schema, Shape, Split, Support,
+};
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,40 +17,34 @@ use std::path::Path;
 const MAX_COLUMNS: usize = 1 << 16;
 /// Names of columns that hold the label unless told otherwise.
 const LABELS: [&str; 4] = ["label", "class", "target", "species"];
+/// Most levels of whole numbers.
+const MAX_LEVELS: i64 = 65_536;
 
-/// The delimiter that the first line has most of.
-fn sniff(text: &[u8]) -> u8 {
-    let first = text.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();
-    let count = |d: u8| {
-        let mut quoted = false;
-        first
-            .iter()
-            .filter(|&&b| {
-                (b == b'"' && {
-                    quoted = !quoted;
-                    false
-                }) || (b == d && !quoted)
-            })
-            .count()
-    };
-    [b',', b';', b'\t'].into_iter().rev().max_by_key(|d| count(*d)).unwrap_or(b',')
+/// How a table is to be read.
+pub(super) struct How<'a> {
+    pub(super) label: Option<&'a Label>,
+    pub(super) missing: Missing,
+    /// The rows of a model that these are for.
+    pub(super) like: Option<&'a Schema>,
 }
 
 /// The text of a table, cut into records as often as needed: keeping them all would take many times the
 /// memory.
 struct Records<'a> {
     text: &'a [u8],
-    delimiter: u8,
+    dialect: Dialect,
+    /// Lines above the text.
+    above: u64,
     path: &'a Path,
 }
 
 impl Records<'_> {
-    /// Calls `f` with the record and its line, from record number `skip` on.
-    fn each(&self, skip: usize, mut f: impl FnMut(&StringRecord, u64) -> Result<()>) -> Result<()> {
+    /// Calls `f` with the record and its line, from record number `skip` on, until it says that it has enough.
+    fn until(&self, skip: usize, mut f: impl FnMut(&StringRecord, u64) -> Result<bool>) -> Result<()> {
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .delimiter(self.delimiter)
+            .delimiter(self.dialect.delimiter)
             .trim(csv::Trim::All)
             .from_reader(self.text);
         let mut raw = ByteRecord::new();
@@ -57,7 +56,7 @@ impl Records<'_> {
             if !more {
                 return Ok(());
             }
-            let line = raw.position().map_or(0, csv::Position::line);
+            let line = self.above + raw.position().map_or(0, csv::Position::line);
             if number >= skip {
                 let record = StringRecord::from_byte_record(raw).map_err(|_| {
                     Error::format(
@@ -66,11 +65,18 @@ impl Records<'_> {
                         "not UTF-8 text; save the table as UTF-8",
                     )
                 })?;
-                f(&record, line)?;
+                if f(&record, line)? {
+                    return Ok(());
+                }
                 raw = record.into_byte_record();
             }
             number += 1;
         }
+    }
+
+    /// As [`until`](Self::until), to the end.
+    fn each(&self, skip: usize, mut f: impl FnMut(&StringRecord, u64) -> Result<()>) -> Result<()> {
+        self.until(skip, |record, line| f(record, line).map(|()| false))
     }
 
     /// The first two records and the number of all.
@@ -85,6 +91,18 @@ impl Records<'_> {
         })?;
         Ok((head, n))
     }
+
+    /// Whether numbers have commas for points: some do, and none has a point, in the first thousand records.
+    fn has_decimal_commas(&self) -> Result<bool> {
+        let (mut commas, mut points, mut seen) = (false, false, 0);
+        self.until(0, |record, _| {
+            commas |= record.iter().any(is_comma_number);
+            points |= record.iter().any(|c| c.contains('.') && column::number(c).is_some());
+            seen += 1;
+            Ok(seen == 1000)
+        })?;
+        Ok(commas && !points)
+    }
 }
 
 /// What the first line says.
@@ -92,6 +110,8 @@ struct Top {
     /// Records before the data: 0 or 1.
     skip: usize,
     columns: Vec<String>,
+    /// Whether these are names that the file has.
+    named: bool,
     /// Class names, if the line holds `rows, columns, class names…`.
     classes: Option<Vec<String>>,
 }
@@ -101,210 +121,400 @@ impl Top {
     fn place(&self, line: u64, c: usize) -> String {
         format!("line {line}, column \"{}\"", self.columns[c])
     }
+
+    fn of_names<'a>(names: impl Iterator<Item = &'a str>, skip: usize) -> Self {
+        let name = |(c, cell): (usize, &str)| if cell.is_empty() { unnamed(c) } else { cell.to_owned() };
+        Self { skip, columns: names.enumerate().map(name).collect(), named: true, classes: None }
+    }
+
+    fn without_names(width: usize, skip: usize) -> Self {
+        Self { skip, columns: (0..width).map(unnamed).collect(), named: false, classes: None }
+    }
 }
 
-fn top(head: &[StringRecord], records: usize) -> Top {
-    let plain = |n: usize| (1..=n).map(|i| format!("column {i}")).collect();
-    let (Some(first), width) = (head.first(), head.last().map_or(0, StringRecord::len)) else {
-        return Top { skip: 0, columns: Vec::new(), classes: None };
-    };
-    let counted = |i: usize, n: usize| first.get(i).and_then(|c| c.parse().ok()) == Some(n);
-    if first.len() > 2
-        && counted(0, records - 1)
-        && counted(1, width.saturating_sub(1))
-        && first.iter().skip(2).all(|c| column::number(c).is_none())
+/// The first line of the sets of scikit-learn: `rows, columns, class names…`.
+fn counted(head: &[StringRecord], records: usize) -> Option<Top> {
+    let (first, width) = (head.first()?, head.last()?.len());
+    let is = |i: usize, n: usize| first.get(i).and_then(|c| c.parse().ok()) == Some(n);
+    let counts = first.len() > 2
+        && is(0, records - 1)
+        && is(1, width.saturating_sub(1))
+        && first.iter().skip(2).all(|c| column::number(c).is_none());
+    counts.then(|| {
+        let mut top = Top::without_names(width, 1);
+        top.columns[width - 1] = "class".into();
+        top.classes = Some(first.iter().skip(2).map(str::to_owned).collect());
+        top
+    })
+}
+
+/// Whether the first record holds the names of columns whose other cells were surveyed.
+fn is_header(first: &StringRecord, rest: &[Survey], like: Option<&Schema>, dialect: Dialect) -> bool {
+    if let Some(like) = like.filter(|l| !l.columns.is_empty())
+        && like.columns.iter().all(|c| first.iter().any(|cell| cell == c.name))
     {
-        let mut columns: Vec<String> = plain(width - 1);
-        columns.push("class".into());
-        return Top { skip: 1, columns, classes: Some(first.iter().skip(2).map(str::to_owned).collect()) };
+        return true;
     }
-    let is_header =
-        first.iter().all(|c| column::number(c).is_none()) && first.iter().any(|c| !column::is_missing(c));
-    let mut columns: Vec<String> = plain(first.len());
-    if is_header {
-        for (name, cell) in columns.iter_mut().zip(first).filter(|(_, c)| !c.is_empty()) {
-            *name = cell.to_owned();
-        }
+    let number = |cell: &str| dialect.number(cell);
+    // A name above numbers.
+    if first.iter().zip(rest).any(|(c, s)| !column::is_missing(c) && number(c).is_none() && s.is_numeric()) {
+        return true;
     }
-    Top { skip: usize::from(is_header), columns, classes: None }
+    // Numbers of columns, counted from 0 as pandas does or from 1, after the empty cell above row numbers.
+    let unnamed_first = first.get(0) == Some("") && rest.first().is_some_and(Survey::counts_rows);
+    let from = usize::from(unnamed_first);
+    let counts = |start: usize| {
+        first.iter().enumerate().skip(from).all(|(i, c)| {
+            let at = i - from + start;
+            number(c).map_or(!column::is_missing(c), |x| x == at as f64)
+        })
+    };
+    let numbers = first.iter().skip(from).filter(|c| number(c).is_some()).count();
+    if numbers > 0 && (counts(0) || counts(1)) {
+        let among_texts = numbers < first.len() - from;
+        let beyond_bits = numbers > 2 || numbers == 2 && rest.iter().any(|s| !s.is_binary());
+        return unnamed_first || among_texts || beyond_bits;
+    }
+    // Texts above texts, unless they are such as occur below.
+    let texts = first.iter().all(|c| number(c).is_none()) && first.iter().any(|c| !column::is_missing(c));
+    let again = first.iter().zip(rest).all(|(c, s)| column::is_missing(c) || s.has_text(c));
+    texts && !again
 }
 
-fn label_column(top: &Top, label: Option<&Label>, path: &Path) -> Result<Option<usize>> {
+/// Which columns are what.
+struct Roles {
+    label: Option<usize>,
+    /// Columns that are not used.
+    left_out: Vec<usize>,
+    remarks: Vec<String>,
+}
+
+fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path) -> Result<Roles> {
+    let mut remarks = Vec::new();
+    let wanted = |c: usize| how.like.is_some_and(|l| l.columns.iter().any(|k| k.name == top.columns[c]));
+    let index = |c: usize| {
+        let unnamed_header =
+            top.named && (top.columns[c] == unnamed(c) || top.columns[c].starts_with("Unnamed:"));
+        unnamed_header && c == 0 && surveys[c].counts_rows() && top.columns.len() > 1 && !wanted(c)
+    };
+    let left_out: Vec<usize> = (0..top.columns.len()).filter(|c| index(*c)).collect();
+    if !left_out.is_empty() {
+        remarks.push("the first column has no name and numbers the rows: it is left out".into());
+    }
     let unknown = |what: String| {
         Error::config(
             "label",
             format!("{} has no column {what}; there are: {}", path.display(), top.columns.join(", ")),
         )
     };
-    match label {
-        Some(Label::None) => Ok(None),
-        Some(Label::Index(i)) if *i < top.columns.len() => Ok(Some(*i)),
-        Some(Label::Index(i)) => Err(unknown(format!("number {i} (counted from 0)"))),
-        Some(Label::Name(n)) => {
-            top.columns.iter().position(|c| c == n).map(Some).ok_or_else(|| unknown(format!("`{n}`")))
+    let position = |name: &str| top.columns.iter().position(|c| c == name);
+    let label = match (how.label, how.like) {
+        (Some(Label::None), _) => None,
+        (Some(Label::Index(i)), _) if *i < top.columns.len() => Some(*i),
+        (Some(Label::Index(i)), _) => return Err(unknown(format!("number {i} (counted from 0)"))),
+        (Some(Label::Name(n)), _) => Some(position(n).ok_or_else(|| unknown(format!("`{n}`")))?),
+        (None, Some(like)) => like.given.first().and_then(|class| position(&class.name)),
+        (None, None) => {
+            let found = top.columns.iter().position(|c| LABELS.contains(&c.to_lowercase().as_str()));
+            let refused = found.filter(|c| !surveys[*c].may_be_classes(rows));
+            if let Some(c) = refused {
+                remarks.push(format!(
+                    "column \"{}\" has {} different values in {rows} rows: it is taken for a value like the others, not for a class",
+                    top.columns[c],
+                    match surveys[c].distinct() {
+                        n if n > super::array::MAX_CLASSES => format!("more than {}", super::array::MAX_CLASSES),
+                        n => n.to_string(),
+                    }
+                ));
+            }
+            found.filter(|_| refused.is_none())
         }
-        None => Ok(top.columns.iter().position(|c| LABELS.contains(&c.to_lowercase().as_str()))),
-    }
+    };
+    Ok(Roles { label, left_out, remarks })
 }
 
-/// Reads a table. See [`Options`](super::Options) for `label` and `missing`.
+/// Reads a table. See [`Options`](super::Options) for what can be chosen.
 ///
 /// # Errors
 /// [`Error::Format`] naming line and column, [`Error::Config`] if the label column is not there.
-pub(super) fn load(
-    input: &mut Input<'_>,
-    name: &str,
-    label: Option<&Label>,
-    missing: bool,
-) -> Result<Dataset> {
+pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<Dataset> {
     let text = input.rest(MAX_TEXT)?;
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let path = input.path();
-    let records = Records { text, delimiter: sniff(text), path };
+    let body = dialect::body(text);
+    let dialect = Dialect { delimiter: body.delimiter, decimal_comma: false };
+    let mut records = Records { text: &body.text, dialect, above: body.above, path };
+    if dialect.delimiter != b',' {
+        records.dialect.decimal_comma = records.has_decimal_commas()?;
+    }
+    if records.dialect.decimal_comma && how.like.is_some_and(|l| !l.decimal_comma) {
+        let message = "numbers are written with decimal commas, and those that the model was fitted to with points; save them with points";
+        return Err(Error::format(path, "table", message));
+    }
     let (head, n) = records.head()?;
-    let top = top(&head, n);
-    let (rows, width) = (n - top.skip, top.columns.len());
+    let width = head.first().map_or(0, StringRecord::len);
+    let beyond = |rows: usize, width: usize| {
+        width > MAX_COLUMNS || (rows as u64).saturating_mul(width as u64) > MAX_VALUES
+    };
+    if beyond(n, width) {
+        let message = format!("{n} rows of {width} columns are more than is read; split the table");
+        return Err(Error::format(path, "table", message));
+    }
+    let special = counted(&head, n);
+    let (top, mut surveys) = match special {
+        Some(top) => {
+            let surveys = survey(&records, 1, top.columns.len())?;
+            (top, surveys)
+        }
+        None => {
+            let mut surveys = survey(&records, 1, width)?;
+            let first = head.first().cloned().unwrap_or_default();
+            // What stands in the last remark above the table is its header, if it has as many cells and there is no other.
+            let remark = body.remark.as_deref().and_then(|r| one_record(r, dialect.delimiter, path));
+            let top = if is_header(&first, &surveys, how.like, records.dialect) {
+                Top::of_names(first.iter(), 1)
+            } else {
+                match remark.filter(|r| r.len() == width && width > 0) {
+                    Some(names) => Top::of_names(names.iter(), 0),
+                    None => Top::without_names(width, 0),
+                }
+            };
+            if top.skip == 0 {
+                first.iter().zip(&mut surveys).for_each(|(c, s)| s.see(c, body.above + 1, records.dialect));
+            }
+            (top, surveys)
+        }
+    };
+    let rows = n.saturating_sub(top.skip);
     if rows == 0 {
         return Err(Error::format(path, "table", "no row of data; give at least one row below the header"));
     }
-    if width > MAX_COLUMNS || (rows as u64).saturating_mul(width as u64) > MAX_VALUES {
-        return Err(Error::format(
-            path,
-            "table",
-            format!("{rows} rows of {width} columns are more than is read; split the table"),
-        ));
+    for (c, name) in top.columns.iter().enumerate() {
+        if top.columns[..c].contains(name) {
+            let message = format!("two columns are called \"{name}\"; rename one");
+            return Err(Error::format(path, "header", message));
+        }
     }
-    let label = label_column(&top, label, path)?;
-    let table = Table::survey(&records, &top, label, missing)?;
-    let (x, mut labels) = table.values(rows)?;
-    let classes = match &top.classes {
-        Some(names) if label.is_some() => renumbered(&mut labels, &table.classes, names, path)?,
-        _ => table.classes.clone(),
+    let mut roles = roles(&top, &surveys, rows, how, path)?;
+    if let Some(c) = roles.label {
+        surveys[c].take_words_for_texts();
+    }
+    if how.like.is_none() {
+        let names = (0..width).filter(|c| Some(*c) != roles.label && !roles.left_out.contains(c));
+        let alike = names.filter(|c| surveys[*c].may_identify(rows)).map(|c| {
+            format!(
+                "column \"{}\" has another whole number in each row: if it names the rows, leave it out",
+                top.columns[c]
+            )
+        });
+        roles.remarks.extend(alike.collect::<Vec<_>>());
+    }
+    let table = Table::of(&records, &top, &surveys, &roles, how.missing)?;
+    let (x, labels, dropped) = table.values(rows)?;
+    if x.is_empty() {
+        return Err(Error::format(path, "table", "every row lacks a value, so that none is left"));
+    }
+    if dropped > 0 {
+        roles.remarks.push(format!("{dropped} of {rows} rows lack a value and are left out"));
+    }
+    let (labels, classes) = match &top.classes {
+        Some(names) if roles.label.is_some() => renumbered(labels, &table.classes, names, path)?,
+        _ => (labels, table.classes.clone()),
     };
-    Ok(Dataset {
-        domain: Domain { support: table.support(), shape: Shape::Flat(table.features.len()) },
-        train: Split { x, labels: label.map(|_| labels) },
-        valid: None,
-        test: None,
-        columns: table.features.iter().map(|&c| top.columns[c].clone()).collect(),
-        classes,
-        provenance: Provenance { name: name.into(), ..Provenance::default() },
-    })
+    let schema = table.schema.clone();
+    let (schema, train) = match roles.label {
+        Some(c) => (schema.with_classes(top.columns[c].clone(), classes), Split::labelled(x, &labels)),
+        None => (schema, Split::unlabelled(x)),
+    };
+    let header = match (top.named, top.skip) {
+        (true, 1) => "names in the first line",
+        (true, _) => "names in the remark above",
+        (false, _) => "no names of columns",
+    };
+    let provenance = Provenance {
+        name: name.into(),
+        reading: format!("{}, {header}", records.dialect.words()),
+        order: top
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(c, _)| !roles.left_out.contains(c))
+            .map(|(_, n)| n.clone())
+            .collect(),
+        remarks: roles.remarks,
+        ..Provenance::default()
+    };
+    Ok(Dataset { schema, train, valid: None, test: None, provenance })
 }
 
-/// A table whose columns are known: the second reading gives its values.
+/// A line as one record.
+fn one_record(line: &[u8], delimiter: u8, path: &Path) -> Option<StringRecord> {
+    let dialect = Dialect { delimiter, decimal_comma: false };
+    let line = if delimiter == b' ' { dialect::body(line).text.into_owned() } else { line.to_vec() };
+    let (head, _) = Records { text: &line, dialect, above: 0, path }.head().ok()?;
+    head.into_iter().next()
+}
+
+/// Reads the records from number `skip` on to find out what the columns hold.
+fn survey(records: &Records<'_>, skip: usize, width: usize) -> Result<Vec<Survey>> {
+    let mut surveys: Vec<Survey> = (0..width).map(|_| Survey::default()).collect();
+    records.each(skip, |record, line| {
+        if record.len() != width {
+            return Err(Error::format(
+                records.path,
+                format!("line {line}"),
+                format!(
+                    "{} cells where the first line has {width}; mend the line or its quotes",
+                    record.len()
+                ),
+            ));
+        }
+        record.iter().zip(&mut surveys).for_each(|(cell, survey)| survey.see(cell, line, records.dialect));
+        Ok(())
+    })?;
+    Ok(surveys)
+}
+
+/// A table whose columns are known: another reading gives its values.
 struct Table<'a> {
     records: &'a Records<'a>,
     top: &'a Top,
     /// Numbers of the columns that are features.
     features: Vec<usize>,
-    /// What each of these holds.
-    supports: Vec<Column>,
+    schema: Schema,
     label: Option<usize>,
     /// What the label column holds, sorted.
     classes: Vec<String>,
+    missing: Missing,
 }
 
 impl<'a> Table<'a> {
-    /// Reads the records to find out what the columns hold.
-    fn survey(records: &'a Records<'a>, top: &'a Top, label: Option<usize>, missing: bool) -> Result<Self> {
+    fn of(
+        records: &'a Records<'a>,
+        top: &'a Top,
+        surveys: &[Survey],
+        roles: &Roles,
+        missing: Missing,
+    ) -> Result<Self> {
         let (path, width) = (records.path, top.columns.len());
-        let mut surveys: Vec<Survey> = (0..width).map(|_| Survey::default()).collect();
-        records.each(top.skip, |record, line| {
-            if record.len() != width {
-                return Err(Error::format(
-                    path,
-                    format!("line {line}"),
-                    format!(
-                        "{} cells where the first line has {width}; mend the line or its quotes",
-                        record.len()
-                    ),
-                ));
-            }
-            record.iter().zip(&mut surveys).for_each(|(cell, survey)| survey.see(cell, line));
-            Ok(())
-        })?;
-        for (c, survey) in surveys.iter().enumerate() {
+        let used = |c: &usize| !roles.left_out.contains(c);
+        for (c, survey) in surveys.iter().enumerate().filter(|(c, _)| used(c)) {
             match survey.first_missing {
-                Some(line) if Some(c) == label => {
+                Some(line) if Some(c) == roles.label && missing != Missing::Drop => {
+                    let words = survey.texts > 0;
+                    if words && survey.classes().is_ok_and(|c| c.iter().any(|c| column::is_missing(c))) {
+                        continue;
+                    }
                     let remedy = "a row without its label; drop the row, or choose another label column";
                     return Err(Error::format(path, top.place(line, c), remedy));
                 }
-                Some(line) if !missing => {
+                Some(line) if missing == Missing::Refuse => {
                     let error = Error::format(path, top.place(line, c), "no value");
-                    return Err(error.advise(Advice::Impute));
+                    return Err(error.advise(Advice::Missing));
                 }
                 _ => {}
             }
         }
-        let features: Vec<usize> = (0..width).filter(|c| Some(*c) != label).collect();
+        let features: Vec<usize> = (0..width).filter(|c| Some(*c) != roles.label && used(c)).collect();
         if features.is_empty() {
             return Err(Error::format(path, "table", "no column but the label; there is nothing to model"));
         }
-        let support =
-            |&c: &usize| surveys[c].support().map_err(|(line, m)| Error::format(path, top.place(line, c), m));
-        let supports = features.iter().map(support).collect::<Result<Vec<Column>>>()?;
+        let column = |&c: &usize| {
+            let refuse = |(line, m)| Error::format(path, top.place(line, c), m);
+            let kind = surveys[c].kind().map_err(refuse)?;
+            let origin = if matches!(kind, Kind::Category(_)) { 0.0 } else { surveys[c].precision.origin() };
+            Ok(Column { name: top.columns[c].clone(), kind, origin })
+        };
+        let columns = features.iter().map(column).collect::<Result<Vec<Column>>>()?;
         let classes = |c: usize| {
             let refuse = |m| Error::format(path, format!("column \"{}\"", top.columns[c]), m);
             surveys[c].classes().map_err(refuse)
         };
-        let classes = label.map(classes).transpose()?.unwrap_or_default();
-        Ok(Self { records, top, features, supports, label, classes })
+        let classes = roles.label.map(classes).transpose()?.unwrap_or_default();
+        let domain = Domain { support: support(&columns), shape: Shape::Flat(columns.len()) };
+        let decimal_comma = records.dialect.decimal_comma;
+        let schema = Schema { domain, columns, given: Vec::new(), decimal_comma };
+        Ok(Self { records, top, features, schema, label: roles.label, classes, missing })
     }
 
-    /// Reads the records again: features, and numbers of classes.
-    fn values(&self, rows: usize) -> Result<(Batch, Vec<u32>)> {
+    /// Reads the records again: features, numbers of classes, and how many rows were left out.
+    fn values(&self, rows: usize) -> Result<(Batch, Vec<u32>, usize)> {
+        let dialect = self.records.dialect;
         let index = |names: &[String]| names.iter().cloned().zip(0u32..).collect::<HashMap<_, _>>();
-        let of = |s: &Column| if let Column::Category(names) = s { index(names) } else { HashMap::new() };
-        let categories: Vec<_> = self.supports.iter().map(of).collect();
+        let categories: Vec<_> = self.schema.columns.iter().map(|c| index(c.categories())).collect();
         let class_of = index(&self.classes);
         let mut values = Vec::with_capacity(rows * self.features.len());
-        let mut labels = Vec::new();
-        self.records.each(self.top.skip, |record, line| {
-            for ((&c, support), names) in self.features.iter().zip(&self.supports).zip(&categories) {
-                let cell = record.get(c).unwrap_or_default();
-                let value = match support {
-                    _ if column::is_missing(cell) => Some(f32::NAN),
-                    Column::Category(_) => names.get(&column::canonical(cell)).map(|i| *i as f32),
-                    // A number beyond single precision would become infinite.
-                    _ => column::number(cell).map(|x| x as f32).filter(|x| x.is_finite()),
+        let (mut labels, mut dropped) = (Vec::new(), 0);
+        let mut kept: Vec<Precision> = vec![Precision::default(); self.features.len()];
+        self.records.each(self.top.skip, |record, _| {
+            let cell = |c: usize| record.get(c).unwrap_or_default();
+            let class = self.label.map(|c| class_of.get(&column::canonical(cell(c), dialect)).copied());
+            let lacks = class == Some(None) || self.features.iter().any(|c| column::is_missing(cell(*c)));
+            if lacks && self.missing == Missing::Drop {
+                dropped += 1;
+                return Ok(());
+            }
+            let columns = self.features.iter().zip(&self.schema.columns).zip(&categories).zip(&mut kept);
+            for (((&c, column), names), precision) in columns {
+                let cell = cell(c);
+                let value = match &column.kind {
+                    _ if column::is_missing(cell) => f32::NAN,
+                    Kind::Category(_) => {
+                        names.get(&column::canonical(cell, dialect)).map_or(f32::NAN, |i| *i as f32)
+                    }
+                    _ => dialect.number(cell).map_or(f32::NAN, |x| {
+                        precision.see(x - column.origin);
+                        (x - column.origin) as f32
+                    }),
                 };
-                values.push(value.ok_or_else(|| {
-                    Error::format(
-                        self.records.path,
-                        self.top.place(line, c),
-                        format!("{cell} is beyond single precision; rescale the column"),
-                    )
-                })?);
+                values.push(value);
             }
-            if let Some(c) = self.label {
-                labels.push(class_of[&column::canonical(record.get(c).unwrap_or_default())]);
-            }
+            labels.extend(class.flatten());
             Ok(())
         })?;
-        Ok((Batch::new(values, self.features.len())?, labels))
-    }
-
-    fn support(&self) -> Support {
-        if self.supports.iter().all(|s| *s == Column::Binary) {
-            Support::Binary
-        } else if self.supports.iter().all(|s| !matches!(s, Column::Category(_))) {
-            Support::Real
-        } else {
-            Support::Mixed(self.supports.clone())
+        for (precision, column) in kept.iter().zip(&self.schema.columns) {
+            if let Some(message) = precision.lost() {
+                return Err(Error::format(self.records.path, format!("column \"{}\"", column.name), message));
+            }
         }
+        Ok((Batch::new(values, self.features.len())?, labels, dropped))
+    }
+}
+
+/// What all columns hold together: whole numbers that are not negative are levels.
+fn support(columns: &[Column]) -> Support {
+    let kinds = || columns.iter().map(|c| &c.kind);
+    if kinds().all(|k| *k == Kind::Binary) {
+        return Support::Binary;
+    }
+    if kinds().any(|k| matches!(k, Kind::Category(_))) {
+        return Support::Mixed(kinds().cloned().collect());
+    }
+    let top = kinds().map(|k| match k {
+        Kind::Binary => Some(1),
+        Kind::Whole { least: 0.., most } if *most < MAX_LEVELS => Some(*most),
+        _ => None,
+    });
+    match top.collect::<Option<Vec<i64>>>().and_then(|tops| tops.into_iter().max()) {
+        Some(most) => Support::Discrete { levels: most as u32 + 1 },
+        None => Support::Real,
     }
 }
 
 /// Labels as the numbers that they are written as, which the `names` in the first line stand for.
-fn renumbered(labels: &mut [u32], written: &[String], names: &[String], path: &Path) -> Result<Vec<String>> {
+fn renumbered(
+    mut labels: Vec<u32>,
+    written: &[String],
+    names: &[String],
+    path: &Path,
+) -> Result<(Vec<u32>, Vec<String>)> {
     let number = |l: u32| written[l as usize].parse::<u32>().ok().filter(|n| (*n as usize) < names.len());
-    for label in labels {
+    for label in &mut labels {
         *label = number(*label).ok_or_else(|| {
             let message =
                 format!("names {} classes, and label {} occurs", names.len(), written[*label as usize]);
             Error::format(path, "line 1", message)
         })?;
     }
-    Ok(names.to_vec())
+    Ok((labels, names.to_vec()))
 }

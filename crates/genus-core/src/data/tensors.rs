@@ -53,7 +53,7 @@ pub(super) fn load(path: &Path, name: &str) -> Result<Dataset> {
             return Err(at(format!("shape {shape:?} is larger than what is read; split the tensor")));
         }
         let values = npy::decode(view.data().to_vec(), kind, at)?;
-        arrays.insert((*name).to_owned(), Array { shape: view.shape().to_vec(), values });
+        arrays.insert((*name).to_owned(), Ok(Array { shape: view.shape().to_vec(), values }));
     }
     array::assemble(path, name, named::parts(path, arrays)?)
 }

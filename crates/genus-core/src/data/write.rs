@@ -1,33 +1,35 @@
 //! Rows to files that others read.
 
 use super::{npy, npz, pictures};
-use crate::{Batch, Column, Domain, Error, Result, Shape, Support, fsx};
+use crate::{Batch, Column, Domain, Error, Result, Schema, Shape, fsx};
 use std::path::Path;
 
 /// Longest side of a grid of images, pixels.
 const MAX_SIDE: usize = 1 << 16;
 
-/// Writes rows of `domain` to `path`, whole or not at all. The extension decides:
+/// Writes rows of a schema to `path`, whole or not at all. The extension decides:
 ///
 /// - `.npy`, `.npz` (array `samples`): shape \[rows, height, width, channels\] for images, else \[rows,
-///   columns\]; bytes for binary rows and up to 256 levels, single precision otherwise.
-/// - `.csv`: a header of `columns` (`x0`, `x1` … where that is empty), categories by name, an empty cell for
-///   NaN.
+///   columns\]; bytes for binary rows and up to 256 levels, single precision otherwise, double where columns
+///   have an origin.
+/// - `.csv`: a header of the columns' names (`x0`, `x1` … where there are none), categories by name, an empty
+///   cell for NaN.
 /// - `.png`: a grid of images with a border of one pixel; binary and levels from black (0) to white (the top
 ///   level), real values from the smallest to the largest.
 ///
 /// # Errors
 /// [`Error::Config`] for another extension, or rows that are no images for `.png`; [`Error::Shape`] or
 /// [`Error::Domain`] if rows do not fit the domain; [`Error::Io`] if the file cannot be written.
-pub fn write(path: &Path, x: &Batch, domain: &Domain, columns: &[String]) -> Result<()> {
+pub fn write(path: &Path, x: &Batch, schema: &Schema) -> Result<()> {
+    let domain = &schema.domain;
     if x.width() != domain.width() {
         return Err(Error::shape("rows to write", domain.width(), x.width()));
     }
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let bytes = match &extension[..] {
-        "npy" => array(x, domain)?,
-        "npz" => npz::encode("samples", &array(x, domain)?, path)?,
-        "csv" => table(path, x, domain, columns)?,
+        "npy" => array(x, schema)?,
+        "npz" => npz::encode("samples", &array(x, schema)?, path)?,
+        "csv" => table(x, schema),
         "png" => grid(path, x, domain)?,
         _ => {
             return Err(Error::config(
@@ -39,7 +41,8 @@ pub fn write(path: &Path, x: &Batch, domain: &Domain, columns: &[String]) -> Res
     fsx::write_atomic(path, &bytes)
 }
 
-fn array(x: &Batch, domain: &Domain) -> Result<Vec<u8>> {
+fn array(x: &Batch, schema: &Schema) -> Result<Vec<u8>> {
+    let domain = &schema.domain;
     let shape = match domain.shape {
         Shape::Flat(d) => vec![x.rows(), d],
         Shape::Image { height, width, channels } => vec![x.rows(), height, width, channels],
@@ -49,41 +52,40 @@ fn array(x: &Batch, domain: &Domain) -> Result<Vec<u8>> {
         let bytes: Vec<u8> = x.data().iter().map(|v| *v as u8).collect();
         return Ok(npy::encode("|u1", &shape, &bytes));
     }
+    if schema.columns.iter().any(|c| c.origin != 0.0) {
+        let moved = |row: &[f32]| -> Vec<f64> {
+            row.iter().zip(&schema.columns).map(|(v, c)| f64::from(*v) + c.origin).collect()
+        };
+        let bytes: Vec<u8> = x.iter().flat_map(moved).flat_map(f64::to_le_bytes).collect();
+        return Ok(npy::encode("<f8", &shape, &bytes));
+    }
     let bytes: Vec<u8> = x.data().iter().flat_map(|v| v.to_le_bytes()).collect();
     Ok(npy::encode("<f4", &shape, &bytes))
 }
 
-fn table(path: &Path, x: &Batch, domain: &Domain, columns: &[String]) -> Result<Vec<u8>> {
-    if !columns.is_empty() && columns.len() != x.width() {
-        return Err(Error::shape("column names", x.width(), columns.len()));
-    }
-    let failed = |e: csv::Error| Error::io("write", path)(e.into());
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    if columns.is_empty() {
-        writer.write_record((0..x.width()).map(|i| format!("x{i}"))).map_err(failed)?;
-    } else {
-        writer.write_record(columns).map_err(failed)?;
-    }
-    let names: Vec<Option<&[String]>> = match &domain.support {
-        Support::Mixed(columns) => {
-            columns.iter().map(|c| if let Column::Category(n) = c { Some(&n[..]) } else { None }).collect()
-        }
-        _ => vec![None; x.width()],
+/// The lines of a table, header first, each as its cells.
+fn cells<'a>(x: &'a Batch, schema: &'a Schema) -> impl Iterator<Item = Vec<String>> + 'a {
+    let columns: Vec<Column> = (0..x.width()).map(|c| schema.column(c)).collect();
+    let named = !schema.columns.is_empty();
+    let name = |(c, k): (usize, &Column)| if named { k.name.clone() } else { format!("x{c}") };
+    let header: Vec<String> = columns.iter().enumerate().map(name).collect();
+    let text = |(v, c): (&f32, &Column)| match (schema.decimal_comma, c.categories()) {
+        (true, []) => c.text(*v).replace('.', ","),
+        _ => c.text(*v),
     };
-    for row in x.iter() {
-        for (v, names) in row.iter().zip(&names) {
-            let name = names.and_then(|n| n.get(*v as usize));
-            let cell = match (v.is_nan(), name) {
-                (true, _) => String::new(),
-                (_, Some(name)) => name.clone(),
-                // The shortest text that reads back as the same number.
-                (_, None) => v.to_string(),
-            };
-            writer.write_field(cell).map_err(failed)?;
-        }
-        writer.write_record(None::<&[u8]>).map_err(failed)?;
+    let rows = x.iter().map(move |row| row.iter().zip(&columns).map(text).collect());
+    std::iter::once(header).chain(rows)
+}
+
+/// Rows of a schema as the bytes of a CSV file, header first; see [`write`].
+pub fn table(x: &Batch, schema: &Schema) -> Vec<u8> {
+    let delimiter = if schema.decimal_comma { b';' } else { b',' };
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+    let written = cells(x, schema).try_for_each(|record| writer.write_record(record));
+    match written.map_err(|e| e.to_string()).and_then(|()| writer.into_inner().map_err(|e| e.to_string())) {
+        Ok(bytes) => bytes,
+        Err(e) => unreachable!("writing to memory does not fail: {e}"),
     }
-    writer.into_inner().map_err(|e| Error::io("write", path)(e.into_error()))
 }
 
 fn grid(path: &Path, x: &Batch, domain: &Domain) -> Result<Vec<u8>> {

@@ -25,7 +25,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 /// Version of the folder's layout; another one is refused with the remedy.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 const CONFIG: &str = "config.toml";
 const EVENTS: &str = "events.jsonl";

@@ -28,9 +28,9 @@ impl Diagnostic for Classes {
             return Ok(Found::default());
         };
         let draw = |class: usize| {
-            let how = Drawing { class: Some(class as u32), ..Drawing::default() };
-            let drawn = sampler.draw_as(EACH, &how, &mut seed.index(class as u64).rng())?;
-            let name = of.data.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+            let how = Drawing { given: Some(vec![class as f32]), ..Drawing::default() };
+            let drawn = sampler.draw_as(EACH, &how, &mut seed.index(class as u64).rng())?.x;
+            let name = of.data.schema.class_name(class);
             Ok::<_, Error>(Named::new(name, &drawn))
         };
         let rows = Panel::Rows {

@@ -26,15 +26,16 @@ impl Diagnostic for Codes {
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
         let Some(encoder) = of.model.as_encoder() else { return Ok(Found::default()) };
         let split = some(of.held_out(), ROWS, seed);
+        let labels = split.labels();
         let (codes, text) = plane_of(&encoder.encode(&split.x)?, seed)?;
         let mut groups: BTreeMap<Option<u32>, Vec<(f64, f64)>> = BTreeMap::new();
         for (r, row) in codes.iter().enumerate() {
-            let label = split.labels.as_ref().map(|l| l[r]);
+            let label = labels.as_ref().map(|l| l[r]);
             groups.entry(label).or_default().push((f64::from(row[0]), f64::from(row[1])));
         }
         let name = |label: Option<u32>| match label {
             None => "codes".into(),
-            Some(l) => of.data.classes.get(l as usize).cloned().unwrap_or_else(|| l.to_string()),
+            Some(l) => of.data.schema.class_name(l as usize),
         };
         let cloud = Panel::Cloud {
             title: String::new(),

@@ -30,7 +30,7 @@ impl Diagnostic for DensityMap {
         let frame = around(&of.held_out().x);
         let heat = Panel::Heat {
             title: "Log-density of the model".into(),
-            axes: axes(&of.data.columns),
+            axes: axes(&of.data.schema),
             frame,
             values: map(density, frame)?,
             depth: DEPTH,

@@ -16,7 +16,7 @@ mod reconstructions;
 mod samples;
 mod scores;
 
-use crate::{Diagnostic, Seed, Split};
+use crate::{Diagnostic, Schema, Seed, Split};
 pub(crate) use inside::weights;
 
 /// All, in the order of a report.
@@ -46,9 +46,6 @@ fn some(split: &Split, n: usize, seed: Seed) -> Split {
 }
 
 /// Names of the columns of a plane.
-fn axes(columns: &[String]) -> [String; 2] {
-    [0, 1].map(|c| match columns.get(c) {
-        Some(name) if !name.is_empty() => name.clone(),
-        _ => format!("x{}", c + 1),
-    })
+fn axes(schema: &Schema) -> [String; 2] {
+    [0, 1].map(|c| schema.column(c).name)
 }

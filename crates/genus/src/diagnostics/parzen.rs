@@ -119,7 +119,7 @@ fn scale(top: Option<f32>, train: &Batch) -> (f32, f64) {
 /// Whatever drawing may meet.
 fn figures(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Vec<Figure>> {
     let (Some(valid), Some(test)) = (&data.valid, &data.test) else { return Ok(Vec::new()) };
-    let (unit, units) = scale(data.domain.top(), &data.train.x);
+    let (unit, units) = scale(data.domain().top(), &data.train.x);
     let scaled = |x: &Batch| Batch::from_fn(x.rows(), x.width(), |r, c| unit * x.row(r)[c]);
     let Some((centres, of)) = centres(model, data, seed)? else { return Ok(Vec::new()) };
     if !centres.data().iter().all(|v| v.is_finite()) {

@@ -55,7 +55,7 @@ fn rows(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {
     for c in 0..d.min(COLUMNS) {
         let values = |x: &Batch| x.iter().map(|row| f64::from(row[c])).collect::<Vec<f64>>();
         panels.push(Panel::Bars {
-            title: of.data.columns.get(c).cloned().unwrap_or_else(|| format!("x{}", c + 1)),
+            title: of.data.schema.column(c).name,
             unit: String::new(),
             sets: sets.iter().rev().map(|(name, x)| Named::new(name.to_lowercase(), values(x))).collect(),
             large: false,
@@ -72,7 +72,7 @@ fn rows(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {
 fn plane(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {
     let cloud = |(colour, (name, x)): (usize, &(&str, &Batch))| Panel::Cloud {
         title: (*name).into(),
-        axes: axes(&of.data.columns),
+        axes: axes(&of.data.schema),
         frame: Some(around(&of.held_out().x)),
         groups: vec![Named::new(*name, *x)],
         colour,

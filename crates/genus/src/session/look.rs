@@ -136,12 +136,12 @@ pub(super) fn describe(spec: &ModelSpec, model: &dyn Model, data: &Dataset) -> S
             .filter(|c| c.is_in(model))
             .map(|c| c.verb().to_owned())
             .collect(),
-        domain: data.domain.to_string(),
-        shape: evaluate::extents(&data.domain),
-        top: data.domain.top().unwrap_or(0.0),
+        domain: data.domain().to_string(),
+        shape: evaluate::extents(data.domain()),
+        top: data.domain().top().unwrap_or(0.0),
         range: range(&data.train.x),
-        columns: data.columns.clone(),
-        classes: data.classes.clone(),
+        columns: data.schema.names(),
+        classes: data.schema.classes().to_vec(),
         data: data.provenance.clone(),
         rows: data.splits().map(|(n, s)| (n, s.x.rows() as u64)).collect(),
         machine: machine(),

@@ -164,7 +164,7 @@ pub fn resume(
 
 fn admit(request: &Request, data: &Dataset) -> Result<()> {
     let spec = request.spec;
-    if spec.admits(&data.domain) {
+    if spec.admits(data.domain()) {
         // One row has no spread; what would come out is that row, or nothing finite.
         return match data.train.x.rows() {
             0 | 1 => Err(Error::Domain(format!(
@@ -175,13 +175,13 @@ fn admit(request: &Request, data: &Dataset) -> Result<()> {
             _ => Ok(()),
         };
     }
-    let able = request.registry.for_rows(&data.domain);
+    let able = request.registry.for_rows(data.domain());
     Err(Error::Domain(format!(
         "{} takes {} rows and {} holds {}; models for such rows: {}",
         spec.name,
         SupportKind::join(spec.supports, " or "),
         data.provenance.name,
-        data.domain,
+        data.domain(),
         if able.is_empty() { "none yet".into() } else { able.join(", ") }
     )))
 }

@@ -10,7 +10,9 @@ mod ridge;
 
 use super::tree::BinaryTree;
 use crate::math::log_mean_exp;
-use crate::{Advice, Batch, Dataset, Domain, Error, Provenance, Result, Rng, Seed, Shape, Split, Support};
+use crate::{
+    Advice, Batch, Dataset, Domain, Error, Provenance, Result, Rng, Schema, Seed, Shape, Split, Support,
+};
 use rayon::prelude::*;
 use ridge::Ridge;
 use std::sync::OnceLock;
@@ -138,7 +140,7 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
         let mut rng = seed.child(part).rng();
         let mut x = Batch::zeros(n, domain.width());
         let labels: Vec<u32> = (0..n).map(|r| source.draw(&mut rng, x.row_mut(r))).collect();
-        Split { x, labels: labelled.then_some(labels) }
+        if labelled { Split::labelled(x, &labels) } else { Split::unlabelled(x) }
     };
     let (train, valid, test) = (split("train", ROWS[0]), split("valid", ROWS[1]), split("test", ROWS[2]));
     let entropy = match &source {
@@ -151,20 +153,20 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
         }
         _ => ENTROPY.iter().find(|(n, _)| *n == name).map(|(_, h)| *h),
     };
-    let columns = match &source {
-        _ if matches!(domain.shape, Shape::Image { .. }) => Vec::new(),
+    let schema = Schema::from(&domain);
+    let schema = match &source {
+        _ if matches!(domain.shape, Shape::Image { .. }) => schema,
         Source::Tree(..) | Source::TwoTrees(_) | Source::Pairs(..) => {
-            (0..domain.width()).map(|i| format!("x{i}")).collect()
+            schema.named((0..domain.width()).map(|i| format!("x{i}")))
         }
-        _ => vec!["x".into(), "y".into()],
+        _ => schema.named(["x", "y"]),
     };
+    let classes = if labelled { vec!["first".into(), "second".into()] } else { Vec::new() };
     Some(Ok(Dataset {
-        domain: domain.clone(),
+        schema: schema.with_classes("tree", classes),
         train,
         valid: Some(valid),
         test: Some(test),
-        columns,
-        classes: if labelled { vec!["first".into(), "second".into()] } else { Vec::new() },
         provenance: Provenance {
             name: name.into(),
             splits: format!("drawn from the seed: {} train, {} valid, {} test", ROWS[0], ROWS[1], ROWS[2]),

@@ -8,7 +8,7 @@ use crate::training_rows::TrainingRows;
 use genus_core::transform::{self, Transform};
 use genus_core::{
     Batch, Chain, Conditional, Dataset, Domain, Encoder, Exhibit, Family, Fill, Fit, FitContext, Model,
-    ModelSpec, Result, Rng, Sampler, Scoring, Seed, State, Stop, Tensor as Stored, Visited, config,
+    ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed, State, Stop, Tensor as Stored, Visited, config,
     stop::in_pool,
 };
 use genus_kernels::{anneal_bits, bernoulli_sample, probabilities};
@@ -171,7 +171,7 @@ impl<T: Transition> Family for Walker<T> {
     fn fit(config: &T::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
         let transform =
-            crate::transform_for(cx, data, || Transform::to_binary(&data.domain, config.binarize(), 0))?;
+            crate::transform_for(cx, data, || Transform::to_binary(&data.schema, config.binarize(), 0))?;
         let seed = cx.seed.child(T::spec().name);
         let seen = TrainingRows::new(&transform, data, seed)?;
         let mut model =
@@ -201,7 +201,7 @@ impl<T: Transition> Model for Walker<T> {
         T::spec()
     }
 
-    fn domain(&self) -> &Domain {
+    fn schema(&self) -> &Schema {
         self.transform.source()
     }
 

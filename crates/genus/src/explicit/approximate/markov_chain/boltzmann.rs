@@ -10,8 +10,8 @@ use genus_core::stop::in_pool;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
     Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence, Exhibit, Family,
-    Figure, Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
-    Stop, StopReason, Support, Tensor, Visited, config,
+    Figure, Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed,
+    State, Stop, StopReason, Support, Tensor, Visited, config,
 };
 
 /// A fitted machine p(x) = Σ_h exp(−E(x, h)) / Z.
@@ -97,7 +97,7 @@ impl<E: Energy> Family for Boltzmann<E> {
 
     fn fit(config: &E::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let transform = crate::transform_for(cx, data, || config.transform(&data.domain, &data.train.x))?;
+        let transform = crate::transform_for(cx, data, || config.transform(&data.schema, &data.train.x))?;
         let seed = cx.seed.child(E::spec().name);
         let seen = TrainingRows::new(&transform, data, seed)?;
         let start = match transform.target().support {
@@ -145,7 +145,7 @@ impl<E: Energy> Model for Boltzmann<E> {
         E::spec()
     }
 
-    fn domain(&self) -> &Domain {
+    fn schema(&self) -> &Schema {
         self.transform.source()
     }
 

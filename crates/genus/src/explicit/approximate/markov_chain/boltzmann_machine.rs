@@ -46,7 +46,7 @@ use genus_core::train::{At, Figures};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
     Batch, Capability, Domain, Error, EvidenceKind, FitContext, FitReport, ModelSpec, Reference, Result, Rng,
-    Scoring, Seed, State, Stop, SupportKind, Tensor, TinyFit,
+    Schema, Scoring, Seed, State, Stop, SupportKind, Tensor, TinyFit,
 };
 use genus_kernels::{LayerPair, Limits, Mat, Stream, gemm, sigmoid};
 use rayon::prelude::*;
@@ -129,8 +129,8 @@ impl Default for BoltzmannMachineConfig {
 }
 
 impl MachineConfig for BoltzmannMachineConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        Transform::to_binary(domain, self.binarize, 0)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        Transform::to_binary(rows, self.binarize, 0)
     }
 
     fn train(&self) -> &Learning {

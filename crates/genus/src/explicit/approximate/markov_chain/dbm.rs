@@ -54,7 +54,7 @@ use genus_core::train::{At, Figures};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
     Batch, Capability, Domain, Error, EvidenceKind, FitContext, FitReport, ModelSpec, Reference, Result, Rng,
-    Scoring, Seed, State, Stop, SupportKind, Tensor, TinyFit,
+    Schema, Scoring, Seed, State, Stop, SupportKind, Tensor, TinyFit,
 };
 use genus_kernels::{
     LayerPair, Limits, Mat, Stream, anneal_bits, gemm, log_mass_change, probabilities, row_products,
@@ -145,8 +145,8 @@ impl Default for DeepBoltzmannMachineConfig {
 }
 
 impl MachineConfig for DeepBoltzmannMachineConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        Transform::to_binary(domain, self.binarize, 0)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        Transform::to_binary(rows, self.binarize, 0)
     }
 
     fn train(&self) -> &Learning {

@@ -47,7 +47,7 @@ use genus_core::train::{At, Figures};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
     Batch, Capability, Domain, Error, EvidenceKind, FitContext, FitReport, ModelSpec, Reference, Result, Rng,
-    Scoring, Seed, State, SupportKind, TinyFit,
+    Schema, Scoring, Seed, State, SupportKind, TinyFit,
 };
 use genus_kernels::{LayerPair, Stream, bernoulli_sample, log_mass_change, probabilities, row_products};
 use serde::{Deserialize, Serialize};
@@ -123,8 +123,8 @@ impl Default for DeepBeliefNetConfig {
 }
 
 impl MachineConfig for DeepBeliefNetConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        Transform::to_binary(domain, self.binarize, 0)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        Transform::to_binary(rows, self.binarize, 0)
     }
 
     fn train(&self) -> &Learning {

@@ -40,7 +40,7 @@ use crate::sampling::Sampling;
 use genus_core::config::{Positive, count};
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, SupportKind, TinyFit,
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Schema, SupportKind, TinyFit,
 };
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -128,9 +128,9 @@ impl Default for GaussianRbmConfig {
 }
 
 impl MachineConfig for GaussianRbmConfig {
-    fn transform(&self, domain: &Domain, x: &Batch) -> Result<Transform> {
+    fn transform(&self, rows: &Schema, x: &Batch) -> Result<Transform> {
         let real = RealSteps { logit: None, standardize: self.standardize };
-        Ok(Transform::to_real(domain, real, x, 0)?.in_units_of(self.sigma.get()))
+        Ok(Transform::to_real(rows, real, x, 0)?.in_units_of(self.sigma.get()))
     }
 
     fn train(&self) -> &Learning {

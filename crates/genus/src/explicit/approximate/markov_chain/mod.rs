@@ -3,7 +3,9 @@
 
 use annealing::{Annealing, Path};
 use genus_core::transform::Transform;
-use genus_core::{Batch, Domain, FitContext, FitReport, ModelSpec, Result, Rng, Scoring, Seed, State};
+use genus_core::{
+    Batch, Domain, FitContext, FitReport, ModelSpec, Result, Rng, Schema, Scoring, Seed, State,
+};
 use genus_kernels::Stream;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -154,7 +156,7 @@ pub trait MachineConfig: Serialize + DeserializeOwned + Default + Clone + Debug 
     ///
     /// # Errors
     /// [`genus_core::Error::Domain`] if the model does not take such data.
-    fn transform(&self, domain: &Domain, x: &Batch) -> Result<Transform>;
+    fn transform(&self, rows: &Schema, x: &Batch) -> Result<Transform>;
     /// Training.
     fn train(&self) -> &Learning;
     /// Sampling.

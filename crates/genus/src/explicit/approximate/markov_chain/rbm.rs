@@ -42,7 +42,8 @@ use crate::sampling::Sampling;
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
-    Batch, Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, SupportKind, TinyFit,
+    Batch, Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, Schema, SupportKind,
+    TinyFit,
 };
 use genus_kernels::LayerPair;
 use serde::{Deserialize, Serialize};
@@ -129,8 +130,8 @@ impl Default for RbmConfig {
 }
 
 impl MachineConfig for RbmConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        Transform::to_binary(domain, self.binarize, 0)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        Transform::to_binary(rows, self.binarize, 0)
     }
 
     fn train(&self) -> &Learning {

@@ -36,7 +36,7 @@ use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
 use genus_core::{
     Batch, Capability, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, EvidenceKind, Family,
     Figure, Fit, FitContext, LatentVariable, LogProb, Model, ModelSpec, Reference, Result, Rng, Sampler,
-    Scoring, Seed, State, Stop, Support, SupportKind, TinyFit, config,
+    Schema, Scoring, Seed, State, Stop, Support, SupportKind, TinyFit, config,
 };
 use genus_nn::{
     Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, gradcheck, ops, tensor,
@@ -351,16 +351,16 @@ impl Family for Vae {
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
         let gaussian = match config.likelihood {
-            Likelihood::Auto => data.domain.support == Support::Real,
+            Likelihood::Auto => data.domain().support == Support::Real,
             Likelihood::Bernoulli => false,
             Likelihood::Gaussian => true,
         };
         let transform = crate::transform_for(cx, data, || {
             if gaussian {
                 let want = RealSteps { logit: None, standardize: config.standardize };
-                Transform::to_real(&data.domain, want, &data.train.x, 0)
+                Transform::to_real(&data.schema, want, &data.train.x, 0)
             } else {
-                Transform::to_binary(&data.domain, config.binarize, 0)
+                Transform::to_binary(&data.schema, config.binarize, 0)
             }
         })?;
         let seed = cx.seed.child("vae");
@@ -398,7 +398,7 @@ impl Model for Vae {
         &SPEC
     }
 
-    fn domain(&self) -> &Domain {
+    fn schema(&self) -> &Schema {
         self.transform.source()
     }
 

@@ -31,7 +31,8 @@ use super::factorization::Factorization;
 use super::{AutoregressiveConfig, Choose, Conditionals, Rows, with_class};
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Seed, SupportKind, TinyFit,
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Schema, Seed, SupportKind,
+    TinyFit,
 };
 use genus_kernels::{MaskedLayer, sample_masked};
 use genus_nn::{Activation, Id, Params, Staircase, Tensor, TrainConfig, View, ops};
@@ -96,8 +97,8 @@ pub struct FvsbnConfig {
 }
 
 impl AutoregressiveConfig for FvsbnConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        Transform::to_binary(domain, self.binarize, 0)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        Transform::to_binary(rows, self.binarize, 0)
     }
     fn class_conditional(&self) -> bool {
         self.class_conditional

@@ -37,7 +37,8 @@ use super::{AutoregressiveConfig, Pixels, Rows};
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Seed, Shape, Support, SupportKind,
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Schema, Seed, Shape, Support,
+    SupportKind,
 };
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, TapRow, Taps, TrainConfig};
@@ -107,8 +108,8 @@ impl Default for GatedPixelCnnConfig {
 }
 
 impl AutoregressiveConfig for GatedPixelCnnConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        self.pixels.transform(domain, self.binarize)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        self.pixels.transform(rows, self.binarize)
     }
     fn class_conditional(&self) -> bool {
         self.class_conditional

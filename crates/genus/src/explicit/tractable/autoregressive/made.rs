@@ -37,7 +37,7 @@ use genus_core::config::count;
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
     Autoregressive, Batch, Capability, Dataset, Density, Domain, Error, Evidence, EvidenceKind, Family, Fit,
-    FitContext, LogProb, Model, ModelSpec, Reference, Result, Rng, Sampler, Scoring, Seed, State,
+    FitContext, LogProb, Model, ModelSpec, Reference, Result, Rng, Sampler, Schema, Scoring, Seed, State,
     SupportKind, Tensor, TinyFit, config, stop::paced,
 };
 use genus_kernels::{sample_masked, sigmoid};
@@ -291,9 +291,9 @@ impl Family for Made {
                 "needs ordering=\"random\": there is only one natural order",
             ));
         }
-        config.afford(data.domain.width())?;
+        config.afford(data.schema.width())?;
         let transform =
-            crate::transform_for(cx, data, || Transform::to_binary(&data.domain, config.binarize, 0))?;
+            crate::transform_for(cx, data, || Transform::to_binary(&data.schema, config.binarize, 0))?;
         let seed = cx.seed.child("made");
         let seen = TrainingRows::new(&transform, data, seed)?;
         let sets = match cx.start {
@@ -336,7 +336,7 @@ impl Model for Made {
         &SPEC
     }
 
-    fn domain(&self) -> &Domain {
+    fn schema(&self) -> &Schema {
         self.transform.source()
     }
 

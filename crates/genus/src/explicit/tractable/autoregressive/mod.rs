@@ -1,7 +1,7 @@
 //! Fully visible belief nets: p(x) = Π p(x_d | x_<d) in some order of the dimensions.
 
 use genus_core::transform::{Binarize, Transform};
-use genus_core::{Batch, Domain, ModelSpec, Result, Rng, Shape, Support};
+use genus_core::{Batch, Domain, ModelSpec, Result, Rng, Schema, Shape, Support};
 use genus_nn::{Id, Params, Tensor, TrainConfig, View};
 use law::Law;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -108,7 +108,7 @@ pub trait AutoregressiveConfig: Serialize + DeserializeOwned + Default + Clone +
     ///
     /// # Errors
     /// [`genus_core::Error::Domain`] if the model does not take such data.
-    fn transform(&self, domain: &Domain, x: &Batch) -> Result<Transform>;
+    fn transform(&self, rows: &Schema, x: &Batch) -> Result<Transform>;
     /// Whether the class is given to the network.
     fn class_conditional(&self) -> bool;
     /// Training.
@@ -135,10 +135,10 @@ pub enum Pixels {
 }
 
 impl Pixels {
-    fn transform(self, domain: &Domain, binarize: Binarize) -> Result<Transform> {
-        match (self, &domain.support) {
-            (Self::Levels, Support::Discrete { .. }) => Ok(Transform::identity(domain.clone())),
-            _ => Transform::to_binary(domain, binarize, 0),
+    fn transform(self, rows: &Schema, binarize: Binarize) -> Result<Transform> {
+        match (self, &rows.domain.support) {
+            (Self::Levels, Support::Discrete { .. }) => Ok(Transform::identity(rows)),
+            _ => Transform::to_binary(rows, binarize, 0),
         }
     }
 }

@@ -33,7 +33,8 @@ use super::{AutoregressiveConfig, Choose, Conditionals, Rows, with_class};
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Seed, SupportKind, TinyFit,
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Schema, Seed, SupportKind,
+    TinyFit,
 };
 use genus_nn::{Id, Params, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
@@ -114,8 +115,8 @@ impl Default for NadeConfig {
 }
 
 impl AutoregressiveConfig for NadeConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        Transform::to_binary(domain, self.binarize, 0)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        Transform::to_binary(rows, self.binarize, 0)
     }
     fn class_conditional(&self) -> bool {
         self.class_conditional

@@ -40,7 +40,8 @@ use super::{AutoregressiveConfig, Pixels, Rows};
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Seed, Shape, Support, SupportKind,
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Schema, Seed, Shape, Support,
+    SupportKind,
 };
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, Taps, TrainConfig};
@@ -104,8 +105,8 @@ impl Default for PixelCnnConfig {
 }
 
 impl AutoregressiveConfig for PixelCnnConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        self.pixels.transform(domain, self.binarize)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        self.pixels.transform(rows, self.binarize)
     }
     fn class_conditional(&self) -> bool {
         self.class_conditional

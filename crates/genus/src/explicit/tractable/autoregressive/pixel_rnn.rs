@@ -38,8 +38,8 @@ use super::{AutoregressiveConfig, Pixels, Rows};
 use genus_core::config::count;
 use genus_core::transform::{Binarize, Transform};
 use genus_core::{
-    Batch, Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, Seed, Shape, Support,
-    SupportKind, TinyFit,
+    Batch, Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, Schema, Seed, Shape,
+    Support, SupportKind, TinyFit,
 };
 use genus_kernels::Source;
 use genus_nn::{Activation, Causal, Lstm, Scan, Taps, TrainConfig};
@@ -132,8 +132,8 @@ impl Default for PixelRnnConfig {
 }
 
 impl AutoregressiveConfig for PixelRnnConfig {
-    fn transform(&self, domain: &Domain, _: &Batch) -> Result<Transform> {
-        self.pixels.transform(domain, self.binarize)
+    fn transform(&self, rows: &Schema, _: &Batch) -> Result<Transform> {
+        self.pixels.transform(rows, self.binarize)
     }
     fn class_conditional(&self) -> bool {
         self.class_conditional

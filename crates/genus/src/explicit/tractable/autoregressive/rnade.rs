@@ -38,7 +38,7 @@ use super::{AutoregressiveConfig, Choose, Conditionals, Rows, with_class};
 use genus_core::config::{Positive, count};
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Seed, Shape, Support,
+    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Schema, Seed, Shape, Support,
     SupportKind, TinyFit,
 };
 use genus_kernels::linear_forward;
@@ -118,8 +118,8 @@ impl Default for RnadeConfig {
 }
 
 impl AutoregressiveConfig for RnadeConfig {
-    fn transform(&self, domain: &Domain, x: &Batch) -> Result<Transform> {
-        Transform::to_real(domain, RealSteps { logit: None, standardize: self.standardize }, x, 0)
+    fn transform(&self, rows: &Schema, x: &Batch) -> Result<Transform> {
+        Transform::to_real(rows, RealSteps { logit: None, standardize: self.standardize }, x, 0)
     }
     fn class_conditional(&self) -> bool {
         self.class_conditional

@@ -38,9 +38,9 @@ use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, RealSteps, Transform};
 use genus_core::{
-    Batch, Capability, Clusterer, Conditional, Dataset, Density, Domain, Error, Event, Evidence,
-    EvidenceKind, Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference,
-    Result, Rng, Sampler, Scoring, State, Stop, StopReason, SupportKind, Tensor, TinyFit, config,
+    Batch, Capability, Clusterer, Conditional, Dataset, Density, Error, Event, Evidence, EvidenceKind,
+    Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference, Result, Rng,
+    Sampler, Schema, Scoring, State, Stop, StopReason, SupportKind, Tensor, TinyFit, config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -174,10 +174,10 @@ impl Family for GaussianMixture {
                 format!("{k} components need at least {k} training rows, there are {}", data.train.x.rows()),
             ));
         }
-        afford(config, data.domain.width())?;
+        afford(config, data.schema.width())?;
         let want = RealSteps { logit: config.logit, standardize: config.standardize };
         let transform =
-            crate::transform_for(cx, data, || Transform::to_real(&data.domain, want, &data.train.x, 0))?;
+            crate::transform_for(cx, data, || Transform::to_real(&data.schema, want, &data.train.x, 0))?;
         let mut noise = cx.seed.child("dequantize").rng();
         let (x, _) = transform.forward(&data.train.x, Noise::Stream(&mut noise))?;
         let parameters = k * (x.width() + 1) - 1 + config.covariance.parameters(k, x.width());
@@ -320,7 +320,7 @@ impl Model for GaussianMixture {
         &SPEC
     }
 
-    fn domain(&self) -> &Domain {
+    fn schema(&self) -> &Schema {
         self.transform.source()
     }
 
@@ -383,7 +383,7 @@ impl Sampler for GaussianMixture {
 
 impl Conditional for GaussianMixture {
     fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
-        self.domain().check_missing(x)?;
+        self.schema().check(x, true)?;
         let mut filled = x.clone();
         let conditionals = Conditionals::new(&self.components, 1e-3 * self.config.floor.get())?;
         let stop = Stop::current();
@@ -445,6 +445,7 @@ impl Clusterer for GaussianMixture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use genus_core::Domain;
     use genus_core::math::LN_2PI;
     use genus_core::{Seed, Silent, Split};
 

@@ -9,8 +9,8 @@ use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
     Advice, Autoregressive, Batch, ClassConditional, Conditional, Dataset, Density, Domain, Drawing, Error,
-    Evidence, Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Scoring, Seed, State,
-    Tensor as Stored, config, level_at, stop::paced,
+    Evidence, Family, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema, Scoring,
+    Seed, Split, State, Tensor as Stored, config, level_at, stop::paced,
 };
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, tensor, values};
 use std::collections::BTreeMap;
@@ -159,6 +159,26 @@ impl<C: Conditionals> Factorization<C> {
         })
     }
 
+    /// The classes that given rows name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the model has no classes, or not these.
+    fn class_numbers(&self, given: &Batch) -> Result<Vec<u32>> {
+        let n = self.prior.len();
+        if n == 0 {
+            let remedy = "train with class_conditional = true on data with labels";
+            return Err(Error::config("class", format!("this model has no classes; {remedy}")));
+        }
+        if given.width() != 1 {
+            return Err(Error::shape("what is given", "one class", format!("{} values", given.width())));
+        }
+        let number = |row: &[f32]| match row[0] {
+            c if c >= 0.0 && c.fract() == 0.0 && (c as usize) < n => Ok(c as u32),
+            c => Err(Error::config("class", format!("{c}: classes are 0 to {}", n - 1))),
+        };
+        given.iter().map(number).collect()
+    }
+
     /// What [`fill`](Self::fill) draws from.
     fn uniform(&self, n: usize, rng: &mut Rng) -> Batch {
         Batch::from_fn(n, self.order.len() * self.law.uniforms(), |_, _| rng.uniform())
@@ -209,27 +229,27 @@ impl<C: Conditionals> Family for Factorization<C> {
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let transform = crate::transform_for(cx, data, || config.transform(&data.domain, &data.train.x))?;
+        let transform = crate::transform_for(cx, data, || config.transform(&data.schema, &data.train.x))?;
         let seed = cx.seed.child(C::spec().name);
         let seen = TrainingRows::new(&transform, data, seed)?;
         let mut prior = Vec::new();
         let mut classes = [None, None];
         if config.class_conditional() {
-            let Some(labels) = &data.train.labels else {
+            let Some(labels) = data.train.labels() else {
                 let error = Error::config("class_conditional", "the training rows have no labels");
                 return Err(error.advise(Advice::Label));
             };
-            let n = data.classes.len().max(1 + labels.iter().copied().max().unwrap_or(0) as usize);
+            let n = data.schema.classes().len();
             // One added count, so that a class without rows is rare rather than impossible.
             let mut counts = vec![1.0; n];
             labels.iter().for_each(|l| counts[*l as usize] += 1.0);
             let total: f64 = counts.iter().sum();
             prior = counts.into_iter().map(|c| libm::log(c / total)).collect();
-            let valid = data.valid.as_ref().and_then(|v| v.labels.as_ref());
+            let valid = data.valid.as_ref().and_then(Split::labels);
             if data.valid.is_some() && valid.is_none() {
                 return Err(Error::Domain("the validation rows have no labels".into()));
             }
-            classes = [Some(labels), valid].map(|l| l.map(|l| one_hot(l, n)));
+            classes = [Some(labels), valid].map(|l| l.map(|l| one_hot(&l, n)));
         }
         let rng = &mut seed.child("init").rng();
         let start = match C::law(config, transform.target()) {
@@ -269,7 +289,7 @@ impl<C: Conditionals> Model for Factorization<C> {
         C::spec()
     }
 
-    fn domain(&self) -> &Domain {
+    fn schema(&self) -> &Schema {
         self.transform.source()
     }
 
@@ -314,10 +334,10 @@ impl<C: Conditionals> Density for Factorization<C> {
 
 impl<C: Conditionals> Sampler for Factorization<C> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
-        self.draw_as(n, &Drawing::default(), rng)
+        Ok(self.draw_as(n, &Drawing::default(), rng)?.x)
     }
 
-    fn draw_as(&self, n: usize, how: &Drawing, rng: &mut Rng) -> Result<Batch> {
+    fn draw_as(&self, n: usize, how: &Drawing, rng: &mut Rng) -> Result<Split> {
         let temperature = how.temperature as f32;
         if !(temperature > 0.0 && temperature.is_finite()) {
             return Err(Error::config(
@@ -325,24 +345,18 @@ impl<C: Conditionals> Sampler for Factorization<C> {
                 format!("{} is out of range; above 0", how.temperature),
             ));
         }
-        let class = match how.class {
+        let class = match &how.given {
             None => self.classes_of(n, rng),
-            Some(_) if self.prior.is_empty() => {
-                let remedy = "train with class_conditional = true on data with labels";
-                return Err(Error::config("class", format!("this model has no classes; {remedy}")));
-            }
-            Some(c) if c as usize >= self.prior.len() => {
-                return Err(Error::config(
-                    "class",
-                    format!("{c}: classes are 0 to {}", self.prior.len() - 1),
-                ));
-            }
-            Some(c) => Some(vec![c; n]),
+            Some(given) => Some(self.class_numbers(&Batch::new(given.clone(), given.len())?)?.repeat(n)),
         };
         let u = self.uniform(n, rng);
         let mut x = Batch::zeros(n, self.order.len());
         self.fill(&mut x, &[], class.as_deref(), &u, temperature)?;
-        Ok(self.transform.inverse(&x))
+        let x = self.transform.inverse(&x);
+        Ok(match class {
+            Some(class) => Split::labelled(x, &class),
+            None => Split::unlabelled(x),
+        })
     }
 }
 
@@ -351,15 +365,13 @@ impl<C: Conditionals> ClassConditional for Factorization<C> {
         self.prior.len()
     }
 
-    fn score_given(&self, x: &Batch, class: &[u32]) -> Result<LogProb> {
-        if class.len() != x.rows() {
-            return Err(Error::shape("classes", x.rows(), class.len()));
+    fn score_given(&self, x: &Batch, given_rows: &Batch) -> Result<LogProb> {
+        if given_rows.rows() != x.rows() {
+            return Err(Error::shape("given rows", x.rows(), given_rows.rows()));
         }
-        if let Some(c) = class.iter().find(|c| **c as usize >= self.prior.len()) {
-            return Err(Error::config("class", format!("{c}: classes are 0 to {}", self.prior.len() - 1)));
-        }
+        let class = self.class_numbers(given_rows)?;
         let (y, log_det) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        let class = one_hot(class, self.prior.len());
+        let class = one_hot(&class, self.prior.len());
         let nats = given(&self.net, &self.params.frozen(), &y, Some(&class), self.law)?;
         Ok(self.log_prob_of(nats, &log_det, "given the class"))
     }

@@ -200,8 +200,8 @@ fn fills_of_real_columns_follow_the_conditional() {
 fn temperature_narrows_normals() {
     let model = with_random_weights::<Mixtures>(&rnade(false), plain(1), 0, 0.5);
     let spread = |t: f64| {
-        let how = Drawing { temperature: t, class: None };
-        let x = model.draw_as(4000, &how, &mut Seed::from(3).rng()).unwrap();
+        let how = Drawing { temperature: t, given: None };
+        let x = model.draw_as(4000, &how, &mut Seed::from(3).rng()).unwrap().x;
         genus_core::transform::moments(&x).1[0]
     };
     assert!(spread(0.01) < 0.5 * spread(1.0));
@@ -250,7 +250,8 @@ fn classes_obey_bayes_rule() {
     };
     let model = Fvsbn::fit(&config, &set, &mut FitContext::new(Seed::from(7), &mut Silent)).unwrap().model;
     let all = Batch::from_fn(256, 8, |r, c| (r >> c & 1) as f32);
-    let given = [0, 1].map(|c| model.score_given(&all, &[c; 256]).unwrap().nats);
+    let given =
+        [0, 1].map(|c| model.score_given(&all, &Batch::from_fn(256, 1, |_, _| c as f32)).unwrap().nats);
     let (marginal, posterior) = (model.log_prob(&all).unwrap().nats, model.posterior(&all).unwrap());
     for r in 0..256 {
         let joint = [0, 1].map(|c| (given[c][r] + model.prior[c]).exp());
@@ -259,8 +260,10 @@ fn classes_obey_bayes_rule() {
         assert!((f64::from(posterior.row(r)[1]) - want).abs() < 1e-6);
     }
     for c in [0u32, 1] {
-        let how = Drawing { class: Some(c), ..Drawing::default() };
-        let x = model.draw_as(10_000, &how, &mut Seed::from(4).rng()).unwrap();
+        let how = Drawing { given: Some(vec![c as f32]), ..Drawing::default() };
+        let drawn = model.draw_as(10_000, &how, &mut Seed::from(4).rng()).unwrap();
+        assert_eq!(drawn.labels(), Some(vec![c; 10_000]));
+        let x = drawn.x;
         for column in 0..8 {
             let mean: f64 =
                 (0..256).map(|r| given[c as usize][r].exp() * f64::from(all.row(r)[column])).sum();
@@ -272,7 +275,7 @@ fn classes_obey_bayes_rule() {
     let test = set.test.unwrap();
     let p = model.posterior(&test.x).unwrap();
     let right =
-        test.labels.unwrap().iter().enumerate().filter(|(r, l)| p.row(*r)[**l as usize] > 0.5).count();
+        test.labels().unwrap().iter().enumerate().filter(|(r, l)| p.row(*r)[**l as usize] > 0.5).count();
     assert!(right as f64 > 0.75 * test.x.rows() as f64, "{right}");
 }
 
@@ -281,14 +284,16 @@ fn classes_obey_bayes_rule() {
 fn temperature_sharpens() {
     let model = random::<Shared>(&nade(false), Domain::binary(6), 0);
     let draw = |t: f64| {
-        let how = Drawing { temperature: t, class: None };
-        model.draw_as(500, &how, &mut Seed::from(3).rng()).unwrap()
+        let how = Drawing { temperature: t, given: None };
+        model.draw_as(500, &how, &mut Seed::from(3).rng()).unwrap().x
     };
     let cold = draw(1e-3);
     assert!(cold.iter().all(|r| r == cold.row(0)));
     assert_eq!(draw(1.0), Nade::sample(&model, 500, &mut Seed::from(3).rng()).unwrap());
-    assert!(model.draw_as(1, &Drawing { temperature: 0.0, class: None }, &mut Seed::from(3).rng()).is_err());
+    assert!(model.draw_as(1, &Drawing { temperature: 0.0, given: None }, &mut Seed::from(3).rng()).is_err());
     assert!(
-        model.draw_as(1, &Drawing { temperature: 1.0, class: Some(0) }, &mut Seed::from(3).rng()).is_err()
+        model
+            .draw_as(1, &Drawing { temperature: 1.0, given: Some(vec![0.0]) }, &mut Seed::from(3).rng())
+            .is_err()
     );
 }
