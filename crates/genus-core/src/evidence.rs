@@ -1,72 +1,75 @@
 //! A log-probability never travels without its kind.
 
-use crate::Measure;
+use crate::{Batch, Measure};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
-/// What kind of number a log-probability is. Unlike kinds are never ranked in one column.
+/// What a log-probability is, and how far chance has a part in it. Unlike ones are never ranked in one column.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Evidence {
+pub struct Evidence {
+    /// What the number is when chance is averaged out.
+    pub kind: EvidenceKind,
+    /// Standard error of a term that all rows share and that was estimated, such as log Z, nats; none if there is no such term.
+    #[serde(default, with = "crate::number::option", skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<f64>,
+}
+
+/// What a log-probability is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceKind {
     /// The model's own log-probability, up to rounding.
     Exact,
     #[doc(alias = "ELBO")]
     #[doc(alias = "variational bound")]
     /// At most the log-probability (an ELBO, an importance-weighted bound, a dequantisation bound), in expectation where it is stochastic.
     LowerBound,
-    /// A stochastic estimate of the mean, with its standard error.
-    Estimate {
-        /// Standard error of the mean over rows, nats.
-        #[serde(with = "crate::number")]
-        stderr: f64,
-    },
     /// Known up to an additive constant only.
     Unnormalized,
 }
 
 impl Evidence {
-    /// Its kind, without figures.
-    pub fn kind(&self) -> EvidenceKind {
-        match self {
-            Self::Exact => EvidenceKind::Exact,
-            Self::LowerBound => EvidenceKind::LowerBound,
-            Self::Estimate { .. } => EvidenceKind::Estimate,
-            Self::Unnormalized => EvidenceKind::Unnormalized,
+    /// The model's own log-probability.
+    pub const EXACT: Self = Self { kind: EvidenceKind::Exact, stderr: None };
+    /// A lower bound.
+    pub const LOWER_BOUND: Self = Self { kind: EvidenceKind::LowerBound, stderr: None };
+    /// Known up to a constant.
+    pub const UNNORMALIZED: Self = Self { kind: EvidenceKind::Unnormalized, stderr: None };
+
+    /// The model's own log-probability, but for a term that was estimated with this standard error.
+    pub const fn estimated(stderr: f64) -> Self {
+        Self { kind: EvidenceKind::Exact, stderr: Some(stderr) }
+    }
+
+    /// Of another kind, as certain as it is.
+    #[must_use]
+    pub const fn of_kind(self, kind: EvidenceKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Name of what is compared with one another: `exact`, `estimate`, `lower bound`, `estimated lower bound`, `unnormalised`.
+    pub const fn name(self) -> &'static str {
+        self.kind.name(self.stderr.is_some())
+    }
+}
+
+impl EvidenceKind {
+    /// See [`Evidence::name`].
+    pub const fn name(self, estimated: bool) -> &'static str {
+        match (self, estimated) {
+            (Self::Exact, false) => "exact",
+            (Self::Exact, true) => "estimate",
+            (Self::LowerBound, false) => "lower bound",
+            (Self::LowerBound, true) => "estimated lower bound",
+            (Self::Unnormalized, _) => "unnormalised",
         }
     }
 }
 
 impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Estimate { stderr } => write!(f, "{} ± {stderr:.4}", self.kind()),
-            _ => self.kind().fmt(f),
-        }
-    }
-}
-
-/// The kind of evidence that a family gives, before there is a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EvidenceKind {
-    /// [`Evidence::Exact`].
-    Exact,
-    /// [`Evidence::LowerBound`].
-    LowerBound,
-    /// [`Evidence::Estimate`].
-    Estimate,
-    /// [`Evidence::Unnormalized`].
-    Unnormalized,
-    /// No density at all.
-    None,
-}
-
-impl std::fmt::Display for EvidenceKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Exact => "exact",
-            Self::LowerBound => "lower bound",
-            Self::Estimate => "estimate",
-            Self::Unnormalized => "unnormalised",
-            Self::None => "none",
-        })
+        f.write_str(self.name())?;
+        self.stderr.map_or(Ok(()), |stderr| write!(f, " ± {stderr:.4}"))
     }
 }
 
@@ -75,6 +78,9 @@ impl std::fmt::Display for EvidenceKind {
 pub struct LogProb {
     /// One per row, nats.
     pub nats: Vec<f64>,
+    /// Standard error of each from the draws that it took (of codes, of noise between levels), nats; none where it took none. Equal
+    /// rows have equal draws.
+    pub spread: Option<Vec<f64>>,
     /// What kind of number they are.
     pub evidence: Evidence,
     /// What they are a density against.
@@ -89,7 +95,24 @@ impl LogProb {
         self.nats.iter().sum::<f64>() / self.nats.len() as f64
     }
 
-    /// Standard error of the mean over rows, nats; infinite for fewer than two rows.
+    /// Standard error of the mean of the scores of `x`, nats, from all that has a part in it: the choice of the rows, draws, which
+    /// equal rows share, and a term that was estimated. Infinite for fewer than two rows.
+    pub fn stderr_of(&self, x: &Batch) -> f64 {
+        let n = self.nats.len() as f64;
+        let (mut place, mut same): (HashMap<&[u32], usize>, Vec<f64>) = (HashMap::new(), Vec::new());
+        for (row, spread) in x.iter().zip(self.spread.iter().flatten()) {
+            let at = *place.entry(bytemuck::cast_slice(row)).or_insert(same.len());
+            match same.get_mut(at) {
+                Some(sum) => *sum += spread,
+                None => same.push(*spread),
+            }
+        }
+        let drawn = same.iter().map(|s| s * s).sum::<f64>() / (n * n);
+        let shared = self.evidence.stderr.unwrap_or(0.0);
+        (self.stderr().powi(2) + drawn + shared * shared).sqrt()
+    }
+
+    /// Standard error of the mean over rows alone, nats; infinite for fewer than two rows.
     pub fn stderr(&self) -> f64 {
         let n = self.nats.len() as f64;
         if n < 2.0 {

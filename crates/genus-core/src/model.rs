@@ -1,5 +1,6 @@
 //! What a fitted model offers. There is no unfitted model: [`Family::fit`](crate::Family::fit) makes fitted ones.
 
+use crate::transform::Transform;
 use crate::{
     Advice, Batch, Domain, Error, Exhibit, LogProb, ModelSpec, Result, Rng, Schema, Seed, Split, State, Stop,
 };
@@ -16,6 +17,11 @@ pub trait Model: Send + Sync {
     /// Values and layout of these rows.
     fn domain(&self) -> &Domain {
         &self.schema().domain
+    }
+
+    /// What lies between these rows and those that it works on, if something does.
+    fn transform(&self) -> Option<&Transform> {
+        None
     }
 
     /// Named tensors and the configuration: all that [`Family::restore`](crate::Family::restore) needs.

@@ -130,8 +130,10 @@ mod tests {
                 rows: 1,
                 nats: v,
                 stderr: Some(v),
+                independent: Some(v),
+                uniform: Some(v),
                 bits_per_dim: Some(v),
-                evidence: Evidence::Estimate { stderr: v },
+                evidence: Evidence::estimated(v),
                 measure: Measure::Counting,
                 protocol: String::new(),
             };
@@ -139,7 +141,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&Number(0.1f32)).unwrap(), "0.1");
         }
         let none: Score = serde_json::from_str(
-            r#"{"split":"test","rows":1,"nats":"-inf","stderr":null,"bits_per_dim":null,"evidence":"Exact","measure":"Counting","protocol":""}"#,
+            r#"{"split":"test","rows":1,"nats":"-inf","stderr":null,"independent":null,"uniform":null,"bits_per_dim":null,"evidence":{"kind":"exact"},"measure":"Counting","protocol":""}"#,
         )
         .unwrap();
         assert_eq!((none.nats, none.stderr), (f64::NEG_INFINITY, None));

@@ -100,8 +100,10 @@ pub struct ModelSpec {
     pub summary: &'static str,
     /// Papers, the defining one first.
     pub references: &'static [Reference],
-    /// Kind of evidence of its scores.
-    pub evidence: EvidenceKind,
+    /// What its scores are; none if it has none.
+    pub evidence: Option<EvidenceKind>,
+    /// Whether a term that all rows share is estimated where it cannot be computed.
+    pub estimated: bool,
     /// What it can do.
     pub capabilities: &'static [Capability],
     /// Kinds of rows that it can be fitted to.
@@ -132,7 +134,8 @@ impl ModelSpec {
             module,
             summary: "",
             references: &[],
-            evidence: EvidenceKind::None,
+            evidence: None,
+            estimated: false,
             capabilities: &[],
             supports: &[],
             iterative: false,
@@ -160,7 +163,18 @@ impl ModelSpec {
     /// Sets [`evidence`](Self::evidence); without it there is no density.
     #[must_use]
     pub const fn evidence(self, evidence: EvidenceKind) -> Self {
-        Self { evidence, ..self }
+        Self { evidence: Some(evidence), ..self }
+    }
+
+    /// Sets [`estimated`](Self::estimated).
+    #[must_use]
+    pub const fn estimated(self) -> Self {
+        Self { estimated: true, ..self }
+    }
+
+    /// Name of what its scores are, `none` without.
+    pub fn evidence_name(&self) -> &'static str {
+        self.evidence.map_or("none", |kind| kind.name(self.estimated))
     }
 
     /// Sets [`capabilities`](Self::capabilities).

@@ -304,6 +304,14 @@ impl Run<'_, '_> {
         }
         self.checkpoint(true)?;
         let best = self.best.take().filter(|_| self.plan.keep_best);
+        let epochs = self.plan.phases.iter().map(|p| p.epochs.get() as u64).sum::<u64>();
+        if reason == StopReason::Completed && best.as_ref().is_some_and(|b| b.epoch == epochs && epochs > 1) {
+            let message = format!(
+                "under-trained: `{}` on the validation rows was best at the end of {epochs} epochs; train longer",
+                self.plan.watch.figure
+            );
+            self.cx.warn(&mut self.report, message);
+        }
         self.learner.keep(best.as_ref().map(|b| &b.kept))?;
         Ok(FitReport { steps: self.step, stopped: Some(reason), ..self.report })
     }

@@ -14,7 +14,9 @@
 //! Noise drawn while scoring depends on the row's values and the seed alone, never on the rows around it.
 
 use crate::math::sigmoid;
-use crate::{Advice, Batch, Domain, Error, Evidence, Measure, Result, Rng, Schema, Seed, Stop, Support};
+use crate::{
+    Advice, Batch, Domain, Error, Evidence, EvidenceKind, Measure, Result, Rng, Schema, Seed, Stop, Support,
+};
 use serde::{Deserialize, Serialize};
 
 /// How levels become bits.
@@ -164,7 +166,9 @@ impl Transform {
         let target = Domain { support: Support::Real, shape: source.domain.shape };
         let mut chain = Self { source, target, steps, fixed };
         if want.standardize {
-            let (y, _) = chain.forward(x, Noise::Row(Seed::from(fixed)))?;
+            // Noise of its own for each row: equal rows with equal noise would have no spread.
+            let (y, _) =
+                chain.forward(x, Noise::Stream(&mut Seed::from(fixed).child("standardize").rng()))?;
             let (mean, std) = moments(&y);
             chain.steps.push(Step::Standardize { mean, std });
         }
@@ -236,8 +240,15 @@ impl Transform {
 
     /// What becomes of the evidence of the model's own number.
     pub fn evidence(&self, own: Evidence) -> Evidence {
-        let dequantized = self.steps.iter().any(|s| matches!(s, Step::Dequantize { .. }));
-        if dequantized && own == Evidence::Exact { Evidence::LowerBound } else { own }
+        match own.kind {
+            EvidenceKind::Exact if self.dequantizes() => own.of_kind(EvidenceKind::LowerBound),
+            _ => own,
+        }
+    }
+
+    /// Whether noise is put between levels.
+    pub fn dequantizes(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s, Step::Dequantize { .. }))
     }
 
     /// The steps in words, for protocols; empty if there are none.

@@ -4,7 +4,7 @@
 use crate::block::{Block, Cell, Section, Table};
 use crate::scale::{count, duration, fixed, nats, nats_decimals, nats_with, short};
 use genus_core::run::{RunConfig, Score, Summary};
-use genus_core::{Evidence, SplitName};
+use genus_core::{Evidence, EvidenceKind, SplitName};
 use serde::Serialize;
 
 /// The top of the page.
@@ -58,33 +58,31 @@ pub(crate) struct Headline {
 
 /// Order of the table of this kind, its name, its sign and its meaning.
 fn kind(evidence: Evidence) -> (usize, &'static str, &'static str, &'static str) {
-    match evidence {
-        Evidence::Exact => {
+    match (evidence.kind, evidence.stderr) {
+        (EvidenceKind::Exact, None) => {
             (0, "Exact log-probability", "", "The model's own log-probability, up to rounding.")
         }
-        Evidence::LowerBound => (
+        (EvidenceKind::LowerBound, None) => (
             1,
             "Lower bound",
             "≥ ",
             "The log-probability is at least this, in expectation where the bound is drawn.",
         ),
-        Evidence::Estimate { .. } => {
+        (EvidenceKind::Exact, Some(_)) => {
             (2, "Estimate", "≈ ", "An estimate by simulation; its standard error is part of the number.")
         }
-        Evidence::Unnormalized => (
+        (EvidenceKind::LowerBound, Some(_)) => (
             3,
+            "Estimated lower bound",
+            "≳ ",
+            "At most the log-probability, but for a term that was estimated by simulation; its standard error is part of the number.",
+        ),
+        (EvidenceKind::Unnormalized, _) => (
+            4,
             "Unnormalised",
             "const + ",
             "Known up to an additive constant: it orders rows of one model and compares no two models.",
         ),
-    }
-}
-
-/// Standard error of a score: over rows, or that of the estimate.
-fn stderr(score: &Score) -> Option<f64> {
-    match score.evidence {
-        Evidence::Estimate { stderr } => Some(score.stderr.map_or(stderr, |over_rows| over_rows.max(stderr))),
-        _ => score.stderr,
     }
 }
 
@@ -134,7 +132,7 @@ pub(crate) fn header(config: &RunConfig, summary: &Summary, finished: bool) -> H
             kind,
             meaning,
             sign,
-            number: nats_with(s.nats, stderr(s)),
+            number: nats_with(s.nats, s.stderr),
             unit: "nats per row",
             bits: s.bits_per_dim.map_or_else(String::new, |b| format!("{} bits per dimension", fixed(b, 4))),
             under,
@@ -155,13 +153,16 @@ pub(crate) fn header(config: &RunConfig, summary: &Summary, finished: bool) -> H
 /// Scores, one table per kind of evidence.
 pub(crate) fn scores(summary: &Summary) -> Option<Section> {
     let entropy = summary.data.entropy.filter(|h| h.is_finite());
-    let bits = summary.scores.iter().any(|s| s.bits_per_dim.is_some());
+    let any = |f: fn(&Score) -> Option<f64>| summary.scores.iter().any(|s| f(s).is_some());
+    let [independent, uniform, bits] = [any(|s| s.independent), any(|s| s.uniform), any(|s| s.bits_per_dim)];
     let mut tables: Vec<(usize, Table)> = Vec::new();
     for score in &summary.scores {
         let (order, name, sign, meaning) = kind(score.evidence);
-        let gaps = entropy.filter(|_| order < 3);
+        let gaps = entropy.filter(|_| order < 4);
         let at = tables.iter().position(|(o, _)| *o == order).unwrap_or_else(|| {
             let mut head = vec!["Split", "#Rows", "#Nats per row"];
+            head.extend(independent.then_some("#Independent columns"));
+            head.extend(uniform.then_some("#Uniform law"));
             head.extend(bits.then_some("#Bits per dimension"));
             head.extend(gaps.map(|_| "#Gap to the source, nats"));
             head.extend(["Measure", "Protocol"]);
@@ -170,15 +171,16 @@ pub(crate) fn scores(summary: &Summary) -> Option<Section> {
             tables.push((order, table));
             tables.len() - 1
         });
-        let error = stderr(score);
+        let error = score.stderr;
         let mut cells: Vec<Cell> = vec![
             split(score.split).into(),
             count(score.rows).into(),
             format!("{sign}{}", nats_with(score.nats, error)).into(),
         ];
-        if bits {
-            cells.push(score.bits_per_dim.map_or_else(|| "".into(), |b| fixed(b, 4).into()));
-        }
+        let given = |v: Option<f64>, text: fn(f64) -> String| v.map_or_else(|| "".into(), |v| text(v).into());
+        cells.extend(independent.then(|| given(score.independent, nats)));
+        cells.extend(uniform.then(|| given(score.uniform, nats)));
+        cells.extend(bits.then(|| given(score.bits_per_dim, |b| fixed(b, 4))));
         if let Some(h) = gaps {
             // On training rows the difference says nothing about the distance between the distributions.
             let gap = fixed(-score.nats - h, nats_decimals(score.nats, error));

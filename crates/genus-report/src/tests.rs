@@ -11,7 +11,7 @@ use std::fs;
 /// Where a name from data tries to be markup.
 const EVIL: &str = "<script>alert('x')</script>";
 
-const CONFIG: &str = "format = 2\ngenus = \"0.1.0\"\nmodel = \"thing\"\nseed = 7\n\n[data]\n\
+const CONFIG: &str = "format = 3\ngenus = \"0.1.0\"\nmodel = \"thing\"\nseed = 7\n\n[data]\n\
                       source = \"digits\"\nsplit = \"\"\nsha256 = \"\"\n\n[config]\nnote = \"a < b & c\"\n";
 
 /// Numbers that look random and are the same every time.
@@ -35,6 +35,8 @@ fn score(split: SplitName, nats: f64, evidence: Evidence) -> Score {
         rows: 10_000,
         nats,
         stderr: Some(0.1234),
+        independent: None,
+        uniform: None,
         bits_per_dim: Some(0.1589),
         evidence,
         measure: Measure::Counting,
@@ -63,9 +65,9 @@ fn summary(shape: &[usize], top: f32) -> Summary {
         },
         rows: vec![(SplitName::Train, 50_000), (SplitName::Test, 10_000)],
         scores: vec![
-            score(SplitName::Test, -86.337_12, Evidence::Exact),
-            score(SplitName::Train, -84.1, Evidence::Exact),
-            score(SplitName::Test, -88.0, Evidence::LowerBound),
+            score(SplitName::Test, -86.337_12, Evidence::EXACT),
+            score(SplitName::Train, -84.1, Evidence::EXACT),
+            score(SplitName::Test, -88.0, Evidence::LOWER_BOUND),
         ],
         figures: vec![Figure::new("active units", 23.0, "of 50"), Figure::new("kl", 12.345_678, "nats")],
         audit: vec![

@@ -1,7 +1,7 @@
 //! Specification, configuration and events.
 
 use crate::subject::{Answer, Subject, ensure};
-use genus_core::{Capability, Error, Event, EvidenceKind, StopReason};
+use genus_core::{Capability, Error, Event, StopReason};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use toml::{Table, Value};
@@ -27,7 +27,7 @@ pub(crate) fn capabilities(s: &Subject) -> Result<Answer, String> {
         let optional = *c == Capability::ClassConditional && says;
         ensure(says == has || optional, || format!("spec says {c:?}: {says}, the fitted model: {has}"))?;
     }
-    let dense = s.spec.evidence != EvidenceKind::None;
+    let dense = s.spec.evidence.is_some();
     ensure(dense == model.as_density().is_some(), || "evidence and density disagree".into())?;
     ensure(std::ptr::eq(model.spec(), s.spec), || "the model names another spec".into())
         .map(|()| Answer::Held)

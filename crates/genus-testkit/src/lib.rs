@@ -58,6 +58,7 @@ pub const CHECKS: &[Check] = &[
     check("resume_changes_nothing", repeat::resume),
     check("training_begins_with_a_saved_model", repeat::start),
     check("rows_do_not_meet", repeat::row_subsets),
+    check("standard_errors_cover_the_seeds", repeat::seeds),
     check("bad_rows_are_errors", robust::bad_rows),
     check("bad_training_rows_are_errors", robust::bad_training_rows),
     check("one_training_row_is_no_panic", robust::one_row),

@@ -1,9 +1,10 @@
 //! Figures of a fitted model: what a summary shows.
 
+use crate::baseline;
 use crate::run::Score;
 use crate::stop::paced;
 use crate::{
-    Batch, Density, Domain, Error, Evidence, LogProb, Measure, Result, Scored, Scoring, Seed, Shape,
+    Batch, Density, Domain, Error, EvidenceKind, LogProb, Measure, Result, Scored, Scoring, Seed, Shape,
     SplitName, Stop, StopReason, metrics,
 };
 
@@ -48,21 +49,30 @@ pub fn score(
     let Some(LogProb { evidence, measure, mut protocol, .. }) = parts.first().cloned() else {
         return Err(Error::Domain(format!("no row in the {split} split")));
     };
-    let mut each: Vec<(usize, f64)> = order.into_iter().zip(parts.into_iter().flat_map(|p| p.nats)).collect();
-    each.sort_unstable_by_key(|(row, _)| *row);
-    let (rows, nats): (Vec<usize>, Vec<f64>) = each.into_iter().unzip();
+    let scores = parts.into_iter().flat_map(|p| {
+        let spread = p.spread.map_or_else(|| vec![None; p.nats.len()], |s| s.into_iter().map(Some).collect());
+        p.nats.into_iter().zip(spread)
+    });
+    let mut each: Vec<(usize, f64, Option<f64>)> =
+        order.into_iter().zip(scores).map(|(row, (nats, spread))| (row, nats, spread)).collect();
+    each.sort_unstable_by_key(|(row, ..)| *row);
+    let rows: Vec<usize> = each.iter().map(|e| e.0).collect();
+    let nats: Vec<f64> = each.iter().map(|e| e.1).collect();
+    let spread = each.iter().map(|e| e.2).collect::<Option<Vec<f64>>>();
     if done < x.rows() {
         let join = if protocol.is_empty() { "" } else { ", " };
         protocol = format!("{protocol}{join}{done} of {} rows, chosen by chance", x.rows());
     }
-    let all = LogProb { nats, evidence, measure, protocol };
+    let all = LogProb { nats, spread, evidence, measure, protocol };
     let mean = all.mean();
     let score = Score {
         split,
         rows: done as u64,
         nats: mean,
-        stderr: Some(all.stderr()).filter(|s| s.is_finite()),
-        bits_per_dim: (measure == Measure::Counting && evidence != Evidence::Unnormalized)
+        stderr: Some(all.stderr_of(&x.select(&rows))).filter(|s| s.is_finite()),
+        independent: None,
+        uniform: baseline::uniform(density, measure),
+        bits_per_dim: (measure == Measure::Counting && evidence.kind != EvidenceKind::Unnormalized)
             .then(|| metrics::bits_per_dim(mean, x.width())),
         evidence,
         measure,

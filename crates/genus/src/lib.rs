@@ -14,7 +14,9 @@
 //! ```
 
 pub mod audit;
+mod baseline;
 pub mod diagnostics;
+mod draws;
 pub mod evaluate;
 mod explicit;
 mod implicit;

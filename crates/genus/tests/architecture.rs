@@ -132,7 +132,7 @@ fn model_table() -> String {
     for s in genus::registry::all() {
         let verbs: Vec<_> = s.capabilities.iter().map(|c| c.verb()).collect();
         let (supports, verbs) = (genus::SupportKind::join(s.supports, ", "), verbs.join(", "));
-        table += &format!("| `{}` | {} | {} | {supports} | {verbs} |\n", s.name, s.title, s.evidence);
+        table += &format!("| `{}` | {} | {} | {supports} | {verbs} |\n", s.name, s.title, s.evidence_name());
     }
     table
 }

@@ -77,7 +77,13 @@ impl Density for Columns {
         self.schema.check(x, false)?;
         let one = |(v, p): (&f32, &f64)| if *v == 1.0 { p.ln() } else { (1.0 - p).ln() };
         let nats = x.iter().map(|row| row.iter().zip(&self.p).map(one).sum()).collect();
-        Ok(LogProb { nats, evidence: Evidence::Exact, measure: Measure::Counting, protocol: String::new() })
+        Ok(LogProb {
+            nats,
+            spread: None,
+            evidence: Evidence::EXACT,
+            measure: Measure::Counting,
+            protocol: String::new(),
+        })
     }
 }
 

@@ -14,7 +14,7 @@ fn describe(spec: &ModelSpec) -> serde_json::Value {
         "name": spec.name,
         "title": spec.title,
         "taxonomy": spec.taxonomy(),
-        "evidence": spec.evidence.to_string(),
+        "evidence": spec.evidence_name(),
         "capabilities": spec.capabilities.iter().map(|c| c.verb()).collect::<Vec<_>>(),
         "supports": spec.supports,
         "summary": spec.summary,
@@ -35,7 +35,7 @@ pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
         output::line(format!("  {}", spec.summary));
         output::line(format!(
             "  evidence: {}; rows: {}",
-            spec.evidence,
+            spec.evidence_name(),
             genus::SupportKind::join(spec.supports, ", ")
         ));
         for r in spec.references {
@@ -64,7 +64,7 @@ pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
             "{indent}{:<6} {} [{}; {}]",
             spec.name,
             spec.title,
-            spec.evidence,
+            spec.evidence_name(),
             verbs.join(", ")
         ));
         output::line(format!("{indent}       {}", spec.summary));

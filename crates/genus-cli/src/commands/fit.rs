@@ -186,16 +186,27 @@ pub fn scores(summary: &Summary) {
             .filter(|s| s.evidence.to_string() == kind)
             .map(|s| {
                 let stderr = s.stderr.map_or(String::new(), |e| format!(" ± {e:.4}"));
-                let bits = s.bits_per_dim.map_or("–".into(), |b| format!("{b:.4}"));
+                let number = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.4}"));
                 let split = match s.split {
                     SplitName::Train => "train, which it was fitted to".into(),
                     other => other.to_string(),
                 };
-                vec![split, s.rows.to_string(), format!("{:.4}{stderr}", s.nats), bits, s.protocol.clone()]
+                vec![
+                    split,
+                    s.rows.to_string(),
+                    format!("{:.4}{stderr}", s.nats),
+                    number(s.independent),
+                    number(s.uniform),
+                    number(s.bits_per_dim),
+                    s.protocol.clone(),
+                ]
             })
             .collect();
         output::line(format!("\nlog-likelihood, {kind}, nats per row; {}", summary.scores[0].measure));
-        output::table(&["split", "rows", "nats", "bits/dim", "protocol"], &rows);
+        output::table(
+            &["split", "rows", "nats", "independent columns", "uniform", "bits/dim", "protocol"],
+            &rows,
+        );
     }
     for f in &summary.figures {
         output::line(format!("{}: {:.4} {}", f.name, f.value, f.unit));

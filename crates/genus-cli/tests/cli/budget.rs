@@ -45,7 +45,7 @@ fn an_interrupt_is_heard_while_log_z_is_estimated() {
     assert!(e.stderr.contains("go on with: genus train --resume --out run"), "{e:?}");
     // The machine is there, and what is not known of it is not claimed.
     let scores = place.json("--json evaluate run --data digits");
-    assert_eq!(scores["scores"][0]["evidence"], "Unnormalized", "{scores}");
+    assert_eq!(scores["scores"][0]["evidence"]["kind"], "unnormalized", "{scores}");
 }
 
 #[test]

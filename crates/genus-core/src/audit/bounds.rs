@@ -2,7 +2,7 @@
 
 use super::{repeated, row};
 use crate::run::AuditRow;
-use crate::{Batch, Density, Evidence, EvidenceKind, LatentVariable, LogProb, Result, Scoring, Seed, Stop};
+use crate::{Batch, Density, EvidenceKind, LatentVariable, LogProb, Result, Scoring, Seed, Stop};
 use rayon::prelude::*;
 
 /// More importance samples never loosen the bound, beyond three standard errors of the difference.
@@ -11,8 +11,8 @@ pub(super) fn tightens(density: &dyn Density, rows: &Batch, seed: Seed) -> Resul
     let at = |k| density.score(&rows, &Scoring { importance_samples: k, seed });
     let first = at(1)?;
     // Elsewhere the bound comes from dequantisation alone, and importance samples play no part.
-    if first.evidence != Evidence::LowerBound
-        || density.spec().evidence != EvidenceKind::LowerBound
+    if first.evidence.kind != EvidenceKind::LowerBound
+        || density.spec().evidence != Some(EvidenceKind::LowerBound)
         || rows.rows() < 2
     {
         return Ok(None);

@@ -5,7 +5,8 @@ use super::chi_square::ChiSquare;
 use super::{mass, repeated, row};
 use crate::run::AuditRow;
 use crate::{
-    Batch, Chain, Density, Evidence, LatentVariable, Measure, Result, Sampler, Scoring, Seed, Support,
+    Batch, Chain, Density, Evidence, EvidenceKind, LatentVariable, Measure, Result, Sampler, Scoring, Seed,
+    Support,
 };
 use std::collections::HashMap;
 
@@ -35,31 +36,29 @@ pub(super) fn total(density: &dyn Density, seed: Seed) -> Result<Option<AuditRow
     let Some(all) = support(density, MOST)? else { return Ok(None) };
     let lp = density.log_prob(&all)?;
     let n = all.rows();
-    Ok(match lp.evidence {
-        Evidence::Exact => {
+    Ok(match (lp.evidence.kind, lp.evidence.stderr) {
+        (EvidenceKind::Exact, None) => {
             let sum = mass(&lp);
             let figure = format!("sum − 1 = {:.2e} over {n} rows", sum - 1.0);
             Some(row("probabilities of all rows sum to 1", (sum - 1.0).abs() < 1e-4, figure))
         }
-        Evidence::LowerBound if n <= MOST / 16 => {
+        (EvidenceKind::LowerBound, None) if n <= MOST / 16 => {
             let (sum, stderr) =
                 repeated(seed.child("total"), 16, |how| Ok(mass(&density.score(&all, &how)?)))?;
             let figure =
                 format!("sum = {sum:.4} ± {stderr:.4} over {n} rows, 16 draws each (false alarm 1e-4)");
             Some(row("bounds of all rows sum to at most 1", sum < 1.0 + 5.0 * stderr + 1e-6, figure))
         }
-        Evidence::Estimate { stderr } => {
+        (kind @ (EvidenceKind::Exact | EvidenceKind::LowerBound), Some(stderr)) => {
             let off = libm::log(mass(&lp));
             let figure = format!("log of the sum = {off:.4} ± {stderr:.4} over {n} rows (false alarm 6e-7)");
             let most = 5.0 * stderr + 1e-4;
-            // Levels that a density of numbers scores are bounded besides.
-            let bounds = lp.measure != Measure::Binarized && density.domain().support != Support::Binary;
-            Some(match bounds {
+            Some(match kind == EvidenceKind::LowerBound {
                 true => row("estimated bounds of all rows sum to at most 1", off < most, figure),
                 false => row("estimated probabilities of all rows sum to 1", off.abs() < most, figure),
             })
         }
-        Evidence::LowerBound | Evidence::Unnormalized => None,
+        (EvidenceKind::LowerBound, None) | (EvidenceKind::Unnormalized, _) => None,
     })
 }
 
@@ -74,7 +73,7 @@ pub(super) fn agreement(
     let Some(all) = support(density, MOST)? else { return Ok(None) };
     let lp = density.score(&all.slice(0, 1), &Scoring::default())?;
     let nats = match (lp.evidence, latent) {
-        (Evidence::Exact, _) => density.log_prob(&all)?.nats,
+        (Evidence::EXACT, _) => density.log_prob(&all)?.nats,
         (_, Some(latent)) if all.rows() <= 1024 => match marginal(latent, &all)? {
             Some(nats) => nats,
             None => return Ok(None),
@@ -90,7 +89,7 @@ pub(super) fn stationary(density: &dyn Density, chain: &dyn Chain, seed: Seed) -
     let (n, transitions) = (20_000, 5);
     let Some(all) = support(density, MOST)? else { return Ok(None) };
     let lp = density.log_prob(&all)?;
-    if lp.evidence != Evidence::Exact {
+    if lp.evidence != Evidence::EXACT {
         return Ok(None);
     }
     let rng = &mut seed.child("exact draws").rng();

@@ -57,7 +57,7 @@ impl Grid {
 
 /// ∫ p(x) dx = 1; a bound may only fall short of it. Not tried where the density is too narrow for the grid.
 pub(super) fn integral(density: &dyn Density, rows: &Batch, seed: Seed) -> Result<Option<AuditRow>> {
-    let exact = density.score(&rows.slice(0, 1), &Scoring::default())?.evidence == Evidence::Exact;
+    let exact = density.score(&rows.slice(0, 1), &Scoring::default())?.evidence == Evidence::EXACT;
     let fine = if exact { [20_000, 800] } else { [1000, 100] };
     let Some(grid) = Grid::around(density, rows, fine)? else { return Ok(None) };
     let points = grid.points();
@@ -89,7 +89,7 @@ pub(super) fn agreement(
     seed: Seed,
 ) -> Result<Option<AuditRow>> {
     let Some(grid) = Grid::around(density, rows, [20_000, 800])? else { return Ok(None) };
-    if density.log_prob(&rows.slice(0, 1))?.evidence != Evidence::Exact {
+    if density.log_prob(&rows.slice(0, 1))?.evidence != Evidence::EXACT {
         return Ok(None);
     }
     let lp = density.log_prob(&grid.points())?;

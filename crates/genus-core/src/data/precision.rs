@@ -59,6 +59,9 @@ impl Precision {
     /// What is to be subtracted from the numbers before they become single; 0 where nothing is to be gained.
     pub(super) fn origin(&self) -> f64 {
         let (error, spread) = (self.worst.0, self.deviation());
+        if self.most.max(-self.least) > f64::from(f32::MAX) {
+            return 0.0;
+        }
         let fine = error <= FINE * spread && self.singles.len() == self.doubles.len();
         if error == 0.0 || fine && (self.fractions || error < 0.5) {
             return 0.0;

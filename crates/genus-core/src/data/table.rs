@@ -300,7 +300,7 @@ pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<D
         surveys[c].take_words_for_texts();
     }
     if how.like.is_none() {
-        let names = (0..width).filter(|c| Some(*c) != roles.label && !roles.left_out.contains(c));
+        let names = (0..top.columns.len()).filter(|c| Some(*c) != roles.label && !roles.left_out.contains(c));
         let alike = names.filter(|c| surveys[*c].may_identify(rows)).map(|c| {
             format!(
                 "column \"{}\" has another whole number in each row: if it names the rows, leave it out",

@@ -65,9 +65,16 @@ pub struct Score {
     /// Mean log-probability, nats per row; −∞ if the model rules a row out.
     #[serde(with = "crate::number")]
     pub nats: f64,
-    /// Standard error of the mean over rows, nats; none for a single row.
+    /// Standard error of the mean, nats, from the choice of the rows, from draws, and from a term that was estimated; none for a single
+    /// row.
     #[serde(with = "crate::number::option")]
     pub stderr: Option<f64>,
+    /// Mean of the same rows under independent columns, fitted to the training rows as the model sees them.
+    #[serde(default, with = "crate::number::option")]
+    pub independent: Option<f64>,
+    /// The same under the uniform law, where there is one.
+    #[serde(default, with = "crate::number::option")]
+    pub uniform: Option<f64>,
     /// Bits per dimension, where the base measure is counting.
     #[serde(with = "crate::number::option")]
     pub bits_per_dim: Option<f64>,

@@ -2,7 +2,7 @@
 
 use super::some;
 use crate::panel::{Named, Notes, Shade};
-use crate::{Diagnostic, EvidenceKind, Exhibit, Found, Panel, Result, Scored, Seed, Trained};
+use crate::{Diagnostic, Exhibit, Found, Panel, Result, Scored, Seed, Trained};
 
 /// Training rows beside the test rows.
 const ROWS: usize = 2000;
@@ -27,7 +27,7 @@ impl Diagnostic for Scores {
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
         let Some(density) = of.model.as_density() else { return Ok(Found::default()) };
         let train = density.log_prob(&some(&of.data.train, ROWS, seed).x)?;
-        let kind = train.evidence.kind();
+        let kind = train.evidence.name();
         let mut sets = vec![Named::new("train", train.nats)];
         let mut found = Found::default();
         if let (Some(scored), Some(test)) = (of.test, &of.data.test) {
@@ -50,7 +50,7 @@ impl Diagnostic for Scores {
     }
 }
 
-fn extremes(scored: &Scored, x: &crate::Batch, kind: EvidenceKind) -> Exhibit {
+fn extremes(scored: &Scored, x: &crate::Batch, kind: &str) -> Exhibit {
     let mut order: Vec<usize> = (0..scored.nats.len()).collect();
     order.sort_by(|a, b| scored.nats[*b].total_cmp(&scored.nats[*a]));
     let k = ENDS.min(order.len());

@@ -2,10 +2,11 @@
 
 use super::log::Watch;
 use super::{Request, VERSION};
+use crate::baseline::Independent;
 use crate::run::{RunDir, Summary};
 use crate::{
-    Batch, Capability, Dataset, Error, Event, Model, ModelSpec, Result, Scored, Scoring, Seed, SplitName,
-    Stop, StopReason, Trained, audit, evaluate,
+    Batch, Capability, Dataset, Error, Event, EvidenceKind, LogProb, Model, ModelSpec, Result, Scored,
+    Scoring, Seed, Split, SplitName, Stop, StopReason, Trained, audit, evaluate,
 };
 
 /// Shares of the time that is left for an audit and, at least, for each diagnostic.
@@ -94,16 +95,24 @@ fn score_splits(
     // The number that is reported comes first where time is short.
     for (name, split) in splits.iter().rev() {
         let Some(density) = model.as_density() else { break };
-        let mut scored = |how: &Scoring| {
+        let mut scored = |how: &Scoring, warnings: &mut Vec<String>| {
             in_time(0.3, &format!("scores of the {name} rows"), warnings, || {
                 let mut heard = watch.progress("rows scored");
                 evaluate::score(density, *name, &split.x, how, request.rows, &mut heard)
             })
         };
         // Validation rows get the plain score: importance samples are for the number that is reported.
-        let plain = scored(&Scoring { importance_samples: 1, ..*how })?;
+        let mut plain = scored(&Scoring { importance_samples: 1, ..*how }, warnings)?;
+        if let Some(plain) = &mut plain {
+            let found =
+                in_time(0.3, "independent columns", warnings, || beside(model, data, split, plain, how))?;
+            warnings.extend(found.flatten());
+        }
         if *name == SplitName::Test && how.importance_samples > 1 {
-            let tight = scored(how)?;
+            let mut tight = scored(how, warnings)?;
+            if let (Some(tight), Some(plain)) = (&mut tight, &plain) {
+                tight.score.independent = plain.score.independent;
+            }
             // Where draws play no part, the protocol names none, and the number is the same.
             if tight.as_ref().map(|t| &t.score.protocol) != plain.as_ref().map(|p| &p.score.protocol) {
                 summary.scores.extend(tight.map(|t| t.score));
@@ -121,6 +130,33 @@ fn score_splits(
         summary.figures.splice(0..0, found.unwrap_or_default());
     }
     Ok(test)
+}
+
+/// Puts beside a score what independent columns score on the same rows; gives a warning if the model is worse, by more than two
+/// standard errors of the difference.
+fn beside(
+    model: &dyn Model,
+    data: &Dataset,
+    split: &Split,
+    scored: &mut Scored,
+    how: &Scoring,
+) -> Result<Option<String>> {
+    if scored.score.evidence.kind == EvidenceKind::Unnormalized {
+        return Ok(None);
+    }
+    let Some(law) = Independent::fit(model, &data.train.x)? else { return Ok(None) };
+    let independent = law.score(&split.x.select(&scored.rows), &Scoring { importance_samples: 1, ..*how })?;
+    let mean = independent.mean();
+    scored.score.independent = Some(mean);
+    let nats = scored.nats.iter().zip(&independent.nats).map(|(own, other)| own - other).collect();
+    let difference = LogProb { nats, ..independent };
+    let (off, stderr) = (difference.mean(), difference.stderr());
+    Ok((off < -2.0 * stderr).then(|| {
+        format!(
+            "under-trained: the {} rows have {:.4} nats, and independent columns give them {mean:.4}; train longer, at another rate, or take another model",
+            scored.score.split, scored.score.nats
+        )
+    }))
 }
 
 /// A summary with all that is known without scoring.

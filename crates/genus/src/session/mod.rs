@@ -1,5 +1,6 @@
 //! From a request to a run folder: train, save, score, collect what a report shows.
 
+mod doubts;
 mod log;
 mod look;
 
@@ -210,6 +211,10 @@ fn go(
         failed: None,
     };
     let mut watch = Watch { log, observer };
+    let doubts = doubts::doubts(data);
+    for message in &doubts.warnings {
+        watch.tell(&Event::Warning { message: message.clone() });
+    }
     watch.phase("train");
     if resume
         && request.spec.iterative
@@ -234,7 +239,7 @@ fn go(
     model.state().save(&run.model_path())?;
     let mut summary = describe(request.spec, model.as_ref(), data);
     summary.versions.extend(request.versions.iter().cloned());
-    summary.warnings = report.warnings;
+    summary.warnings = [doubts.warnings, report.warnings].concat();
     summary.figures = report.figures;
     summary.steps = report.steps;
     summary.parameters = watch.log.parameters;
@@ -245,6 +250,11 @@ fn go(
         match look(request, data, run, model.as_ref(), seed, &mut summary, &mut watch) {
             Err(Error::Stopped(why)) => stopped = Some(why),
             looked => looked?,
+        }
+        // Whoever reads a score must not have to know its columns.
+        for score in summary.scores.iter_mut().filter(|_| !doubts.protocol.is_empty()) {
+            let join = if score.protocol.is_empty() { "" } else { ", " };
+            score.protocol = format!("{}{join}{}", score.protocol, doubts.protocol);
         }
     }
     if stopped != Some(StopReason::Interrupted) {

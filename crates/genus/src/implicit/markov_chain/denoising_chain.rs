@@ -35,7 +35,7 @@ use super::{Noise, Transition, TransitionConfig, salt_and_pepper};
 use crate::sampling::Sampling;
 use genus_core::config::{Fraction, count};
 use genus_core::transform::Binarize;
-use genus_core::{Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, SupportKind, TinyFit};
+use genus_core::{Capability, Domain, ModelSpec, Reference, Result, Rng, SupportKind, TinyFit};
 use genus_nn::{Activation, Id, Params, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -53,7 +53,6 @@ pub static SPEC: ModelSpec =
         "Generalized Denoising Auto-Encoders as Generative Models",
         "https://papers.nips.cc/paper/5023-generalized-denoising-auto-encoders-as-generative-models",
     )])
-    .evidence(EvidenceKind::None)
     .can(&[Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()

@@ -35,9 +35,7 @@ use super::{Noise, Transition, TransitionConfig, salt_and_pepper};
 use crate::sampling::Sampling;
 use genus_core::config::{Fraction, NonNegative, count};
 use genus_core::transform::Binarize;
-use genus_core::{
-    Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, Rng, SupportKind, TinyFit,
-};
+use genus_core::{Capability, Domain, Error, ModelSpec, Reference, Result, Rng, SupportKind, TinyFit};
 use genus_nn::{Activation, Id, Params, Tensor, TrainConfig, View, ops};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -62,7 +60,6 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Gsn>("gsn", "Generative stochastic
             "https://doi.org/10.1093/imaiai/iaw003",
         ),
     ])
-    .evidence(EvidenceKind::None)
     .can(&[Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()

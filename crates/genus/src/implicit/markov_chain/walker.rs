@@ -205,6 +205,10 @@ impl<T: Transition> Model for Walker<T> {
         self.transform.source()
     }
 
+    fn transform(&self) -> Option<&Transform> {
+        Some(&self.transform)
+    }
+
     fn state(&self) -> State {
         let mut state = crate::header(T::spec(), &config::to_table(&self.config), &self.transform);
         state.tensors = self.params.state().tensors;

@@ -227,9 +227,9 @@ impl Partition {
     /// The evidence of a log-probability that it normalises.
     pub fn evidence(&self) -> Evidence {
         match self.effective {
-            0.0 => Evidence::Exact,
-            known if known.is_nan() => Evidence::Unnormalized,
-            _ => Evidence::Estimate { stderr: self.stderr },
+            0.0 => Evidence::EXACT,
+            known if known.is_nan() => Evidence::UNNORMALIZED,
+            _ => Evidence::estimated(self.stderr),
         }
     }
 

@@ -3,15 +3,16 @@
 use super::annealing::{Annealing, Partition};
 use super::{Chains, Energy, MachineConfig as _, streams};
 use crate::diagnostics::weights;
+use crate::draws;
 use crate::sampling::completed;
 use crate::training_rows::TrainingRows;
 use genus_core::math::softplus;
 use genus_core::stop::in_pool;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
-    Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence, Exhibit, Family,
-    Figure, Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed,
-    State, Stop, StopReason, Support, Tensor, Visited, config,
+    Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence, EvidenceKind,
+    Exhibit, Family, Figure, Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema,
+    Scoring, Seed, State, Stop, StopReason, Support, Tensor, Visited, config,
 };
 
 /// A fitted machine p(x) = Σ_h exp(−E(x, h)) / Z.
@@ -149,6 +150,10 @@ impl<E: Energy> Model for Boltzmann<E> {
         self.transform.source()
     }
 
+    fn transform(&self) -> Option<&Transform> {
+        Some(&self.transform)
+    }
+
     fn state(&self) -> State {
         let mut state = crate::header(E::spec(), &config::to_table(&self.config), &self.transform);
         state.tensors = self.machine.tensors().tensors;
@@ -190,15 +195,29 @@ impl<E: Energy> Model for Boltzmann<E> {
 
 impl<E: Energy> Density for Boltzmann<E> {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
-        let mass = self.machine.log_mass(&y, how)?;
-        let words = [self.transform.protocol(), E::bound(how), self.partition.protocol()];
+        let score = |how: &Scoring| {
+            draws::through(&self.transform, x, how, |y| {
+                let mass = self.machine.log_mass(y, how)?;
+                Ok(mass.into_iter().map(|m| m - self.partition.log_z).collect())
+            })
+        };
+        let (nats, spread) = if E::is_drawn(how) {
+            let again = |t| Ok(score(&Scoring { seed: how.seed.index(t), ..*how })?.0);
+            let times = draws::times(how.importance_samples) as u64;
+            draws::averaged(&(0..times).map(again).collect::<Result<Vec<_>>>()?)
+        } else {
+            score(how)?
+        };
+        let words = [draws::protocol(&self.transform, how), E::bound(how), self.partition.protocol()];
         let normalised = match self.partition.evidence() {
-            Evidence::Exact if !E::bound(how).is_empty() => Evidence::LowerBound,
+            exact if exact.kind == EvidenceKind::Exact && !E::bound(how).is_empty() => {
+                exact.of_kind(EvidenceKind::LowerBound)
+            }
             other => other,
         };
         Ok(LogProb {
-            nats: mass.iter().zip(log_det).map(|(m, d)| m - self.partition.log_z + d).collect(),
+            nats,
+            spread,
             evidence: self.transform.evidence(normalised),
             measure: self.transform.measure(),
             protocol: words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),

@@ -65,7 +65,8 @@ pub static SPEC: ModelSpec =
         "A Learning Algorithm for Boltzmann Machines",
         "https://doi.org/10.1207/s15516709cog0901_7",
     )])
-    .evidence(EvidenceKind::Estimate)
+    .evidence(EvidenceKind::Exact)
+    .estimated()
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()

@@ -47,6 +47,7 @@ use super::rbm::Bits;
 use super::restricted::Restricted;
 use super::training::{Ascent, Part, compared, gap, train};
 use super::{Chains, Energy, MachineConfig, streams};
+use crate::draws;
 use crate::sampling::Sampling;
 use crate::training_rows::TrainingRows;
 use genus_core::config::{Positive, count};
@@ -76,7 +77,8 @@ pub static SPEC: ModelSpec =
         "Deep Boltzmann Machines",
         "https://proceedings.mlr.press/v5/salakhutdinov09a.html",
     )])
-    .evidence(EvidenceKind::Estimate)
+    .evidence(EvidenceKind::LowerBound)
+    .estimated()
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
@@ -168,8 +170,15 @@ impl Energy for Deep {
     fn bound(how: &Scoring) -> String {
         match how.importance_samples {
             0 | 1 => "lower bound by the mean field".into(),
-            k => format!("lower bound, {k} draws of the odd layers by the mean field"),
+            k => format!(
+                "mean of {} lower bounds, {k} draws of the odd layers by the mean field",
+                draws::times(k)
+            ),
         }
+    }
+
+    fn is_drawn(how: &Scoring) -> bool {
+        how.importance_samples > 1
     }
 
     fn spec() -> &'static ModelSpec {

@@ -39,6 +39,7 @@ use super::rbm::Bits;
 use super::restricted::Restricted;
 use super::training::{Ascent, train};
 use super::{Chains, Energy, MachineConfig, columns, streams};
+use crate::draws;
 use crate::sampling::Sampling;
 use crate::training_rows::TrainingRows;
 use genus_core::config::count;
@@ -74,7 +75,8 @@ pub static SPEC: ModelSpec = ModelSpec::new::<DeepBeliefNet>("dbn", "Deep belief
             "https://doi.org/10.1145/1390156.1390266",
         ),
     ])
-    .evidence(EvidenceKind::Estimate)
+    .evidence(EvidenceKind::LowerBound)
+    .estimated()
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
@@ -215,10 +217,13 @@ impl Energy for Belief {
     const HOLDS: bool = false;
 
     fn bound(how: &Scoring) -> String {
-        format!(
-            "lower bound, {} draws of the hidden units by the pass upwards",
-            how.importance_samples.max(1)
-        )
+        let k = how.importance_samples.max(1);
+        let each = if k == 1 { "one draw".into() } else { format!("{k} draws") };
+        format!("mean of {} lower bounds, {each} of the hidden units by the pass upwards", draws::times(k))
+    }
+
+    fn is_drawn(_: &Scoring) -> bool {
+        true
     }
 
     fn spec() -> &'static ModelSpec {

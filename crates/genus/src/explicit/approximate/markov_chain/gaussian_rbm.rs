@@ -66,7 +66,8 @@ pub static SPEC: ModelSpec =
             "https://doi.org/10.1126/science.1127647",
         ),
     ])
-    .evidence(EvidenceKind::Estimate)
+    .evidence(EvidenceKind::Exact)
+    .estimated()
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Discrete, SupportKind::Real])
     .trained_by_steps()

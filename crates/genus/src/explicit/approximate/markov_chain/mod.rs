@@ -77,6 +77,11 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
         String::new()
     }
 
+    /// Whether [`log_mass`](Self::log_mass) draws.
+    fn is_drawn(_: &Scoring) -> bool {
+        false
+    }
+
     /// log Σ_h exp(−E(v, h)) of each row, or what [`bound`](Self::bound) says, nats.
     ///
     /// # Errors

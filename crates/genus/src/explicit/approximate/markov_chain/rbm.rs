@@ -75,7 +75,8 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Rbm>("rbm", "Restricted Boltzmann 
             "https://doi.org/10.1145/1390156.1390266",
         ),
     ])
-    .evidence(EvidenceKind::Estimate)
+    .evidence(EvidenceKind::Exact)
+    .estimated()
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()

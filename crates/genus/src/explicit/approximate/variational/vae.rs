@@ -29,6 +29,7 @@
 //! ```
 
 use super::latent_net::{Net, normals};
+use crate::draws::{self, Drawn};
 use crate::training_rows::TrainingRows;
 use genus_core::config::{NonNegative, count};
 use genus_core::math::log_mean_exp;
@@ -402,6 +403,10 @@ impl Model for Vae {
         self.transform.source()
     }
 
+    fn transform(&self) -> Option<&Transform> {
+        Some(&self.transform)
+    }
+
     fn state(&self) -> State {
         let mut state = crate::header(&SPEC, &config::to_table(&self.config), &self.transform);
         state.tensors = self.params.state().tensors;
@@ -446,43 +451,63 @@ impl Model for Vae {
     }
 }
 
-impl Density for Vae {
-    fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
+impl Vae {
+    /// One bound of each row, with its standard error if it comes of many draws.
+    fn bound(&self, x: &Batch, how: &Scoring) -> Result<Drawn> {
         let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
         let k = how.importance_samples;
-        let (nats, bound): (Vec<f64>, String) = match k {
+        if k == 1 {
+            let (nll, kl) = self.elbo(&y, how)?;
+            let nats = nll.iter().zip(kl).zip(log_det).map(|((n, k), d)| d - n - k).collect();
+            return Ok((nats, None));
+        }
+        let view = self.params.frozen();
+        let (means, variances) = self.posterior_of(&y)?;
+        let l = self.net.latent;
+        let stop = Stop::current();
+        let (nats, spread) = (0..y.rows())
+            .into_par_iter()
+            .map(|r| {
+                let mut rng = self.noise(y.row(r), how);
+                let (x, at) = (y.slice(r, r + 1), r * l..(r + 1) * l);
+                let (mean, log_variance) = (&means[at.clone()], &variances[at]);
+                stop.during(|| {
+                    let weights = self.log_weights(&view, &x, mean, log_variance, k, &mut rng)?;
+                    let mean = log_mean_exp(&weights);
+                    Ok((mean + log_det[r], draws::spread_of_log_mean(&weights, mean)))
+                })
+            })
+            .collect::<Result<Vec<(f64, f64)>>>()?
+            .into_iter()
+            .unzip();
+        Ok((nats, Some(spread)))
+    }
+}
+
+impl Density for Vae {
+    fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
+        let k = how.importance_samples;
+        let times = match k {
             0 => return Err(Error::config("importance_samples", "must be at least 1")),
-            1 => {
-                let (nll, kl) = self.elbo(&y, how)?;
-                (
-                    nll.iter().zip(kl).map(|(n, k)| -n - k).collect(),
-                    "ELBO, one draw of z, KL in closed form".to_owned(),
-                )
-            }
-            _ => {
-                let view = self.params.frozen();
-                let (means, variances) = self.posterior_of(&y)?;
-                let l = self.net.latent;
-                let stop = Stop::current();
-                let nats = (0..y.rows())
-                    .into_par_iter()
-                    .map(|r| {
-                        let mut rng = self.noise(y.row(r), how);
-                        let (x, at) = (y.slice(r, r + 1), r * l..(r + 1) * l);
-                        let (mean, log_variance) = (&means[at.clone()], &variances[at]);
-                        stop.during(|| {
-                            let weights = self.log_weights(&view, &x, mean, log_variance, k, &mut rng)?;
-                            Ok(log_mean_exp(&weights))
-                        })
-                    })
-                    .collect::<Result<_>>()?;
-                (nats, format!("importance-weighted bound, {k} draws of z"))
-            }
+            draws::MANY.. if !self.transform.dequantizes() => 1,
+            _ => draws::times(k),
+        };
+        let (nats, spread) = if times == 1 {
+            self.bound(x, how)?
+        } else {
+            let again = |t| Ok(self.bound(x, &Scoring { seed: how.seed.index(t), ..*how })?.0);
+            draws::averaged(&(0..times as u64).map(again).collect::<Result<Vec<_>>>()?)
+        };
+        let bound = match (k, times) {
+            (1, _) => format!("ELBO, {times} draws of z, KL in closed form"),
+            (_, 1) => format!("importance-weighted bound, {k} draws of z"),
+            _ => format!("mean of {times} importance-weighted bounds, {k} draws of z each"),
         };
         let prefix = self.transform.protocol();
         Ok(LogProb {
-            nats: nats.iter().zip(log_det).map(|(n, d)| n + d).collect(),
-            evidence: Evidence::LowerBound,
+            nats,
+            spread,
+            evidence: Evidence::LOWER_BOUND,
             measure: self.transform.measure(),
             protocol: if prefix.is_empty() { bound } else { format!("{prefix}, {bound}") },
         })

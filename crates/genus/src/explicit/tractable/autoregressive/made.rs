@@ -340,6 +340,10 @@ impl Model for Made {
         self.transform.source()
     }
 
+    fn transform(&self) -> Option<&Transform> {
+        Some(&self.transform)
+    }
+
     fn state(&self) -> State {
         let mut state = crate::header(&SPEC, &config::to_table(&self.config), &self.transform);
         state.tensors = self.params.state().tensors;
@@ -378,7 +382,8 @@ impl Density for Made {
         }
         Ok(LogProb {
             nats: log_prob(&self.net, &self.members, &self.params.frozen(), &y)?,
-            evidence: self.transform.evidence(Evidence::Exact),
+            spread: None,
+            evidence: self.transform.evidence(Evidence::EXACT),
             measure: self.transform.measure(),
             protocol,
         })

@@ -13,12 +13,31 @@ pub(super) struct Part {
     pub factor: Factor,
 }
 
+/// Standard deviation of each column of a mixture.
+fn deviations(components: &[Component]) -> Vec<f64> {
+    let d = components.first().map_or(0, |c| c.mean.len());
+    let weights: Vec<f64> = components.iter().map(|c| libm::exp(c.log_weight)).collect();
+    let own = |c: &Component, i: usize| match &c.factor {
+        Factor::Diagonal(s) => s[i] * s[i],
+        Factor::Dense(l) => l[i * d..=i * d + i].iter().map(|v| v * v).sum(),
+    };
+    (0..d)
+        .map(|i| {
+            let mean: f64 = components.iter().zip(&weights).map(|(c, w)| w * c.mean[i]).sum();
+            let around = |c: &Component| own(c, i) + (c.mean[i] - mean).powi(2);
+            components.iter().zip(&weights).map(|(c, w)| w * around(c)).sum::<f64>().sqrt()
+        })
+        .collect()
+}
+
 /// Components ready to be conditioned, row after row.
 pub(super) struct Conditionals<'a> {
     /// With the covariance, where it is a matrix.
     components: Vec<(&'a Component, Option<Vec<f64>>)>,
-    /// Smallest eigenvalue of a conditional covariance.
+    /// Smallest eigenvalue of a conditional covariance, in units of the columns.
     floor: f64,
+    /// Standard deviation of each column of the mixture.
+    units: Vec<f64>,
 }
 
 impl<'a> Conditionals<'a> {
@@ -29,7 +48,8 @@ impl<'a> Conditionals<'a> {
             Factor::Dense(l) => Ok((c, Some(product(l, c.mean.len())?))),
             Factor::Diagonal(_) => Ok((c, None)),
         };
-        Ok(Self { components: components.iter().map(with_covariance).collect::<Result<_>>()?, floor })
+        let units = deviations(components);
+        Ok(Self { components: components.iter().map(with_covariance).collect::<Result<_>>()?, floor, units })
     }
 
     /// The mixture of the columns `missing` given the columns `there` of `row`.
@@ -59,8 +79,10 @@ impl<'a> Conditionals<'a> {
     }
 
     /// The factor of a matrix that is positive definite up to rounding.
-    fn factor(&self, mut a: Vec<f64>, d: usize) -> Result<Vec<f64>> {
-        floor_eigenvalues(&mut a, d, self.floor)?;
+    fn factor(&self, mut a: Vec<f64>, columns: &[usize]) -> Result<Vec<f64>> {
+        let units: Vec<f64> = columns.iter().map(|c| self.units[*c]).collect();
+        let d = columns.len();
+        floor_eigenvalues(&mut a, d, self.floor, &units)?;
         // Not finite only if the matrix was not; the caller sees that in the weights.
         Ok(cholesky(&a, d)?.unwrap_or_else(|| vec![f64::NAN; d * d]))
     }
@@ -77,7 +99,7 @@ impl<'a> Conditionals<'a> {
         let block = |rows: &[usize], cols: &[usize]| -> Vec<f64> {
             rows.iter().flat_map(|r| cols.iter().map(move |s| cov[*r * d + *s])).collect()
         };
-        let l = self.factor(block(there, there), o)?;
+        let l = self.factor(block(there, there), there)?;
         solve_lower(&l, o, &mut y);
         let log_det: f64 = (0..o).map(|i| libm::log(l[i * o + i])).sum();
         let square: f64 = y.iter().map(|v| v * v).sum();
@@ -101,6 +123,6 @@ impl<'a> Conditionals<'a> {
                 rest[i * m + j] -= dot(&half[i], &half[j]);
             }
         }
-        Ok(Part { log_weight, mean, factor: Factor::Dense(self.factor(rest, m)?) })
+        Ok(Part { log_weight, mean, factor: Factor::Dense(self.factor(rest, missing)?) })
     }
 }

@@ -162,20 +162,20 @@ pub(super) fn solve_upper(l: &[f64], d: usize, y: &mut [f64]) {
 /// Columns from which on a decomposition takes long enough that somebody may want to stop it.
 const LONG: usize = 200;
 
-/// Raises eigenvalues below `floor` to it. That is the maximum-likelihood covariance among those whose eigenvalues are at
-/// least `floor`, so that EM stays monotone; adding a ridge would not be.
+/// Raises eigenvalues below `floor` to it, in units of the columns, and says whether there were such. That is the maximum-likelihood
+/// covariance among those whose eigenvalues are at least `floor`, so that EM stays monotone; adding a ridge would not be.
 ///
 /// # Errors
 /// [`genus_core::Error::Stopped`] if it was asked to end.
-pub(super) fn floor_eigenvalues(a: &mut [f64], d: usize, floor: f64) -> Result<()> {
+pub(super) fn floor_eigenvalues(a: &mut [f64], d: usize, floor: f64, units: &[f64]) -> Result<bool> {
     let mut shifted = a.to_vec();
-    for i in 0..d {
-        shifted[i * d + i] -= floor;
+    for (i, u) in units.iter().enumerate() {
+        shifted[i * d + i] -= floor * u * u;
     }
     if cholesky(&shifted, d)?.is_some() {
-        return Ok(());
+        return Ok(false);
     }
-    let matrix = DMatrix::from_row_slice(d, d, a);
+    let matrix = DMatrix::from_fn(d, d, |i, j| a[i * d + j] / (units[i] * units[j]));
     let floored = move || {
         let found = SymmetricEigen::new(matrix);
         let mut scaled = found.eigenvectors.clone();
@@ -188,11 +188,11 @@ pub(super) fn floor_eigenvalues(a: &mut [f64], d: usize, floor: f64) -> Result<(
     for i in 0..d {
         for j in 0..=i {
             // Symmetric to the last bit, which a product is not.
-            a[i * d + j] = floored[(i, j)];
-            a[j * d + i] = floored[(i, j)];
+            let v = floored[(i, j)] * units[i] * units[j];
+            (a[i * d + j], a[j * d + i]) = (v, v);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -223,11 +223,17 @@ mod tests {
     fn floor_keeps_large_eigenvalues_and_vectors() {
         // Eigenvalues 3 and 1 along (1, 1)/√2 and (1, −1)/√2.
         let mut a = [2.0, 1.0, 1.0, 2.0];
-        floor_eigenvalues(&mut a, 2, 0.5).unwrap();
+        assert!(!floor_eigenvalues(&mut a, 2, 0.5, &[1.0; 2]).unwrap());
         assert_eq!(a, [2.0, 1.0, 1.0, 2.0]);
-        floor_eigenvalues(&mut a, 2, 2.0).unwrap();
+        assert!(floor_eigenvalues(&mut a, 2, 2.0, &[1.0; 2]).unwrap());
         for (got, want) in a.iter().zip([2.5, 0.5, 0.5, 2.5]) {
             assert!((got - want).abs() < 1e-12, "{a:?}");
+        }
+        // The same in other units.
+        let mut a = [2e-18, 1e-6, 1e-6, 2e6];
+        assert!(floor_eigenvalues(&mut a, 2, 2.0, &[1e-9, 1e3]).unwrap());
+        for (got, want) in a.iter().zip([2.5e-18, 5e-7, 5e-7, 2.5e6]) {
+            assert!((got / want - 1.0).abs() < 1e-12, "{a:?}");
         }
     }
 
@@ -250,7 +256,7 @@ mod tests {
             axes.iter().zip(weights).map(|(a, w)| w * a[i] * a[j]).sum()
         };
         let mut a: Vec<f64> = (0..d * d).map(|at| sum([4.0, 9.0, 2.0], at / d, at % d)).collect();
-        floor_eigenvalues(&mut a, d, floor).unwrap();
+        assert!(floor_eigenvalues(&mut a, d, floor, &vec![1.0; d]).unwrap());
         for (at, got) in a.iter().enumerate() {
             let (i, j) = (at / d, at % d);
             let want =

@@ -10,12 +10,14 @@ use rayon::prelude::*;
 const CHECKED: usize = 8;
 
 /// What is fitted, and when it is good enough.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Em {
     pub components: usize,
     pub covariance: Covariance,
-    /// Smallest eigenvalue of a covariance.
+    /// Smallest eigenvalue of a covariance, in units of the columns.
     pub floor: f64,
+    /// Standard deviation of each column.
+    pub units: Vec<f64>,
     /// Most iterations.
     pub iterations: usize,
     /// Smallest rise of the mean log-likelihood that is worth another iteration, nats.
@@ -65,8 +67,8 @@ pub(super) fn joint(components: &[Component], x: &Batch) -> Result<(Vec<Vec<f64>
     Ok(rows.collect::<Result<Vec<_>>>()?.into_iter().unzip())
 }
 
-/// Weighted maximum likelihood, under the eigenvalue floor.
-fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
+/// Weighted maximum likelihood, under the eigenvalue floor, and how many components that floor holds.
+fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<(Vec<Component>, usize)> {
     let (n, d, k) = (x.rows() as f64, x.width(), em.components);
     let (floor, stop) = (em.floor, Stop::current());
     let moments: Vec<(f64, Vec<f64>, Vec<f64>)> = (0..k)
@@ -105,15 +107,19 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
             Ok((weight, mean, cov))
         })
         .collect::<Result<_>>()?;
-    let deviations =
-        |variances: &[f64]| Factor::Diagonal(variances.iter().map(|v| v.max(floor).sqrt()).collect());
+    let least: Vec<f64> = em.units.iter().map(|u| floor * u * u).collect();
+    let deviations = |variances: &[f64], least: &[f64]| {
+        let held = variances.iter().zip(least).any(|(v, l)| v < l);
+        let factor = variances.iter().zip(least).map(|(v, l)| v.max(*l).sqrt()).collect();
+        (Some(Factor::Diagonal(factor)), held)
+    };
     let dense = |mut cov: Vec<f64>| {
         stop.during(|| {
-            floor_eigenvalues(&mut cov, d, floor)?;
-            Factor::from_covariance(&cov, d)
+            let held = floor_eigenvalues(&mut cov, d, floor, &em.units)?;
+            Ok((Factor::from_covariance(&cov, d)?, held))
         })
     };
-    let factors: Vec<Option<Factor>> = match em.covariance {
+    let factors: Vec<(Option<Factor>, bool)> = match em.covariance {
         Covariance::Full => {
             moments.par_iter().map(|(_, _, cov)| dense(cov.clone())).collect::<Result<_>>()?
         }
@@ -124,17 +130,21 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
             }
             vec![dense(tied)?; k]
         }
-        Covariance::Diagonal => moments.iter().map(|(_, _, cov)| Some(deviations(cov))).collect(),
+        Covariance::Diagonal => moments.iter().map(|(_, _, cov)| deviations(cov, &least)).collect(),
         Covariance::Spherical => moments
             .iter()
-            .map(|(_, _, cov)| Some(deviations(&vec![cov.iter().sum::<f64>() / d as f64; d])))
+            .map(|(_, _, cov)| {
+                let mean = |v: &[f64]| vec![v.iter().sum::<f64>() / d as f64; d];
+                deviations(&mean(cov), &mean(&least))
+            })
             .collect(),
     };
-    moments
+    let held = factors.iter().filter(|f| f.1).count();
+    let components = moments
         .into_iter()
         .zip(factors)
         .enumerate()
-        .map(|(c, ((weight, mean, _), factor))| {
+        .map(|(c, ((weight, mean, _), (factor, _)))| {
             let factor = factor.ok_or_else(|| Error::Numerical {
                 what: format!("the covariance of component {c}"),
                 step: 0,
@@ -144,7 +154,8 @@ fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<Vec<Component>> {
             })?;
             Ok(Component::new(libm::log(weight / n), mean, factor))
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    Ok((components, held))
 }
 
 /// How an EM run ended.
@@ -165,6 +176,8 @@ pub(super) struct Climb {
     pub mean: f64,
     pub iterations: u64,
     pub end: End,
+    /// Components that only the floor of the covariances holds.
+    pub held: usize,
 }
 
 /// One EM run, from these components or from a k-means start.
@@ -179,8 +192,8 @@ pub(super) fn climb(
     mut heard: impl FnMut(u64, f64) -> bool,
 ) -> Result<Climb> {
     let k = em.components;
-    let mut components = match start {
-        Some(start) => start.to_vec(),
+    let (mut components, mut held) = match start {
+        Some(start) => (start.to_vec(), 0),
         None => {
             let hard = kmeans::assign(x, k, 100, rng)?;
             let each = |a: &usize| (0..k).map(|c| f64::from(u8::from(c == *a))).collect();
@@ -197,6 +210,7 @@ pub(super) fn climb(
                     mean: last,
                     iterations: iteration - 1,
                     end: End::Cut,
+                    held,
                 });
             }
             other => other?,
@@ -212,12 +226,12 @@ pub(super) fn climb(
         // EM never lowers the likelihood, but next to a covariance that is almost singular rounding may. The components
         // before the fall are then the answer.
         if mean < last - 1e-8 * (1.0 + last.abs()) {
-            return Ok(Climb { components: before, mean: last, iterations: iteration, end: End::Fell });
+            return Ok(Climb { components: before, mean: last, iterations: iteration, end: End::Fell, held });
         }
         let stop = heard(iteration, mean);
         if stop || mean - last < em.tolerance {
             let end = if stop { End::Cut } else { End::Converged };
-            return Ok(Climb { components, mean, iterations: iteration, end });
+            return Ok(Climb { components, mean, iterations: iteration, end, held });
         }
         last = mean;
         let resp: Vec<Vec<f64>> = each
@@ -227,19 +241,20 @@ pub(super) fn climb(
             .collect();
         let next = match maximise(x, &resp, em) {
             Err(Error::Stopped(_)) => {
-                return Ok(Climb { components, mean, iterations: iteration, end: End::Cut });
+                return Ok(Climb { components, mean, iterations: iteration, end: End::Cut, held });
             }
             other => other?,
         };
-        before = std::mem::replace(&mut components, next);
+        before = std::mem::replace(&mut components, next.0);
+        held = next.1;
     }
     let all = match joint(&components, x) {
         Err(Error::Stopped(_)) => {
             let iterations = em.iterations as u64;
-            return Ok(Climb { components: before, mean: last, iterations, end: End::Cut });
+            return Ok(Climb { components: before, mean: last, iterations, end: End::Cut, held });
         }
         other => other?.1,
     };
     let mean = all.iter().sum::<f64>() / x.rows() as f64;
-    Ok(Climb { components, mean, iterations: em.iterations as u64, end: End::Cut })
+    Ok(Climb { components, mean, iterations: em.iterations as u64, end: End::Cut, held })
 }

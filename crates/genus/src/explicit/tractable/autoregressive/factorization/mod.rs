@@ -121,7 +121,8 @@ impl<C: Conditionals> Factorization<C> {
         let words = [self.transform.protocol(), class.to_owned()];
         LogProb {
             nats: nats.iter().zip(log_det).map(|(n, d)| n + d).collect(),
-            evidence: self.transform.evidence(Evidence::Exact),
+            spread: None,
+            evidence: self.transform.evidence(Evidence::EXACT),
             measure: self.transform.measure(),
             protocol: words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),
         }
@@ -291,6 +292,10 @@ impl<C: Conditionals> Model for Factorization<C> {
 
     fn schema(&self) -> &Schema {
         self.transform.source()
+    }
+
+    fn transform(&self) -> Option<&Transform> {
+        Some(&self.transform)
     }
 
     fn state(&self) -> State {

@@ -1,0 +1,127 @@
+//! What laws that know almost nothing score on the same rows: no number of a model means much beside nothing.
+//!
+//! - the uniform law on bits and levels: −d ln L nats a row;
+//! - independent columns, fitted to the training rows as the model sees them: a share of each level, or a normal, per column.
+
+use crate::transform::{Noise, Transform};
+use crate::{Batch, Evidence, LogProb, Measure, Model, Result, Scoring, Seed, Support};
+use genus_core::math::LN_2PI;
+
+/// Most training rows that are looked at.
+const ROWS: usize = 20_000;
+
+/// Independent columns.
+enum Columns {
+    /// log-probability of each level of each column, `[width, levels]`, with one added count each.
+    Levels(usize, Vec<f64>),
+    /// Mean and standard deviation of each column.
+    Normals(Vec<(f64, f64)>),
+}
+
+/// The law of independent columns, on the rows that a model works on.
+pub(crate) struct Independent {
+    columns: Columns,
+    transform: Transform,
+}
+
+impl Independent {
+    /// Fitted to training rows through the model's transform; none where rows are mixed.
+    ///
+    /// # Errors
+    /// If a row is not in the model's domain, or [`crate::Error::Stopped`].
+    pub fn fit(model: &dyn Model, train: &Batch) -> Result<Option<Self>> {
+        let transform = model.transform().cloned().unwrap_or_else(|| Transform::identity(model.schema()));
+        let seed = Seed::from(0).child("independent columns");
+        let mut some = seed.rng().permutation(train.rows());
+        some.truncate(ROWS);
+        let (y, _) =
+            transform.forward(&train.select(&some), Noise::Stream(&mut seed.child("noise").rng()))?;
+        let (n, d) = (y.rows() as f64, y.width());
+        let levels = match transform.target().support {
+            Support::Binary => Some(2),
+            Support::Discrete { levels } => Some(levels as usize),
+            Support::Real => None,
+            Support::Mixed(_) => return Ok(None),
+        };
+        let columns = match levels {
+            Some(levels) => {
+                let mut counts = vec![1.0; d * levels];
+                y.iter().for_each(|row| {
+                    row.iter().enumerate().for_each(|(c, v)| counts[c * levels + *v as usize] += 1.0)
+                });
+                let total = n + levels as f64;
+                Columns::Levels(levels, counts.into_iter().map(|k| libm::log(k / total)).collect())
+            }
+            None => {
+                let (mean, std) = crate::transform::moments(&y);
+                Columns::Normals(mean.into_iter().zip(std).collect())
+            }
+        };
+        Ok(Some(Self { columns, transform }))
+    }
+
+    /// log p of rows of data, nats.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
+        let own = |row: &[f32]| -> f64 {
+            let each = row.iter().enumerate();
+            match &self.columns {
+                Columns::Levels(levels, log_p) => each.map(|(c, v)| log_p[c * levels + *v as usize]).sum(),
+                Columns::Normals(normals) => each
+                    .map(|(c, v)| {
+                        let (mean, std) = normals[c];
+                        -0.5 * (LN_2PI + ((f64::from(*v) - mean) / std).powi(2)) - libm::log(std)
+                    })
+                    .sum(),
+            }
+        };
+        let all = |y: &Batch| Ok(y.iter().map(own).collect());
+        let (nats, spread) = crate::draws::through(&self.transform, x, how, all)?;
+        Ok(LogProb {
+            nats,
+            spread,
+            evidence: self.transform.evidence(Evidence::EXACT),
+            measure: self.transform.measure(),
+            protocol: String::new(),
+        })
+    }
+}
+
+/// What the uniform law scores, nats per row; none on real rows, where there is none.
+pub(crate) fn uniform(model: &dyn Model, measure: Measure) -> Option<f64> {
+    let d = model.domain().width() as f64;
+    let levels = match (&model.domain().support, measure) {
+        (Support::Real | Support::Mixed(_), _) => return None,
+        (Support::Binary, _) | (_, Measure::Binarized) => 2,
+        (Support::Discrete { levels }, _) => *levels,
+    };
+    Some(-d * libm::log(f64::from(levels)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{FitContext, Scoring, Seed, Silent, data, registry};
+
+    /// Independent columns score what the marginals of a source of bits say, and no less than its entropy allows.
+    #[test]
+    fn bits_are_scored_by_their_marginals() {
+        let set = data::load("tree8", &data::Options::default()).unwrap();
+        let spec = registry::find("made").unwrap();
+        let table = crate::session::effective_config(spec, &[], &["train.epochs=1".into()]).unwrap();
+        let model = (spec.fit)(&table, &set, &mut FitContext::new(Seed::from(1), &mut Silent)).unwrap().model;
+        let test = &set.test.as_ref().unwrap().x;
+        let law = super::Independent::fit(model.as_ref(), &set.train.x).unwrap().unwrap();
+        let mean = law.score(test, &Scoring::default()).unwrap().mean();
+        let p: Vec<f64> = (0..8)
+            .map(|c| set.train.x.iter().map(|r| f64::from(r[c])).sum::<f64>() / set.train.x.rows() as f64)
+            .collect();
+        let q: Vec<f64> =
+            (0..8).map(|c| test.iter().map(|r| f64::from(r[c])).sum::<f64>() / test.rows() as f64).collect();
+        let want: f64 = p.iter().zip(&q).map(|(p, q)| q * p.ln() + (1.0 - q) * (1.0 - p).ln()).sum();
+        assert!((mean - want).abs() < 1e-3, "{mean} {want}");
+        let uniform = super::uniform(model.as_ref(), crate::Measure::Counting).unwrap();
+        assert!((uniform + 8.0 * 2f64.ln()).abs() < 1e-12 && mean > uniform);
+    }
+}
