@@ -257,7 +257,12 @@ fn objective<O: Objective + 'static>(batch: usize, make: fn(&mut Params) -> O) -
         let mut params = Params::default();
         let mut objective = make(&mut params);
         let many = |n: usize| NonZeroUsize::MIN.saturating_add(n - 1);
-        let config = TrainConfig { epochs: many(1_000_000), batch: many(batch), ..TrainConfig::default() };
+        let config = TrainConfig {
+            epochs: many(1_000_000),
+            batch: many(batch),
+            ema: config::Fraction::constant(0.0),
+            ..TrainConfig::default()
+        };
         drop(genus_nn::train(&config, &mut params, ROWS, &mut objective, "bench", cx));
     })
 }

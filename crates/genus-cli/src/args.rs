@@ -215,7 +215,7 @@ pub struct Train {
 
 #[derive(Debug, Args)]
 pub struct Cut {
-    /// Fractions train/valid/test for data without splits, for example 0.8/0.1/0.1, which is what models trained by steps get; 1/0/0
+    /// Fractions train/valid/test for data without splits, for example 0.8/0.1/0.1, which is what models trained by steps get of few rows; 1/0/0
     /// keeps all rows for training.
     #[arg(long)]
     pub split: Option<String>,

@@ -277,17 +277,30 @@ pub enum Fill {
 
 /// The model knows any part of a row given any other.
 pub trait Conditional: Model {
-    /// Fills every NaN from the model's conditional given the row's other values. Nothing else changes.
+    /// Fills every NaN from the model's conditional given the row's other values, and says how. Nothing else changes.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a value that is there is not in the domain.
-    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch>;
+    fn complete(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Completion>;
 
-    /// In words, what the fills of these rows come from: the conditional itself, or an approximation of it.
-    fn law(&self, x: &Batch) -> String {
-        let _ = x;
-        "the model's conditional, exact".into()
+    /// The rows of [`complete`](Self::complete).
+    ///
+    /// # Errors
+    /// As there.
+    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
+        Ok(self.complete(x, fill, rng)?.x)
     }
+}
+
+/// Rows whose missing values were filled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// The rows.
+    pub x: Batch,
+    /// In words, what the fills come from: the conditional itself, or an approximation of it, and how good.
+    pub law: String,
+    /// Where they do not follow the conditional well.
+    pub warning: Option<String>,
 }
 
 /// p(x) = Σ p(class) p(x | class), by a model that was fitted with labels.

@@ -29,7 +29,7 @@ pub struct TrainConfig {
     #[doc(alias = "early stopping")]
     pub patience: usize,
     /// Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 for none. At step t it
-    /// is at most (1 + t)/(10 + t).
+    /// is at most (1 + t)/(10 + t). Without it, the lowest of many validation losses is often low by chance.
     pub ema: Fraction,
     /// Keep the weights of the lowest validation loss rather than the last ones, if there are validation rows.
     pub keep_best: bool,
@@ -45,7 +45,7 @@ impl Default for TrainConfig {
             micro_batches: NonZeroUsize::MIN,
             validate: Every::Epochs(NonZeroUsize::MIN),
             patience: 0,
-            ema: Fraction::constant(0.0),
+            ema: Fraction::constant(0.99),
             keep_best: true,
             optimizer: OptimizerConfig::default(),
         }

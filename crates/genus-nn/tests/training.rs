@@ -131,7 +131,7 @@ fn the_moving_average_is_what_is_kept() {
                 ControlFlow::Continue(())
             }
         };
-        fit(FULL, &mut params, &mut o, &mut observer).unwrap();
+        fit(&format!("{FULL}\nema = 0.0"), &mut params, &mut o, &mut observer).unwrap();
         params.values(o.w)
     };
     let mut average = [0.0f32; 3];

@@ -14,6 +14,7 @@
 //! hand them to [`trials`].
 
 mod contract;
+mod filling;
 mod learning;
 mod repeat;
 mod robust;
@@ -63,6 +64,7 @@ pub const CHECKS: &[Check] = &[
     check("bad_training_rows_are_errors", robust::bad_training_rows),
     check("one_training_row_is_no_panic", robust::one_row),
     check("draws_are_rows_of_the_domain", robust::draws),
+    check("fills_follow_the_conditional", filling::conditionals),
     check("beats_independent_columns", learning::beats_marginals),
     check("approaches_the_known_entropy", learning::approaches_entropy),
     check("draws_beat_independent_columns", learning::draws_beat_marginals),

@@ -2,7 +2,10 @@
 
 use crate::subject::{Answer, Subject, ensure};
 use genus_core::checkpoint::Checkpoints;
-use genus_core::{Batch, Drawing, Event, Fill, FitContext, LogProb, Measure, Model, Scoring, Seed, Silent, State, StopReason};
+use genus_core::{
+    Batch, Drawing, Event, Fill, FitContext, LogProb, Measure, Model, Scoring, Seed, Silent, State,
+    StopReason,
+};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;

@@ -15,6 +15,7 @@
 
 pub mod audit;
 mod baseline;
+mod completion;
 pub mod diagnostics;
 mod draws;
 pub mod evaluate;
@@ -45,13 +46,13 @@ pub use explicit::tractable::autoregressive::rnade::{Rnade, RnadeConfig};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::{
-    Advice, Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Conditional,
-    Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence, EvidenceKind,
-    Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Kind, LatentVariable, LogProb,
-    Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng, Sampler, Schema, Scored,
-    Scoring, Seed, Shape, Silent, Split, SplitName, State, Stop, StopReason, Support, SupportKind, Tee,
-    Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at, math, metrics, number, panel,
-    run, spec, stop, train, transform,
+    Advice, Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Completion,
+    Conditional, Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence,
+    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Kind,
+    LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng,
+    Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Split, SplitName, State, Stop, StopReason,
+    Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at,
+    math, metrics, number, panel, run, spec, stop, train, transform,
 };
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};

@@ -109,9 +109,11 @@ fn origin(run: &RunDir) -> Result<(Origin, State)> {
 
 /// Least rows that a split is cut off without being asked for.
 const FEW: usize = 20;
+/// Rows of which a twentieth is enough to hold out.
+const MANY: usize = 1000;
 
-/// The data of a run. Where nobody said how to split, models trained by steps, which end by their validation rows, get tenths for
-/// validation and test; models in closed form and by EM need none, and are fitted to all rows.
+/// The data of a run. Where nobody said how to split, models trained by steps, which end by their validation rows, get a tenth each for
+/// validation and test, of many rows a twentieth; models in closed form and by EM need none, and are fitted to all rows.
 pub fn load(cx: &Context, spec: &ModelSpec, data: &DataConfig, like: Option<&Schema>) -> Result<Dataset> {
     let split = Some(data.split.clone()).filter(|s| !s.is_empty());
     let cut = Cut { split, label: data.label.clone(), drop_missing: data.drop_missing };
@@ -120,7 +122,8 @@ pub fn load(cx: &Context, spec: &ModelSpec, data: &DataConfig, like: Option<&Sch
     if !spec.iterative || !whole || cut.split.is_some() || set.train.x.rows() < FEW {
         return Ok(set);
     }
-    let mut set = data::cut(set, [0.8, 0.1, 0.1], data::Options::default().seed)?;
+    let split = if set.train.x.rows() < MANY { [0.8, 0.1, 0.1] } else { [0.9, 0.05, 0.05] };
+    let mut set = data::cut(set, split, data::Options::default().seed)?;
     set.provenance.splits += " (the default; --split 1/0/0 keeps all for training)";
     Ok(set)
 }

@@ -227,7 +227,8 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let Rows { split: Split { x, given }, set, .. } = cx.rows(&t.source, true, model.as_ref())?;
     let fill = if sample { Fill::Sample } else { Fill::Mean };
     let holes = x.data().iter().filter(|v| v.is_nan()).count();
-    let mut y = conditional.impute(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
+    let filled = conditional.complete(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
+    let mut y = filled.x;
     let schema = if sample { model.schema().clone() } else { model.schema().of_means() };
     if sample {
         // What was given stays as it was given.
@@ -237,7 +238,8 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
         }
     }
     let kind = if sample { "draws" } else { "means" };
-    output::note(format!("{holes} missing values filled with {kind}: {}", conditional.law(&x)));
+    output::note(format!("{holes} missing values filled with {kind}: {}", filled.law));
+    filled.warning.iter().for_each(|w| output::note(format!("warning: {w}")));
     // The file as it came, without holes.
     let (schema, y) = match is_table(t.output.as_deref()) {
         true => {

@@ -34,13 +34,15 @@ impl Diagnostic for Completions {
         let half = |r: usize, c: usize| if c < upper { whole.row(r)[c] } else { f32::NAN };
         let given = Batch::from_fn(whole.rows(), whole.width(), half);
         let mut lines = given.data().to_vec();
+        let mut law = String::new();
         for time in 0..TIMES {
-            lines.extend_from_slice(model.impute(&given, Fill::Sample, &mut seed.index(time).rng())?.data());
+            let drawn = model.complete(&given, Fill::Sample, &mut seed.index(time).rng())?;
+            lines.extend_from_slice(drawn.x.data());
+            law = drawn.law;
         }
         lines.extend_from_slice(whole.data());
         let text = format!(
-            "First line: the upper half of held-out images. Last line: the whole ones. Between them: lower halves drawn from {}.",
-            model.law(&given)
+            "First line: the upper half of held-out images. Last line: the whole ones. Between them: lower halves drawn from {law}."
         );
         let rows = Panel::Rows {
             title: String::new(),

@@ -7,9 +7,9 @@ use crate::sampling::completed;
 use crate::training_rows::TrainingRows;
 use genus_core::transform::{self, Transform};
 use genus_core::{
-    Batch, Chain, Conditional, Dataset, Domain, Encoder, Exhibit, Family, Fill, Fit, FitContext, Model,
-    ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed, State, Stop, Tensor as Stored, Visited, config,
-    stop::in_pool,
+    Batch, Chain, Completion, Conditional, Dataset, Domain, Encoder, Exhibit, Family, Fill, Fit, FitContext,
+    Model, ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed, State, Stop, Tensor as Stored, Visited,
+    config, stop::in_pool,
 };
 use genus_kernels::{anneal_bits, bernoulli_sample, probabilities};
 use genus_nn::{Loss, Objective, Params, StepContext, Tensor, View, ops, tensor_from, values};
@@ -297,10 +297,10 @@ impl<T: Transition> Encoder for Walker<T> {
 }
 
 impl<T: Transition> Conditional for Walker<T> {
-    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
+    fn complete(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Completion> {
         let noise = &mut Noise::new(rng.bits());
         let transitions = self.config.sampling().burn_in.get();
-        completed(&self.transform, x, fill, |held| {
+        let x = completed(&self.transform, x, fill, |held| {
             in_pool(|| {
                 let mut chains = self.begin(held.len() / x.width(), noise);
                 chains.held = held;
@@ -316,14 +316,11 @@ impl<T: Transition> Conditional for Walker<T> {
                 }
                 Ok(if fill == Fill::Sample { chains.x } else { mean })
             })
-        })
-    }
-
-    fn law(&self, _: &Batch) -> String {
-        let transitions = self.config.sampling().burn_in;
-        format!(
+        })?;
+        let law = format!(
             "{transitions} transitions of the chain with what is known held; what they come to is not a conditional of the model's law"
-        )
+        );
+        Ok(Completion { x, law, warning: None })
     }
 }
 

@@ -3,16 +3,16 @@
 use super::annealing::{Annealing, Partition};
 use super::{Chains, Energy, MachineConfig as _, streams};
 use crate::diagnostics::weights;
-use crate::draws;
 use crate::sampling::completed;
 use crate::training_rows::TrainingRows;
+use crate::{completion, draws};
 use genus_core::math::softplus;
 use genus_core::stop::in_pool;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{
-    Batch, Chain, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence, EvidenceKind,
-    Exhibit, Family, Figure, Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema,
-    Scoring, Seed, State, Stop, StopReason, Support, Tensor, Visited, config,
+    Batch, Chain, Completion, Conditional, Dataset, Density, Domain, Encoder, Error, Event, Evidence,
+    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, LogProb, Model, ModelSpec, Result, Rng,
+    Sampler, Schema, Scoring, Seed, State, Stop, StopReason, Support, Tensor, Visited, config,
 };
 
 /// A fitted machine p(x) = Σ_h exp(−E(x, h)) / Z.
@@ -282,13 +282,33 @@ impl<E: Energy> Encoder for Boltzmann<E> {
     }
 }
 
+/// Points of a grid for one missing number.
+const GRID: usize = 4096;
+/// Values of all chains that means of missing values are taken over, all rows together.
+const MEANS: usize = 1 << 17;
+
 impl<E: Energy> Conditional for Boltzmann<E> {
-    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
+    fn complete(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Completion> {
+        let most = x.iter().map(|row| row.iter().filter(|v| v.is_nan()).count()).max().unwrap_or(0);
+        let few = match self.transform.target().support {
+            Support::Binary => completion::count(2, most).is_some(),
+            _ => most <= 1 && !self.transform.dequantizes() && self.machine.range(0).is_some(),
+        };
+        if few && E::bound(&Scoring::default()).is_empty() {
+            let x = completed(&self.transform, x, fill, |held| self.weighed(&held, x.width(), fill, rng))?;
+            let law = "the model's conditional, by summing or integrating over what is missing".into();
+            return Ok(Completion { x, law, warning: None });
+        }
         let [begin, key] = [rng.bits(), rng.bits()];
         let sweeps = self.config.sampling().burn_in.get() as u64;
-        completed(&self.transform, x, fill, |held| {
+        // One chain may stay where it began; means are taken over several, where rows are few.
+        let width = x.width();
+        let times = if fill == Fill::Mean { (MEANS / (x.rows() * width).max(1)).clamp(1, 1024) } else { 1 };
+        let x = completed(&self.transform, x, fill, |held| {
+            let n = held.len();
+            let held = held.repeat(times);
             in_pool(|| {
-                let mut chains = self.machine.begin(held.len() / x.width(), streams(begin, 0));
+                let mut chains = self.machine.begin(held.len() / width, streams(begin, 0));
                 chains.held = held;
                 chains.hold();
                 self.run(&mut chains, sweeps - sweeps / 2, key, 0)?;
@@ -298,15 +318,40 @@ impl<E: Energy> Conditional for Boltzmann<E> {
                     let weight = 1.0 / (sweep - (sweeps - sweeps / 2) + 2) as f32;
                     mean.iter_mut().zip(&chains.means).for_each(|(m, now)| *m += weight * (now - *m));
                 }
-                Ok(if fill == Fill::Sample { chains.visible } else { mean })
+                if fill == Fill::Sample {
+                    return Ok(chains.visible);
+                }
+                Ok((0..n).map(|i| mean.iter().skip(i).step_by(n).sum::<f32>() / times as f32).collect())
             })
-        })
-    }
-
-    fn law(&self, _: &Batch) -> String {
-        let sweeps = self.config.sampling().burn_in;
-        format!(
+        })?;
+        let law = format!(
             "a Markov chain of {sweeps} transitions with what is known held, an approximation of the conditional"
-        )
+        );
+        Ok(Completion { x, law, warning: None })
+    }
+}
+
+impl<E: Energy> Boltzmann<E> {
+    /// Rows of bits with NaN for what is missing, filled by weighing every way to do so by its mass; rows of numbers that miss one, by
+    /// weighing a grid.
+    fn weighed(&self, held: &[f32], width: usize, fill: Fill, rng: &mut Rng) -> Result<Vec<f32>> {
+        let stop = Stop::current();
+        let mut filled = Vec::with_capacity(held.len());
+        for row in held.chunks_exact(width) {
+            stop.check()?;
+            let missing: Vec<usize> = (0..width).filter(|c| row[*c].is_nan()).collect();
+            let ways = match missing[..] {
+                [m] if let Some([low, high]) = self.machine.range(m) => {
+                    let step = (high - low) / GRID as f32;
+                    let at = |r: usize| low + step * (r as f32 + rng.uniform());
+                    let points: Vec<f32> = (0..GRID).map(at).collect();
+                    Batch::from_fn(GRID, width, |r, c| if c == m { points[r] } else { row[c] })
+                }
+                _ => completion::ways(row, &missing, 2),
+            };
+            let weights = completion::normalised(&self.machine.log_mass(&ways, &Scoring::default())?);
+            filled.extend(completion::settle(&ways, &weights, fill, rng));
+        }
+        Ok(filled)
     }
 }

@@ -88,6 +88,12 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
     /// [`genus_core::Error::Stopped`] if it was asked to end.
     fn log_mass(&self, v: &Batch, how: &Scoring) -> Result<Vec<f64>>;
 
+    /// An interval that holds all but a vanishing share of the values of a real column, given any others; none for bits.
+    fn range(&self, column: usize) -> Option<[f32; 2]> {
+        let _ = column;
+        None
+    }
+
     /// log Z as a sum, nats, if that is possible.
     ///
     /// # Errors

@@ -213,6 +213,18 @@ impl<K: Kind> Energy for Restricted<K> {
         Ok(())
     }
 
+    fn range(&self, column: usize) -> Option<[f32; 2]> {
+        if K::UNITS == Units::Bits {
+            return None;
+        }
+        // v ~ N(b + W h, 1): the inputs that bits h can give, and ten deviations.
+        let n = self.pair.hidden.len();
+        let w = &self.pair.w[column * n..(column + 1) * n];
+        let sum = |sign: f32| w.iter().map(|w| (sign * w).max(0.0)).sum::<f32>();
+        let b = self.pair.visible[column];
+        Some([b - sum(-1.0) - 10.0, b + sum(1.0) + 10.0])
+    }
+
     fn log_mass(&self, v: &Batch, _: &Scoring) -> Result<Vec<f64>> {
         let stop = Stop::current();
         let mut mass = Vec::with_capacity(v.rows());

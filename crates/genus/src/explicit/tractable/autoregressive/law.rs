@@ -83,6 +83,30 @@ impl Law {
         (f64::from(mean) + sigma * normal) as f32
     }
 
+    /// Mean of the conditional with these outputs.
+    pub fn mean(self, outputs: &[f32]) -> f64 {
+        let p = self.probabilities(outputs, 1.0);
+        let share = |i: usize| f64::from(p[i]);
+        match self {
+            Self::Bit => share(0),
+            Self::Levels(n) => (0..n).map(|l| l as f64 * share(l)).sum(),
+            Self::Real(mixture) => {
+                (0..mixture.components).map(|k| share(k) * f64::from(outputs[mixture.components + k])).sum()
+            }
+        }
+    }
+
+    /// An interval that holds all but a vanishing share of a real conditional with these outputs: the extremes of its normals, ten
+    /// deviations around each. Of bits and levels, their range.
+    pub fn extent(self, outputs: &[f32]) -> [f32; 2] {
+        let Self::Real(mixture) = self else { return [0.0, (self.levels() - 1) as f32] };
+        let k = mixture.components;
+        (0..k).fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], i| {
+            let (mean, around) = (outputs[k + i], 10.0 * mixture.scale(outputs[2 * k + i]));
+            [low.min(mean - around), high.max(mean + around)]
+        })
+    }
+
     /// Probabilities: of a 1, of every level, or of every normal of a mixture.
     pub fn probabilities(self, outputs: &[f32], temperature: f32) -> Vec<f32> {
         let logits = match self {

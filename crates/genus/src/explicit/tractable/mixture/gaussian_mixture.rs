@@ -39,9 +39,9 @@ use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, RealSteps, Transform, moments};
 use genus_core::{
-    Batch, Capability, Clusterer, Conditional, Dataset, Density, Error, Event, Evidence, EvidenceKind,
-    Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference, Result, Rng,
-    Sampler, Schema, Scoring, State, Stop, StopReason, SupportKind, Tensor, TinyFit, config,
+    Batch, Capability, Clusterer, Completion, Conditional, Dataset, Density, Error, Event, Evidence,
+    EvidenceKind, Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference,
+    Result, Rng, Sampler, Schema, Scoring, State, Stop, StopReason, SupportKind, Tensor, TinyFit, config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -137,6 +137,9 @@ impl Default for GaussianMixtureConfig {
 /// Rows with noise between levels that EM should see, and how often a row comes at most for that.
 const NOISY: usize = 4096;
 const TIMES: usize = 64;
+
+/// Draws of what lies within the known levels of a row that is completed.
+const WITHIN: usize = 64;
 
 /// Most values of all covariances together: 2 GiB.
 const MOST: usize = 1 << 28;
@@ -421,7 +424,7 @@ impl Sampler for GaussianMixture {
 }
 
 impl Conditional for GaussianMixture {
-    fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
+    fn complete(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Completion> {
         self.schema().check(x, true)?;
         let mut filled = x.clone();
         let conditionals = Conditionals::new(&self.components, 1e-3 * self.config.floor.get())?;
@@ -436,8 +439,13 @@ impl Conditional for GaussianMixture {
             // The transform works column by column, so a stand-in for the missing columns does not reach the others.
             let mut row = x.slice(r, r + 1);
             missing.iter().for_each(|c| row.row_mut(0)[*c] = 0.0);
-            let (mut y, _) = self.transform.forward(&row, Noise::Stream(rng))?;
-            let parts = conditionals.given(y.row(0), &there, &missing)?;
+            // Known levels stand for all that lies within them: draws of it, as likely as the mixture makes them.
+            let times = if self.transform.dequantizes() && !there.is_empty() { WITHIN } else { 1 };
+            let (mut y, _) = self.transform.forward(&row.select(&vec![0; times]), Noise::Stream(rng))?;
+            let mut parts = Vec::new();
+            for y in y.iter() {
+                parts.extend(conditionals.given(y, &there, &missing)?);
+            }
             let total = log_sum_exp(parts.iter().map(|p| p.log_weight));
             if !total.is_finite() {
                 return Err(Error::Domain(format!(
@@ -457,10 +465,18 @@ impl Conditional for GaussianMixture {
             for (c, v) in missing.iter().zip(values) {
                 y.row_mut(0)[*c] = v as f32;
             }
-            let back = self.transform.inverse(&y);
+            let y = y.slice(0, 1);
+            let back = match fill {
+                Fill::Sample => self.transform.inverse(&y),
+                Fill::Mean => self.transform.inverse_mean(&y),
+            };
             missing.iter().for_each(|c| filled.row_mut(r)[*c] = back.row(0)[*c]);
         }
-        Ok(filled)
+        let law = match self.transform.dequantizes() {
+            true => "the model's conditional, over draws of what lies within known levels",
+            false => "the model's conditional, exact",
+        };
+        Ok(Completion { x: filled, law: law.into(), warning: None })
     }
 }
 
