@@ -116,12 +116,16 @@ pub fn score(
     let lp = density.score(&x, &scoring(args)?)?;
     if let Some(path) = output {
         // f64, which the array writers do not hold: a table of text keeps every digit.
-        let text: String = lp.nats.iter().enumerate().map(|(r, v)| format!("{r},{v}\n")).collect();
-        genus::fsx::write_atomic(path, format!("row,nats\n{text}").as_bytes())?;
+        let spread = |r: usize| lp.spread.as_ref().map_or(String::new(), |s| format!(",{}", s[r]));
+        let text: String =
+            lp.nats.iter().enumerate().map(|(r, v)| format!("{r},{v}{}\n", spread(r))).collect();
+        let header = if lp.spread.is_some() { "row,nats,stderr" } else { "row,nats" };
+        genus::fsx::write_atomic(path, format!("{header}\n{text}").as_bytes())?;
     }
     if cx.json {
         return output::json(&json!({
-            "nats": lp.nats.iter().copied().map(Number).collect::<Vec<_>>(), "evidence": lp.evidence, "measure": lp.measure, "protocol": lp.protocol,
+            "nats": lp.nats.iter().copied().map(Number).collect::<Vec<_>>(),
+            "stderr": lp.spread.as_ref().map(|s| s.iter().copied().map(Number).collect::<Vec<_>>()), "evidence": lp.evidence, "measure": lp.measure, "protocol": lp.protocol,
         }));
     }
     let words = [lp.evidence.to_string(), "nats".into(), lp.measure.to_string(), lp.protocol.clone()];

@@ -7,7 +7,8 @@
 //! Z_base / Z; by Jensen's inequality log Z_base minus the mean of their logarithms is too high on average, by the divergence
 //! between the laws of the two ways (Grosse, Ghahramani & Adams 2015). The two enclose log Z if the draws are draws: they are the
 //! ends of the way there, chosen by their weights, and then moved by the machine. Where no chain has come to the states that matter,
-//! both are too low.
+//! both are too low; half of the way back therefore begins at training rows, which are where it matters, and a machine that holds them
+//! says more there than the way there has found.
 
 use crate::training_rows::TrainingRows;
 use genus_core::config::count;
@@ -135,6 +136,8 @@ pub struct Partition {
     pub effective: f64,
     /// What the way back says log Z is at most, on average; NaN if it was not gone.
     pub back: f64,
+    /// The same from training rows; NaN if it was not gone.
+    pub rows: f64,
     /// Chains and steps of the estimate; 0 if it was summed.
     pub extent: [f64; 2],
 }
@@ -142,7 +145,16 @@ pub struct Partition {
 impl Partition {
     /// Summed.
     pub const fn exact(log_z: f64) -> Self {
-        Self { log_z, stderr: 0.0, interval: [log_z; 2], effective: 0.0, back: f64::NAN, extent: [0.0; 2] }
+        let none = f64::NAN;
+        Self {
+            log_z,
+            stderr: 0.0,
+            interval: [log_z; 2],
+            effective: 0.0,
+            back: none,
+            rows: none,
+            extent: [0.0; 2],
+        }
     }
 
     /// Not known, because there was no time to find it: what it would normalise stays unnormalised.
@@ -157,25 +169,28 @@ impl Partition {
     /// [`genus_core::Error::Stopped`] if it was asked to end.
     pub fn in_time(
         path: &dyn Path,
+        rows: &[f32],
         how: &Annealing,
         seed: Seed,
         heard: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        let Some(fewer) = how.within(path, seed) else { return Self::estimate(path, how, seed, heard) };
+        let Some(fewer) = how.within(path, seed) else { return Self::estimate(path, rows, how, seed, heard) };
         // A machine that becomes slower meanwhile must not cost the estimate: a short one is there before.
-        let short = Self::estimate(path, &fewer.shortened(1.0 / 8.0), seed, heard)?;
-        match Self::estimate(path, &fewer, seed, heard) {
+        let short = Self::estimate(path, rows, &fewer.shortened(1.0 / 8.0), seed, heard)?;
+        match Self::estimate(path, rows, &fewer, seed, heard) {
             Err(Error::Stopped(StopReason::TimeBudget)) => Ok(short),
             other => other,
         }
     }
 
-    /// Estimated along a path, forwards and, if asked for, backwards. `heard` is told how many steps have been done, of how many.
+    /// Estimated along a path, forwards and, if asked for, backwards, from the ends of the way there and from `rows`, states of the path
+    /// that belong to training rows, if there are any. `heard` is told how many steps have been done, of how many.
     ///
     /// # Errors
     /// [`genus_core::Error::Stopped`] if it was asked to end.
     pub fn estimate(
         path: &dyn Path,
+        rows: &[f32],
         how: &Annealing,
         seed: Seed,
         heard: &mut dyn FnMut(u64, u64),
@@ -211,17 +226,23 @@ impl Partition {
         let stderr = libm::sqrt(spread / n as f64);
         let log_z = path.log_z_base() + mean;
         let around = |sign: f64| log_z + libm::log((1.0 + sign * 3.0 * stderr).max(0.0));
-        let back = if how.back_burn_in == 0 {
-            f64::NAN
+        let [back, from_rows] = if how.back_burn_in == 0 {
+            [f64::NAN; 2]
         } else {
+            let width = x.len() / n;
             let mut x = chosen(&x, &ratios, seed.child("start of the way back").rng().uniform_f64());
+            // As many from rows as there are, up to half of them.
+            let own = n - (rows.len() / width).min(n / 2);
+            x[own * width..].copy_from_slice(&rows[..(n - own) * width]);
             walk("burn-in", &mut x, &vec![[1.0, 1.0]; how.back_burn_in])?;
             let log_w = walk("back", &mut x, &back)?;
-            path.log_z_base() - log_w.iter().sum::<f64>() / n as f64
+            let mean = |log_w: &[f64]| path.log_z_base() - log_w.iter().sum::<f64>() / log_w.len() as f64;
+            [mean(&log_w[..own]), mean(&log_w[own..])]
         };
         let effective = n as f64 * n as f64 / ratios.iter().map(|r| r * r).sum::<f64>();
         let extent = [n, how.steps.get()].map(|n| n as f64);
-        Ok(Self { log_z, stderr, interval: [around(-1.0), around(1.0)], effective, back, extent })
+        let interval = [around(-1.0), around(1.0)];
+        Ok(Self { log_z, stderr, interval, effective, back, rows: from_rows, extent })
     }
 
     /// The evidence of a log-probability that it normalises.
@@ -248,7 +269,7 @@ impl Partition {
             ));
         }
         let few = self.effective > 0.0 && self.effective < FEW;
-        let wide = self.back - self.log_z > WIDE;
+        let wide = self.back.max(self.rows) - self.log_z > WIDE;
         (few || wide).then(|| {
             format!(
                 "log Z, and every likelihood with it, is uncertain by more than its standard error: {}; more annealing.steps or chains help, or a machine trained with smaller steps",
@@ -272,6 +293,9 @@ impl Partition {
         if self.back.is_finite() {
             text += &format!("; backwards, too high on average, {:.3}", self.back);
         }
+        if self.rows.is_finite() {
+            text += &format!(", from training rows {:.3}", self.rows);
+        }
         text
     }
 
@@ -294,20 +318,23 @@ impl Partition {
             figures.push(Figure::new("log Z by the way back, too high on average", self.back, "nats"));
             figures.push(Figure::new("gap between the two", self.back - self.log_z, "nats"));
         }
+        if self.rows.is_finite() {
+            figures.push(Figure::new("log Z by the way back from training rows", self.rows, "nats"));
+        }
         figures
     }
 
     /// As numbers for a file.
-    pub fn to_array(self) -> [f64; 8] {
+    pub fn to_array(self) -> [f64; 9] {
         let [low, high] = self.interval;
         let [chains, steps] = self.extent;
-        [self.log_z, self.stderr, low, high, self.effective, self.back, chains, steps]
+        [self.log_z, self.stderr, low, high, self.effective, self.back, chains, steps, self.rows]
     }
 
     /// What [`to_array`](Self::to_array) gave.
     pub fn from_array(v: &[f64]) -> Self {
         let (interval, extent) = ([v[2], v[3]], [v[6], v[7]]);
-        Self { log_z: v[0], stderr: v[1], interval, effective: v[4], back: v[5], extent }
+        Self { log_z: v[0], stderr: v[1], interval, effective: v[4], back: v[5], rows: v[8], extent }
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Boltzmann<E: Energy> {
 /// log Z, summed or estimated.
 fn log_z<E: Energy>(
     machine: &E,
+    rows: Option<&Batch>,
     how: &Annealing,
     seed: Seed,
     heard: &mut dyn FnMut(u64, u64),
@@ -40,13 +41,16 @@ fn log_z<E: Energy>(
             Err(e) => return Err(e),
         }
     }
-    Partition::in_time(machine.path(), how, seed.child("log Z"), heard)
+    let seed = seed.child("log Z");
+    let key = seed.child("states of rows").rng().bits();
+    let states = rows.map(|v| in_pool(|| machine.path_states(v, streams(key, 0)))).transpose()?.flatten();
+    Partition::in_time(machine.path(), &states.unwrap_or_default(), how, seed, heard)
 }
 
 impl<E: Energy> Boltzmann<E> {
     /// A machine whose parameters are known, with its log Z.
     pub(super) fn assemble(config: E::Config, domain: Domain, machine: E) -> Result<Self> {
-        let partition = log_z(&machine, config.annealing(), Seed::from(0), &mut |_, _| ())?;
+        let partition = log_z(&machine, None, config.annealing(), Seed::from(0), &mut |_, _| ())?;
         Ok(Self { config, transform: Transform::identity(domain), machine, partition })
     }
 
@@ -60,7 +64,7 @@ impl<E: Energy> Boltzmann<E> {
     /// # Errors
     /// [`Error::Stopped`] if it was asked to end.
     pub fn anneal(&self, how: &Annealing, seed: Seed) -> Result<Vec<Figure>> {
-        Ok(Partition::estimate(self.machine.path(), how, seed, &mut |_, _| ())?.figures())
+        Ok(Partition::estimate(self.machine.path(), &[], how, seed, &mut |_, _| ())?.figures())
     }
 
     /// Chains go on for so many transitions.
@@ -115,10 +119,20 @@ impl<E: Energy> Family for Boltzmann<E> {
         }
         let stop = cx.stop().clone();
         let mut heard = |done, of| cx.emit(&Event::Progress { what: "annealing".into(), done, of });
-        let partition = match stop.during(|| log_z(&machine, config.annealing(), seed, &mut heard)) {
-            Err(Error::Stopped(_)) => Partition::unknown(),
-            other => other?,
-        };
+        let chains = config.annealing().chains.get().div_ceil(2).max(1);
+        let some: Vec<usize> = seed
+            .child("rows of the way back")
+            .rng()
+            .permutation(seen.rows())
+            .into_iter()
+            .take(chains)
+            .collect();
+        let rows = seen.batch(&some, || seed.child("noise of the way back").rng())?;
+        let partition =
+            match stop.during(|| log_z(&machine, Some(&rows), config.annealing(), seed, &mut heard)) {
+                Err(Error::Stopped(_)) => Partition::unknown(),
+                other => other?,
+            };
         if cx.stopped() == Some(StopReason::Interrupted) {
             report.stopped = Some(StopReason::Interrupted);
         } else if let Some(doubt) = partition.doubt(config.annealing()) {
@@ -136,7 +150,7 @@ impl<E: Energy> Family for Boltzmann<E> {
         let start = vec![0.0; transform.target().width()];
         let mut machine = E::build(&config, transform.target(), &start, &mut Seed::from(0).rng())?;
         machine.load(state)?;
-        let partition = Partition::from_array(state.f64("partition", &[8])?);
+        let partition = Partition::from_array(state.f64("partition", &[9])?);
         Ok(Self { config, transform, machine, partition })
     }
 }
@@ -157,7 +171,7 @@ impl<E: Energy> Model for Boltzmann<E> {
     fn state(&self) -> State {
         let mut state = crate::header(E::spec(), &config::to_table(&self.config), &self.transform);
         state.tensors = self.machine.tensors().tensors;
-        let partition = Tensor::f64(&[8], self.partition.to_array().to_vec());
+        let partition = Tensor::f64(&[9], self.partition.to_array().to_vec());
         state.tensors.insert("partition".into(), partition);
         state
     }

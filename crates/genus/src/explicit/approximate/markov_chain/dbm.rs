@@ -243,6 +243,7 @@ impl Energy for Deep {
     fn tensors(&self) -> State {
         let mut state = pair_state(&self.pair);
         state.tensors.insert("base".into(), Tensor::f32(&[self.base.len()], self.base.clone()));
+        state.tensors.insert("over".into(), Tensor::f32(&[self.over.len()], self.over.clone()));
         state
     }
 
@@ -250,7 +251,12 @@ impl Energy for Deep {
         load_pair(&mut self.pair, state)?;
         unmasked(&self.pair.w, &self.mask)?;
         self.base = state.f32("base", &[self.base.len()])?.to_vec();
+        self.over = state.f32("over", &[self.over.len()])?.to_vec();
         Ok(())
+    }
+
+    fn path_states(&self, v: &Batch, stream: Stream) -> Result<Option<Vec<f32>>> {
+        Ok(Some(self.odd_around(v.data(), stream)?))
     }
 
     fn log_mass(&self, v: &Batch, how: &Scoring) -> Result<Vec<f64>> {

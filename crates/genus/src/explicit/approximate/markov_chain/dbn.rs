@@ -290,6 +290,16 @@ impl Energy for Belief {
         self.top.load(&state.nested("top"))
     }
 
+    fn path_states(&self, v: &Batch, stream: Stream) -> Result<Option<Vec<f32>>> {
+        let mut x = v.data().to_vec();
+        for (l, pair) in self.directed.iter().enumerate() {
+            x = pair.up(&x);
+            probabilities(&mut x);
+            x = bernoulli_sample(&x, Stream { stream: stream.stream + l as u64, ..stream });
+        }
+        Ok(Some(x))
+    }
+
     fn log_mass(&self, v: &Batch, how: &Scoring) -> Result<Vec<f64>> {
         let width = v.width();
         let mut mass = Vec::with_capacity(v.rows());

@@ -5,8 +5,8 @@ use super::annealing::{Path, independent};
 use genus_core::math::{log_mean_exp, softplus};
 use genus_core::{Result, Rng, Seed, Stop};
 use genus_kernels::{
-    LayerPair, Limits, Mat, Stream, anneal_bits, gemm, layer_inputs, log_mass_change, probabilities,
-    row_products,
+    LayerPair, Limits, Mat, Stream, anneal_bits, bernoulli_sample, gemm, layer_inputs, log_mass_change,
+    probabilities, row_products,
 };
 use std::f64::consts::LN_2;
 
@@ -24,6 +24,8 @@ pub struct Deep {
     /// Inputs of the independent even units with which annealing, and chains, begin; those of the
     /// hidden ones are 0 until [`begin_around`](Self::begin_around).
     pub base: Vec<f32>,
+    /// The same of the odd units, with which annealing begins.
+    pub over: Vec<f32>,
     /// Units of each layer, from below.
     pub layers: Vec<usize>,
     /// 1 where layers are neighbours, in the shape of the weights; empty if all are.
@@ -77,7 +79,8 @@ impl Deep {
         let (even, odd) = (side(0), side(1));
         let mut base = start.to_vec();
         base.resize(even, 0.0);
-        let mut deep = Self { pair: LayerPair::zeros(even, odd), base, layers, mask: Vec::new() };
+        let over = vec![0.0; odd];
+        let mut deep = Self { pair: LayerPair::zeros(even, odd), base, over, layers, mask: Vec::new() };
         deep.pair.visible[..start.len()].copy_from_slice(start);
         if hidden.len() > 2 {
             let mut mask = vec![0.0; even * odd];
@@ -170,18 +173,21 @@ impl Deep {
         Ok(MeanField { even, odd, from_rows })
     }
 
-    /// Annealing, and chains, begin with even hidden units at the means that they have given these rows.
+    /// Annealing begins with hidden units at the means that they have given these rows, and chains with the even ones.
     ///
     /// # Errors
     /// [`genus_core::Error::Stopped`] if it was asked to end; nothing has then changed.
     pub fn begin_around(&mut self, v: &[f32]) -> Result<()> {
         let [visible, inner] = self.even();
-        let mut even = Vec::new();
+        let (mut even, mut odd) = (Vec::new(), Vec::new());
         for rows in v.chunks(AROUND * visible) {
-            even.extend(self.mean_field(rows, SCORED)?.even);
+            let q = self.mean_field(rows, SCORED)?;
+            even.extend(q.even);
+            odd.extend(q.odd);
         }
         self.base.truncate(visible);
         self.base.extend(independent(&even, inner));
+        self.over = independent(&odd, self.odd());
         Ok(())
     }
 
@@ -242,6 +248,14 @@ impl Deep {
         Ok(own.into_iter().enumerate().map(|(r, own)| own + mean(r)).collect())
     }
 
+    /// Odd units drawn around rows, by the mean field.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn odd_around(&self, v: &[f32], stream: Stream) -> Result<Vec<f32>> {
+        Ok(bernoulli_sample(&self.mean_field(v, SCORED)?.odd, stream))
+    }
+
     pub fn renew(&self, even: &[f32], stream: Stream) -> Vec<f32> {
         let odd = anneal_bits(&self.pair.up(even), self.odd(), 1.0, &[], stream);
         let next = Stream { stream: stream.stream + 1, ..stream };
@@ -255,11 +269,11 @@ impl Deep {
 
 impl Path for Deep {
     fn log_z_base(&self) -> f64 {
-        self.base.iter().map(|b| softplus(f64::from(*b))).sum::<f64>() + self.odd() as f64 * LN_2
+        self.base.iter().chain(&self.over).map(|b| softplus(f64::from(*b))).sum()
     }
 
     fn draw_base(&self, count: usize, stream: Stream) -> Vec<f32> {
-        anneal_bits(&vec![0.0; count * self.odd()], self.odd(), 0.0, &[], stream)
+        anneal_bits(&vec![0.0; count * self.odd()], self.odd(), 0.0, &self.over, stream)
     }
 
     fn advance(&self, y: &mut Vec<f32>, [from, to]: [f32; 2], stream: Stream) -> Vec<f64> {
@@ -269,12 +283,14 @@ impl Path for Deep {
         } else {
             log_mass_change(&a, &self.base, self.base.len(), [from, to])
         };
-        let own = row_products(y, &self.pair.hidden);
+        let gain: Vec<f32> = self.pair.hidden.iter().zip(&self.over).map(|(c, over)| c - over).collect();
+        let own = row_products(y, &gain);
         change.iter_mut().zip(own).for_each(|(c, own)| *c += f64::from(to - from) * own);
-        let rest: Vec<f32> = self.base.iter().map(|b| (1.0 - to) * b).collect();
+        let [rest, above] =
+            [&self.base, &self.over].map(|side| side.iter().map(|b| (1.0 - to) * b).collect::<Vec<f32>>());
         let even = anneal_bits(&a, self.base.len(), to, &rest, stream);
         let next = Stream { stream: stream.stream + 1, ..stream };
-        *y = anneal_bits(&self.pair.up(&even), self.odd(), to, &[], next);
+        *y = anneal_bits(&self.pair.up(&even), self.odd(), to, &above, next);
         change
     }
 }
@@ -389,13 +405,17 @@ pub(super) mod tests {
         let how = Annealing { exact: false, chains: count(500), steps: count(400), back_burn_in: 200 };
         for hidden in [&[3, 2][..], &[3, 2, 3]] {
             let deep = example(hidden, Seed::from(4));
-            let found = Partition::estimate(&deep, &how, Seed::from(5), &mut |_, _| ()).unwrap();
+            let found = Partition::estimate(&deep, &[], &how, Seed::from(5), &mut |_, _| ()).unwrap();
             let want = deep.summed().unwrap().unwrap();
             assert!(
                 ((found.log_z - want).exp() - 1.0).abs() < 4.0 * found.stderr && found.stderr < 0.05,
                 "{found:?} {want}"
             );
             assert!(found.back > want - 0.02 && found.back < want + 0.3, "{found:?} {want}");
+            let v = rows(deep.layers[0]).repeat(20);
+            let odd = deep.odd_around(&v, Stream { key: 9, stream: 0 }).unwrap();
+            let found = Partition::estimate(&deep, &odd, &how, Seed::from(5), &mut |_, _| ()).unwrap();
+            assert!(found.rows > want - 0.03 && found.rows < want + 0.3, "{found:?} {want}");
         }
     }
     /// Two states of all units that exclude each other: the first layer and the rows on and the second layer off, or the other way round,
@@ -411,10 +431,16 @@ pub(super) mod tests {
         deep.pair.hidden.fill(-5.0);
         let how = Annealing { exact: false, chains: count(100), steps: count(500), back_burn_in: 0 };
         let want = deep.summed().unwrap().unwrap();
-        let random = Partition::estimate(&deep, &how, Seed::from(5), &mut |_, _| ()).unwrap().log_z;
+        let random = Partition::estimate(&deep, &[], &how, Seed::from(5), &mut |_, _| ()).unwrap().log_z;
         assert!(random < want - 5.0, "{random} {want}: there are no two states");
+        // Both ways from there miss the other state; the way back from the rows shows it.
+        let rows = deep.odd_around(&vec![1.0; 50 * visible], Stream { key: 7, stream: 0 }).unwrap();
+        let both = Annealing { back_burn_in: 50, ..how };
+        let found = Partition::estimate(&deep, &rows, &both, Seed::from(5), &mut |_, _| ()).unwrap();
+        assert!(found.back < want - 5.0 && found.rows > want - 1.0, "{found:?} {want}");
+        assert!(found.doubt(&both).is_some_and(|d| d.contains("from training rows")));
         deep.begin_around(&vec![1.0; 1000 * visible]).unwrap();
-        let found = Partition::estimate(&deep, &how, Seed::from(5), &mut |_, _| ()).unwrap();
+        let found = Partition::estimate(&deep, &[], &how, Seed::from(5), &mut |_, _| ()).unwrap();
         // Four standard errors, false alarm 6e-5.
         assert!(
             ((found.log_z - want).exp() - 1.0).abs() < 4.0 * found.stderr && found.stderr < 0.2,

@@ -100,6 +100,15 @@ pub trait Energy: Clone + Debug + Send + Sync + Sized + 'static {
     /// [`genus_core::Error::Stopped`] if it was asked to end.
     fn summed(&self) -> Result<Option<f64>>;
 
+    /// States of the [`path`](Self::path)'s chains that belong to rows, if such can be drawn.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    fn path_states(&self, v: &Batch, stream: Stream) -> Result<Option<Vec<f32>>> {
+        let _ = (v, stream);
+        Ok(None)
+    }
+
     /// What log Z is estimated along.
     fn path(&self) -> &dyn Path;
 

@@ -213,6 +213,10 @@ impl<K: Kind> Energy for Restricted<K> {
         Ok(())
     }
 
+    fn path_states(&self, v: &Batch, _: Stream) -> Result<Option<Vec<f32>>> {
+        Ok(Some(v.data().to_vec()))
+    }
+
     fn range(&self, column: usize) -> Option<[f32; 2]> {
         if K::UNITS == Units::Bits {
             return None;
@@ -545,7 +549,7 @@ mod tests {
     fn annealing_finds_the_sum() {
         fn check<K: Kind>(m: &Restricted<K>) {
             let how = Annealing { exact: false, chains: count(500), steps: count(400), back_burn_in: 200 };
-            let found = Partition::estimate(m, &how, Seed::from(5), &mut |_, _| ()).unwrap();
+            let found = Partition::estimate(m, &[], &how, Seed::from(5), &mut |_, _| ()).unwrap();
             let want = m.summed().unwrap().unwrap();
             let ratio = (found.log_z - want).exp() - 1.0;
             assert!(ratio.abs() < 4.0 * found.stderr && found.stderr < 0.05, "{found:?} {want}");
