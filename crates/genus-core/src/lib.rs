@@ -54,6 +54,6 @@ pub use model::{
 pub use panel::{Exhibit, Panel};
 pub use schema::{Column, Kind, Schema};
 pub use seed::{Rng, Seed};
-pub use spec::{ModelSpec, Reference, TinyFit};
+pub use spec::{ModelSpec, Reference, Size, TinyFit};
 pub use state::{State, Tensor};
 pub use stop::Stop;

@@ -25,6 +25,18 @@ impl Reference {
     }
 }
 
+/// How many training rows there are, and values in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Training rows.
+    pub rows: usize,
+    /// Values per row.
+    pub columns: usize,
+}
+
+/// See [`ModelSpec::suited`].
+pub type Suited = fn(Size) -> toml::Table;
+
 /// See [`ModelSpec::gradient_check`].
 pub type GradientCheck = fn(Seed) -> Result<Vec<(String, f64)>>;
 
@@ -117,6 +129,8 @@ pub struct ModelSpec {
     pub gradient_check: Option<GradientCheck>,
     /// Default configuration as a TOML table.
     pub default_config: fn() -> toml::Table,
+    /// What of it is better otherwise for data of some size: lengths, widths, batches.
+    pub suited: Option<Suited>,
     /// Checks a configuration table; the error names the key.
     pub check_config: fn(&toml::Table) -> Result<toml::Table>,
     /// [`Family::fit`].
@@ -142,6 +156,7 @@ impl ModelSpec {
             tiny_fits: &[],
             gradient_check: None,
             default_config: default_config::<F>,
+            suited: None,
             check_config: check_config::<F>,
             fit: fit::<F>,
             restore: restore::<F>,
@@ -193,6 +208,12 @@ impl ModelSpec {
     #[must_use]
     pub const fn trained_by_steps(self) -> Self {
         Self { iterative: true, ..self }
+    }
+
+    /// Sets [`suited`](Self::suited).
+    #[must_use]
+    pub const fn suited(self, suited: Suited) -> Self {
+        Self { suited: Some(suited), ..self }
     }
 
     /// Sets [`tiny_fits`](Self::tiny_fits).

@@ -25,6 +25,7 @@ pub mod recipe;
 pub mod registry;
 mod sampling;
 pub mod session;
+mod suited;
 mod training_rows;
 
 pub use explicit::approximate::markov_chain::annealing::Annealing;
@@ -50,7 +51,7 @@ pub use genus_core::{
     Conditional, Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence,
     EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Kind,
     LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng,
-    Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Split, SplitName, State, Stop, StopReason,
+    Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Size, Split, SplitName, State, Stop, StopReason,
     Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at,
     math, metrics, number, panel, run, spec, stop, train, transform,
 };

@@ -7,7 +7,7 @@ use crate::progress::{self, Progress};
 use anyhow::{Context as _, Result};
 use genus::run::{DataConfig, Origin, RunDir, Summary, TimedEvent};
 use genus::session::{self, Outcome, Request};
-use genus::{Dataset, Event, ModelSpec, Schema, Scoring, SplitName, State, StopReason, data, registry};
+use genus::{Dataset, Event, ModelSpec, Schema, Scoring, Size, SplitName, State, StopReason, data, registry};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -68,7 +68,24 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     // What is resumed has its configuration in the folder, and whether it can be read is not the first question.
     let config = match args.resume {
         true => base,
-        false => session::effective_config(spec, &[&base, &file], &args.set)?,
+        false => {
+            // What goes on from a model keeps its settings; what begins anew has those that suit the data.
+            let suited = match (&stored, spec.suited) {
+                (None, Some(suited)) => {
+                    suited(Size { rows: set.train.x.rows(), columns: set.schema.width() })
+                }
+                _ => toml::Table::new(),
+            };
+            let config = session::effective_config(spec, &[&suited, &base, &file], &args.set)?;
+            let derived = derived(&suited, &config, "");
+            if !derived.is_empty() {
+                output::note(format!(
+                    "settings for data of this size: {} (--set changes them)",
+                    derived.join(", ")
+                ));
+            }
+            config
+        }
     };
     let mut request = Request::new(spec, config, data);
     request.seed = stored.as_ref().filter(|_| args.resume).map_or(args.seed, |s| s.seed);
@@ -92,6 +109,18 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     };
     drop(observer);
     finish(cx, &outcome.map_err(|e| kept(e, &out))?)
+}
+
+/// The settings of a table that are those of a configuration, as assignments.
+fn derived(table: &toml::Table, config: &toml::Table, prefix: &str) -> Vec<String> {
+    let each = table.iter().flat_map(|(key, value)| match (value, config.get(key)) {
+        (toml::Value::Table(inner), Some(toml::Value::Table(own))) => {
+            derived(inner, own, &format!("{prefix}{key}."))
+        }
+        (value, Some(own)) if value == own => vec![format!("{prefix}{key}={value}")],
+        _ => Vec::new(),
+    });
+    each.collect()
 }
 
 /// The model of a run, and where it comes from.

@@ -98,7 +98,7 @@ const fn binary_rows(
 
 const UCI: &str = "UCI Machine Learning Repository, CC BY 4.0";
 
-static ENTRIES: [Entry; 27] = [
+static ENTRIES: [Entry; 28] = [
     Entry {
         name: "digits",
         title: "Optical digits 8×8",
@@ -175,6 +175,15 @@ static ENTRIES: [Entry; 27] = [
         "Two pixels with three dependent channels of four levels; small enough to enumerate.",
     ),
     toy("tree16", "Binary tree, 16", "binary 16", "Each bit depends on one earlier bit; exact entropy."),
+    Entry {
+        rows: super::toys::FEW,
+        ..toy(
+            "tree180",
+            "Binary tree, 180",
+            "binary 180",
+            "Few rows of many bits, each of which depends on one earlier bit; exact entropy.",
+        )
+    },
     Entry {
         name: "mnist",
         title: "MNIST",

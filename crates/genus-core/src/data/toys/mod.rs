@@ -20,6 +20,14 @@ use std::sync::OnceLock;
 /// Rows of the generated splits: train, valid, test.
 pub(super) const ROWS: [usize; 3] = [10_000, 2_000, 10_000];
 
+/// The same of `tree180`, a table of few rows and many columns.
+pub(super) const FEW: [usize; 3] = [1400, 300, 2000];
+
+/// Rows of the splits of a source.
+fn rows_of(name: &str) -> [usize; 3] {
+    if name == "tree180" { FEW } else { ROWS }
+}
+
 /// A source with a known law.
 enum Source {
     Ridge(&'static Ridge),
@@ -74,6 +82,7 @@ fn source(name: &str) -> Option<Source> {
         "twotrees8" => {
             Source::TwoTrees(once!([BinaryTree; 2], [8, 80].map(|s| BinaryTree::grid(2, 4, Seed::from(s)))))
         }
+        "tree180" => Source::Tree(once!(BinaryTree, BinaryTree::new(180, Seed::from(180))), Shape::Flat(180)),
         "tree16" => Source::Tree(once!(BinaryTree, BinaryTree::new(16, Seed::from(16))), Shape::Flat(16)),
         _ => return None,
     })
@@ -142,7 +151,8 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
         let labels: Vec<u32> = (0..n).map(|r| source.draw(&mut rng, x.row_mut(r))).collect();
         if labelled { Split::labelled(x, &labels) } else { Split::unlabelled(x) }
     };
-    let (train, valid, test) = (split("train", ROWS[0]), split("valid", ROWS[1]), split("test", ROWS[2]));
+    let rows = rows_of(name);
+    let (train, valid, test) = (split("train", rows[0]), split("valid", rows[1]), split("test", rows[2]));
     let entropy = match &source {
         Source::Tree(t, _) | Source::Pairs(t, _) => Some(t.entropy()),
         // Few enough rows to sum over.
@@ -169,7 +179,7 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
         test: Some(test),
         provenance: Provenance {
             name: name.into(),
-            splits: format!("drawn from the seed: {} train, {} valid, {} test", ROWS[0], ROWS[1], ROWS[2]),
+            splits: format!("drawn from the seed: {} train, {} valid, {} test", rows[0], rows[1], rows[2]),
             entropy,
             ..Provenance::default()
         },
@@ -258,6 +268,7 @@ mod tests {
             "tree8",
             "twotrees8",
             "tree16",
+            "tree180",
             "pairs4",
             "grid12",
             "shades6",

@@ -56,6 +56,7 @@ pub static SPEC: ModelSpec =
     .can(&[Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::network)
     .tiny_fits(&[
         TinyFit::new(
             "walkback",

@@ -63,6 +63,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Gsn>("gsn", "Generative stochastic
     .can(&[Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::image)
     .tiny_fits(&[
         TinyFit::new(
             "two layers, walkback",

@@ -82,6 +82,7 @@ pub static SPEC: ModelSpec =
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::deep)
     .tiny_fits(&[
         TinyFit::new(
             "two layers",

@@ -80,6 +80,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<DeepBeliefNet>("dbn", "Deep belief
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::belief)
     .tiny_fits(&[
         TinyFit::new(
             "two layers",

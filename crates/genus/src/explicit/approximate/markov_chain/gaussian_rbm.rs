@@ -71,6 +71,7 @@ pub static SPEC: ModelSpec =
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Discrete, SupportKind::Real])
     .trained_by_steps()
+    .suited(crate::suited::normals)
     .tiny_fits(&[
         TinyFit::new(
             "standardised",

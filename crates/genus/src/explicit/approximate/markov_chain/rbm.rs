@@ -80,6 +80,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Rbm>("rbm", "Restricted Boltzmann 
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::restricted)
     .tiny_fits(&[
         TinyFit::new(
             "persistent",

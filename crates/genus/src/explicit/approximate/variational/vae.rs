@@ -69,6 +69,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Vae>("vae", "Variational autoencod
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
     .rows(&[SupportKind::Binary, SupportKind::Discrete, SupportKind::Real])
     .trained_by_steps()
+    .suited(crate::suited::network)
     .tiny_fits(&[
         TinyFit::new(
             "bernoulli",

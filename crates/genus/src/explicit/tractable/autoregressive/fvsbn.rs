@@ -69,6 +69,7 @@ pub static SPEC: ModelSpec =
     ])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::network)
     .tiny_fits(&[
         TinyFit::new("bits", "tree8", "[train]\nepochs = 5\nbatch = 50\n[train.optimizer]\nrate = 0.05\n"),
         TinyFit::new(

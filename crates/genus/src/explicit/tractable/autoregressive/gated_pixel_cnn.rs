@@ -67,6 +67,7 @@ pub static SPEC: ModelSpec =
         ])
         .rows(&[SupportKind::Binary, SupportKind::Discrete])
         .trained_by_steps()
+        .suited(crate::suited::image)
         .tiny_fits(super::image_tiny!("hidden = 16\nlayers = 2\nkernel = 3\n", "places = true\n"))
         .gradient_check(gradient_check);
 

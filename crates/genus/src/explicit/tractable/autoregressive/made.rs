@@ -62,6 +62,7 @@ pub static SPEC: ModelSpec =
     .can(&[Capability::Density, Capability::Sampler])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::network)
     .tiny_fits(&[
         TinyFit::new(
             "two random masks",

@@ -70,6 +70,7 @@ pub static SPEC: ModelSpec =
     ])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::network)
     .tiny_fits(&[
         TinyFit::new(
             "bits",

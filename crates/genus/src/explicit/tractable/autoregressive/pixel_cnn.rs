@@ -64,6 +64,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<PixelCnn>("pixelcnn", "PixelCNN", 
     .can(&[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::ClassConditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::image)
     .tiny_fits(super::image_tiny!("hidden = 8\nblocks = 1\n", "kernel = 5\nplaces = true\n"))
     .gradient_check(gradient_check);
 

@@ -67,6 +67,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<PixelRnn>("pixelrnn", "PixelRNN", 
     ])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
+    .suited(crate::suited::image)
     .tiny_fits(&[
         TinyFit::new(
             "diagonals",

@@ -68,6 +68,7 @@ pub static SPEC: ModelSpec =
     ])
     .rows(&[SupportKind::Real])
     .trained_by_steps()
+    .suited(crate::suited::network)
     .tiny_fits(&[
         TinyFit::new(
             "a plane",

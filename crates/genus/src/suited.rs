@@ -1,0 +1,129 @@
+//! Lengths, batches and widths that suit the size of the data, where nobody says otherwise.
+//!
+//! A fit of few rows is measured in steps, not in passes: batches are about a seventieth of the rows, from 20 to 100, and a training ends
+//! where validation rows no longer gain, after so many steps at most. Rates are constant then, since nobody knows how long it will be;
+//! the moving average of the weights does what a falling rate would. Machines, which have no validation loss that is cheap, have a fixed
+//! number of steps at a falling rate. Found on the sets of `docs/defaults.md`.
+
+use genus_core::Size;
+
+/// Steps of a network at most, without progress before it ends, and of a machine.
+const NETWORK: usize = 20_000;
+const PATIENCE: usize = 1050;
+const MACHINE: usize = 7000;
+
+/// Rows per step, and epochs of so many steps together.
+fn batches(size: Size, steps: usize) -> (usize, usize) {
+    let batch = (size.rows / 70).clamp(20, 100).min(size.rows.max(1));
+    let each = size.rows.div_ceil(batch).max(1);
+    (batch, steps.div_ceil(each).max(10))
+}
+
+fn table(text: &str) -> toml::Table {
+    match toml::from_str(text) {
+        Ok(table) => table,
+        Err(e) => unreachable!("{text}: {e}"),
+    }
+}
+
+/// Of networks that are trained by their likelihood or a bound of it.
+pub(crate) fn network(size: Size) -> toml::Table {
+    let (batch, epochs) = batches(size, NETWORK);
+    let patience = PATIENCE.div_ceil(size.rows.div_ceil(batch).max(1)).max(3);
+    table(&format!(
+        "[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\n[train.optimizer]\nrate = 0.002\nschedule = \"constant\"\n"
+    ))
+}
+
+/// Of networks whose steps are long: causal ones over images, chains of several transitions.
+pub(crate) fn image(size: Size) -> toml::Table {
+    let (batch, epochs) = batches(size, NETWORK / 4);
+    let patience = (PATIENCE / 2).div_ceil(size.rows.div_ceil(batch).max(1)).max(3);
+    table(&format!(
+        "[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\n[train.optimizer]\nschedule = \"constant\"\n"
+    ))
+}
+
+/// The `[train]` table of a machine, under the name `key`.
+fn learning(size: Size, key: &str, steps: usize, more: &str) -> String {
+    let (batch, epochs) = batches(size, steps);
+    format!("[{key}]\nbatch = {batch}\nepochs = {epochs}\n{more}\n")
+}
+
+/// Annealing of machines that are small.
+const ANNEALING: &str = "[annealing]\nsteps = 5000\nback_burn_in = 1000\n";
+
+/// So many units for each column, within bounds.
+fn units(size: Size, each: usize, most: usize) -> usize {
+    (each * size.columns).clamp(16, most)
+}
+
+/// Of a restricted machine of bits.
+pub(crate) fn restricted(size: Size) -> toml::Table {
+    let hidden = units(size, 4, 500);
+    let train = learning(size, "train", MACHINE, "ema = 0.99");
+    table(&format!(
+        "hidden = {hidden}\n{train}{}",
+        if size.columns * hidden < 1 << 18 { ANNEALING } else { "" }
+    ))
+}
+
+/// Of a machine of normals.
+pub(crate) fn normals(size: Size) -> toml::Table {
+    table(&format!("{}{ANNEALING}", learning(size, "train", MACHINE, "ema = 0.99")))
+}
+
+/// Of a machine in which every unit may see every other.
+pub(crate) fn general(size: Size) -> toml::Table {
+    table(&format!("{}{ANNEALING}", learning(size, "train", MACHINE / 2, "ema = 0.99")))
+}
+
+/// Of a belief net of two layers.
+pub(crate) fn belief(size: Size) -> toml::Table {
+    let [first, second] = if size.columns < 500 { [units(size, 3, 500); 2] } else { [500, 2000] };
+    let train = learning(size, "train", MACHINE, "ema = 0.99");
+    let annealing = if size.columns < 500 { ANNEALING } else { "" };
+    table(&format!("hidden = [{first}, {second}]\n{train}{annealing}"))
+}
+
+/// Of a deep machine of two layers.
+pub(crate) fn deep(size: Size) -> toml::Table {
+    let [first, second] = if size.columns < 500 { [units(size, 1, 500); 2] } else { [500, 1000] };
+    let pretrain = learning(size, "pretrain", MACHINE / 4, "");
+    let train = learning(size, "train", MACHINE, "ema = 0.999\nweight_decay = 0.001");
+    let annealing = if size.columns < 500 { ANNEALING } else { "" };
+    table(&format!("hidden = [{first}, {second}]\n{pretrain}{train}{annealing}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_follow_the_rows() {
+        let of = |rows| {
+            let t = network(Size { rows, columns: 9 });
+            ["batch", "epochs", "patience"].map(|k| t["train"][k].as_integer().unwrap())
+        };
+        assert_eq!(of(2), [2, 20_000, 1050]);
+        assert_eq!(of(200), [20, 2000, 105]);
+        assert_eq!(of(1400), [20, 286, 15]);
+        assert_eq!(of(50_000), [100, 40, 3]);
+    }
+
+    /// Whatever the size, every model's configuration takes what is suited to it.
+    #[test]
+    fn every_size_gives_a_configuration() {
+        for spec in crate::registry::all() {
+            for rows in [1, 30, 1000, 1_000_000] {
+                for columns in [1, 8, 180, 784, 10_000] {
+                    let Some(suited) = spec.suited else { continue };
+                    crate::session::effective_config(spec, &[&suited(Size { rows, columns })], &[])
+                        .unwrap_or_else(|e| panic!("{}: {e}", spec.name));
+                }
+            }
+            // Who trains by steps has lengths that follow the data.
+            assert_eq!(spec.suited.is_some(), spec.iterative, "{}", spec.name);
+        }
+    }
+}
