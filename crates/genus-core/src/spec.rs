@@ -25,13 +25,23 @@ impl Reference {
     }
 }
 
-/// How many training rows there are, and values in each.
+/// How many training rows there are, and what is in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Training rows.
     pub rows: usize,
     /// Values per row.
     pub columns: usize,
+    /// Whether these are real numbers.
+    pub real: bool,
+}
+
+impl Size {
+    /// That of a data set.
+    pub fn of(data: &Dataset) -> Self {
+        let real = data.domain().support.kind() == SupportKind::Real;
+        Self { rows: data.train.x.rows(), columns: data.schema.width(), real }
+    }
 }
 
 /// See [`ModelSpec::suited`].

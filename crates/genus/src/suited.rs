@@ -35,9 +35,33 @@ pub(crate) fn network(size: Size) -> toml::Table {
     ))
 }
 
-/// Of networks whose steps are long: causal ones over images, chains of several transitions.
+/// Of a mixture: full covariances where the rows suffice for several of each parameter, else more components with fewer. Noise between
+/// levels gives rows enough.
+pub(crate) fn mixture(size: Size) -> toml::Table {
+    let Size { rows, columns, real } = size;
+    let each = (columns + 1) * (columns + 2) / 2;
+    match real {
+        true if rows >= 8 * each => table(&format!("components = {}\n", (rows / (4 * each)).clamp(1, 8))),
+        true => table(&format!(
+            "components = {}\ncovariance = \"diagonal\"\n",
+            (rows / (columns + 1)).clamp(1, 8)
+        )),
+        false => table(&format!("components = {}\n", rows.clamp(1, 8))),
+    }
+}
+
+/// Of causal networks over images, whose steps are long.
 pub(crate) fn image(size: Size) -> toml::Table {
-    let (batch, epochs) = batches(size, NETWORK / 4);
+    slow(size, NETWORK / 4)
+}
+
+/// Of chains of several transitions, whose steps are longer still.
+pub(crate) fn chain(size: Size) -> toml::Table {
+    slow(size, NETWORK / 7)
+}
+
+fn slow(size: Size, steps: usize) -> toml::Table {
+    let (batch, epochs) = batches(size, steps);
     let patience = (PATIENCE / 2).div_ceil(size.rows.div_ceil(batch).max(1)).max(3);
     table(&format!(
         "[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\n[train.optimizer]\nschedule = \"constant\"\n"
@@ -102,7 +126,7 @@ mod tests {
     #[test]
     fn lengths_follow_the_rows() {
         let of = |rows| {
-            let t = network(Size { rows, columns: 9 });
+            let t = network(Size { rows, columns: 9, real: false });
             ["batch", "epochs", "patience"].map(|k| t["train"][k].as_integer().unwrap())
         };
         assert_eq!(of(2), [2, 20_000, 1050]);
@@ -118,12 +142,14 @@ mod tests {
             for rows in [1, 30, 1000, 1_000_000] {
                 for columns in [1, 8, 180, 784, 10_000] {
                     let Some(suited) = spec.suited else { continue };
-                    crate::session::effective_config(spec, &[&suited(Size { rows, columns })], &[])
-                        .unwrap_or_else(|e| panic!("{}: {e}", spec.name));
+                    for real in [false, true] {
+                        let table = suited(Size { rows, columns, real });
+                        crate::session::effective_config(spec, &[&table], &[])
+                            .unwrap_or_else(|e| panic!("{}: {e}", spec.name));
+                    }
                 }
             }
-            // Who trains by steps has lengths that follow the data.
-            assert_eq!(spec.suited.is_some(), spec.iterative, "{}", spec.name);
+            assert!(spec.suited.is_some(), "{}", spec.name);
         }
     }
 }

@@ -71,9 +71,7 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
         false => {
             // What goes on from a model keeps its settings; what begins anew has those that suit the data.
             let suited = match (&stored, spec.suited) {
-                (None, Some(suited)) => {
-                    suited(Size { rows: set.train.x.rows(), columns: set.schema.width() })
-                }
+                (None, Some(suited)) => suited(Size::of(&set)),
                 _ => toml::Table::new(),
             };
             let config = session::effective_config(spec, &[&suited, &base, &file], &args.set)?;

@@ -2,11 +2,11 @@
 //! that squeeze the others.
 
 use crate::{Dataset, Support};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Fewest rows from which on repetitions say something.
 const ROWS: usize = 30;
-/// Most distinct values of a column that is suspected of being levels.
+/// Most distinct values of a column that is suspected of being levels, and fewer distinct rows than are worth learning from.
 const DISTINCT: usize = 12;
 /// Share of the rows that have one value, from which on it is suspected of being an atom.
 const ATOM: f64 = 0.3;
@@ -24,6 +24,14 @@ pub(super) struct Doubts {
 /// Looks at the training rows of a data set of real columns.
 pub(super) fn doubts(data: &Dataset) -> Doubts {
     let mut found = Doubts { warnings: Vec::new(), protocol: String::new() };
+    let distinct: HashSet<&[u32]> = data.train.x.iter().map(bytemuck::cast_slice).collect();
+    if distinct.len() < DISTINCT && data.train.x.rows() >= ROWS {
+        found.warnings.push(format!(
+            "the {} training rows are only {} different ones: whatever is learned is a list of them",
+            data.train.x.rows(),
+            distinct.len()
+        ));
+    }
     if data.domain().support != Support::Real || data.train.x.rows() < ROWS {
         return found;
     }

@@ -63,7 +63,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Gsn>("gsn", "Generative stochastic
     .can(&[Capability::Sampler, Capability::Encoder, Capability::Conditional])
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
-    .suited(crate::suited::image)
+    .suited(crate::suited::chain)
     .tiny_fits(&[
         TinyFit::new(
             "two layers, walkback",

@@ -67,6 +67,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<GaussianMixture>("gmm", "Gaussian 
     .evidence(EvidenceKind::Exact)
     .can(&[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::Clusterer])
     .rows(&[SupportKind::Real, SupportKind::Discrete, SupportKind::Binary])
+    .suited(crate::suited::mixture)
     .tiny_fits(&[
         TinyFit::new("full", "8gaussians", "components = 8\nrestarts = 2\n"),
         TinyFit::new(
