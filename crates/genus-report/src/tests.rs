@@ -340,6 +340,10 @@ fn images_with_everything() {
     assert_eq!(html.matches("<img ").count(), 26);
     assert_eq!(html.matches("<img ").count(), html.matches(" alt=\"").count());
     assert_eq!(html.matches("<table>").count(), html.matches("<caption>").count());
+    // Cells of many words carry their label into narrow windows; tables of numbers alone do not become lists.
+    assert!(html.contains(r#"<div class="scroll stacked" role="region" aria-label="Lower bound""#));
+    assert!(html.contains(r#"data-label="Measure">counting measure"#));
+    assert!(html.contains(r#"<div class="scroll" role="region" aria-label="Figures"#));
 }
 
 #[test]
