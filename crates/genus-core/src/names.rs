@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn slips_are_guessed() {
         let known = ["made", "nade", "gmm", "gaussian-rbm"];
-        assert_eq!(near("mdae", known), ["nade"]);
+        assert_eq!(near("mdae", known), ["made"]);
         assert_eq!(near("MADE", known), ["made", "nade"]);
         assert_eq!(near("Gaussian RBM", known), ["gaussian-rbm"]);
         assert!(near("zebra", known).is_empty() && near(&"made".repeat(20), known).is_empty());
