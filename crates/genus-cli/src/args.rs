@@ -122,6 +122,9 @@ pub enum Command {
         /// Run folders.
         #[arg(required = true)]
         runs: Vec<PathBuf>,
+        /// Print one table of the scores of the runs instead, which refuses numbers that cannot be compared.
+        #[arg(long, value_name = "FORMAT", value_parser = ["md", "latex", "csv"])]
+        table: Option<String>,
     },
     /// Train a recipe, compare with its expected figures, record the outcome.
     Reproduce {

@@ -11,6 +11,7 @@ use clap::CommandFactory;
 use genus::data::Missing;
 use genus::run::RunDir;
 use genus::{Dataset, Model, Schema, Split, SplitName, data, registry};
+use genus_report::Format;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,7 +49,16 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Impute { through, sample, seed } => look::impute(&cx, &through, sample, seed)?,
         Command::Audit { subject, source } => return look::audit(&cx, &subject, &source),
-        Command::Report { runs } => {
+        Command::Report { runs, table: Some(format) } => {
+            let runs = runs.into_iter().map(RunDir::open).collect::<genus::Result<Vec<_>>>()?;
+            let format = match format.as_str() {
+                "latex" => Format::Latex,
+                "csv" => Format::Csv,
+                _ => Format::Markdown,
+            };
+            crate::output::bytes(genus_report::table(&runs, format)?.as_bytes());
+        }
+        Command::Report { runs, table: None } => {
             for run in runs {
                 let path = genus_report::write(&RunDir::open(run)?)?;
                 crate::output::line(path.display());
