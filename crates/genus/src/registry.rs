@@ -1,6 +1,6 @@
 //! Every model, in the order of the taxonomy.
 
-use crate::{Advice, Domain, Error, Model, ModelSpec, Result, State, explicit, implicit, names};
+use crate::{Domain, Error, Model, ModelSpec, Result, State, explicit, implicit, names};
 
 /// The families of this crate in the order of the taxonomy.
 const FAMILIES: &[&[&ModelSpec]] = &[
@@ -63,21 +63,19 @@ impl Registry {
     /// The model called `name`, in any case and with either dash.
     ///
     /// # Errors
-    /// [`Error::Config`] with the names that may be meant, or all.
+    /// [`Error::Config`] with those that may be meant, and all.
     pub fn find(&self, name: &str) -> Result<&'static ModelSpec> {
         let wanted = names::canonical(name);
         let exact = self.iter().find(|s| s.name == name);
         exact.or_else(|| self.iter().find(|s| names::canonical(s.name) == wanted)).ok_or_else(|| {
             let all: Vec<_> = self.iter().map(|s| s.name).collect();
             let near = names::near(name, all.iter().copied());
-            let message = if PLANNED.contains(&wanted.as_str()) {
-                format!("`{wanted}` is planned and not there yet; there are {}", all.join(", "))
-            } else if near.is_empty() {
-                format!("there is no model `{name}`; there are {}", all.join(", "))
-            } else {
-                format!("there is no model `{name}` (did you mean {}?)", near.join(", "))
+            let what = match (PLANNED.contains(&wanted.as_str()), near.is_empty()) {
+                (true, _) => format!("`{wanted}` is planned and not there yet"),
+                (_, true) => format!("there is no model `{name}`"),
+                _ => format!("there is no model `{name}` (did you mean {}?)", near.join(", ")),
             };
-            Error::config("model", message).advise(Advice::ListModels)
+            Error::config("model", format!("{what}; there are {}", all.join(", ")))
         })
     }
 
