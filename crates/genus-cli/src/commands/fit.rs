@@ -26,7 +26,7 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     let old = old.map(RunDir::open).transpose()?;
     let stored = old.as_ref().map(RunDir::config).transpose()?;
     if let (Some(stored), Some(model)) = (&stored, args.model.as_ref().filter(|_| old.is_some()))
-        && registry::find(model).map_or(true, |spec| spec.name != stored.model)
+        && !registry::find(model).is_ok_and(|spec| spec.name == stored.model)
     {
         let message = format!("this run trains {}, not {model}", stored.model);
         return Err(genus::Error::config("model", message).into());

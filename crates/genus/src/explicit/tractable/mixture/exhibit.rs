@@ -21,8 +21,8 @@ pub(super) fn components(transform: &Transform, all: &[Component]) -> Vec<Exhibi
         images(transform, &all[..all.len().min(IMAGES)]).into_iter().collect()
     } else {
         let mut panels = vec![table(transform, shown)];
-        let correlated = all.iter().any(|c| (1..d).any(|i| c.factor.covariance(i, 0, d) != 0.0));
-        if (3..=COLUMNS).contains(&d) && correlated {
+        let correlated = |c: &Component| (0..d).any(|i| (0..i).any(|j| c.factor.covariance(i, j, d) != 0.0));
+        if (3..=COLUMNS).contains(&d) && shown.iter().any(correlated) {
             panels.extend(shown.iter().take(MAPS).enumerate().map(|(k, c)| correlations(k, c)));
         }
         panels
@@ -50,8 +50,9 @@ fn table(transform: &Transform, shown: &[Component]) -> Panel {
     let columns = d.min(COLUMNS);
     let rows = shown.iter().enumerate().map(|(k, c)| {
         let means = inside(transform, &c.mean);
-        let deviations: Vec<f64> = (0..d).map(|i| c.factor.covariance(i, i, d).sqrt()).collect();
-        let further: Vec<f64> = c.mean.iter().zip(&deviations).map(|(m, s)| m + s).collect();
+        // A transform takes whole rows; the columns that are not shown stay where they are.
+        let mut further = c.mean.clone();
+        (0..columns).for_each(|i| further[i] += c.factor.covariance(i, i, d).sqrt());
         let further = inside(transform, &further);
         let value = |i: usize| {
             Cell::Text(measured(means[i] + schema.column(i).origin, (further[i] - means[i]).abs()))
