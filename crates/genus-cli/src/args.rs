@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::known::{DATA, MODELS};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -26,7 +27,8 @@ pub struct Cli {
 pub enum Command {
     /// The taxonomy, with what each model can do.
     Models {
-        /// Show one model: its papers, its configuration with defaults.
+        /// Show one model: its papers, its configuration with meanings, values and defaults.
+        #[arg(value_parser = MODELS, hide_possible_values = true)]
         model: Option<String>,
     },
     /// Built-in, downloadable and local data.
@@ -120,6 +122,9 @@ pub enum Command {
         /// Run folders.
         #[arg(required = true)]
         runs: Vec<PathBuf>,
+        /// Print one table of the scores of the runs instead, which refuses numbers that cannot be compared.
+        #[arg(long, value_name = "FORMAT", value_parser = ["md", "latex", "csv"])]
+        table: Option<String>,
     },
     /// Train a recipe, compare with its expected figures, record the outcome.
     Reproduce {
@@ -153,7 +158,8 @@ pub enum DataCommand {
     List,
     /// A data set of the list: what it is and where to get it. A file or folder: what is understood of it.
     Info {
-        /// Name of a data set, or a file or folder.
+        /// Name of a data set, or a file or folder, or - for standard input.
+        #[arg(value_parser = DATA, hide_possible_values = true)]
         name: String,
         #[command(flatten)]
         cut: Cut,
@@ -171,10 +177,10 @@ pub enum DataCommand {
 #[derive(Debug, Args)]
 pub struct Train {
     /// Model, see `genus models`; may be left out with --resume and --from.
-    #[arg(required_unless_present_any = ["resume", "from"])]
+    #[arg(required_unless_present_any = ["resume", "from"], value_parser = MODELS, hide_possible_values = true)]
     pub model: Option<String>,
-    /// Name of a data set or a file [default: digits, or the run's own with --resume and --from].
-    #[arg(long)]
+    /// Name of a data set or a file, - for standard input [default: digits, or the run's own with --resume and --from].
+    #[arg(long, value_parser = DATA, hide_possible_values = true)]
     pub data: Option<String>,
     #[command(flatten)]
     pub cut: Cut,
@@ -229,8 +235,8 @@ pub struct Cut {
 
 #[derive(Debug, Args)]
 pub struct Source {
-    /// Name of a data set or a file.
-    #[arg(long)]
+    /// Name of a data set or a file, - for standard input.
+    #[arg(long, value_parser = DATA, hide_possible_values = true)]
     pub data: String,
     #[command(flatten)]
     pub cut: Cut,
@@ -241,8 +247,8 @@ pub struct Source {
 
 #[derive(Debug, Args)]
 pub struct MaybeSource {
-    /// Name of a data set or a file [default: the run's own].
-    #[arg(long)]
+    /// Name of a data set or a file, - for standard input [default: the run's own].
+    #[arg(long, value_parser = DATA, hide_possible_values = true)]
     pub data: Option<String>,
     #[command(flatten)]
     pub cut: Cut,

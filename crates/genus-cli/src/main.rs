@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod known;
 mod output;
 mod progress;
 

@@ -78,6 +78,23 @@ pub fn bytes(b: &[u8]) {
     }
 }
 
+/// Lines of at most so many letters, broken between words.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+            continue;
+        }
+        if !lines[last].is_empty() {
+            lines[last].push(' ');
+        }
+        lines[last].push_str(word);
+    }
+    lines
+}
+
 /// Columns under a header, each as wide as its widest entry.
 pub fn table(header: &[&str], rows: &[Vec<String>]) {
     let width = |c: usize| {

@@ -2,7 +2,7 @@
 
 use crate::output;
 use genus::{Event, Observer, Stop, StopReason};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -45,9 +45,16 @@ impl Progress {
         self.bar.set_length(of);
         self.bar.set_position(done);
         self.bar.reset_eta();
-        let style = "{bar:24} {pos}/{len} {per_sec} ETA {eta}  {wide_msg}";
+        let style = "{bar:24} {pos}/{len} {per_sec} ETA {eta}{left}  {wide_msg}";
         if let Ok(style) = ProgressStyle::with_template(style) {
-            self.bar.set_style(style);
+            // What is left of the budget, if there is one.
+            let stop = Stop::current();
+            let left = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                if let Some(left) = stop.left() {
+                    let _ = write!(out, ", {} of the time left", HumanDuration(left));
+                }
+            };
+            self.bar.set_style(style.with_key("left", left));
         }
     }
 

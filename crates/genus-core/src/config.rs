@@ -35,8 +35,19 @@ pub fn from_table<T: DeserializeOwned>(table: &Table) -> Result<T> {
     T::deserialize(table.clone()).map_err(|e| {
         // A deserialisation error knows its message; the key is found again by trying the keys one at a time.
         let field = culprit::<T>(table).unwrap_or_else(|| "config".into());
-        Error::config(field, e.message().trim_end())
+        Error::config(field, plain(e.message().trim_end()))
     })
+}
+
+/// A message about a value in words that are no names of types.
+fn plain(message: &str) -> String {
+    let words = [
+        ("a nonzero usize", "a whole number of at least 1"),
+        ("expected usize", "expected a whole number of at least 0"),
+        ("expected u64", "expected a whole number of at least 0"),
+        ("expected f64", "expected a number"),
+    ];
+    words.iter().fold(message.to_owned(), |m, (of, said)| m.replace(of, said))
 }
 
 /// The innermost key whose removal, or whose presence alone, decides whether the table can be read.
@@ -280,7 +291,8 @@ mod tests {
         assert!(error(&["inner.rate=0"]).contains("inner.rate"), "{}", error(&["inner.rate=0"]));
         assert!(error(&["inner.rate=0"]).contains("above 0"));
         assert!(error(&["inner.drop=1.0"]).contains("inner.drop"));
-        assert!(error(&["batch=0"]).contains("batch"));
+        let zero = error(&["batch=0"]);
+        assert!(zero.contains("batch") && zero.contains("a whole number of at least 1"), "{zero}");
         let unknown = error(&["hiden=[3]"]);
         assert!(unknown.contains("hiden") && unknown.contains("hidden"), "{unknown}");
         assert!(error(&["hidden=three"]).contains("hidden"));

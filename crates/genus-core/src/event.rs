@@ -20,6 +20,13 @@ pub enum Event {
         /// Number of trainable parameters.
         parameters: u64,
     },
+    /// The fit begins anew from other values, as one of several attempts of which the best is kept.
+    Restart {
+        /// Number of the attempt, from 1.
+        restart: u64,
+        /// Updates done so far, by all attempts.
+        step: u64,
+    },
     /// One update of the parameters.
     Step {
         /// Updates done so far.

@@ -26,6 +26,7 @@ pub mod fsx;
 pub mod math;
 pub mod metrics;
 mod model;
+pub mod names;
 pub mod number;
 pub mod panel;
 pub mod run;

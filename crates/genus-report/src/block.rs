@@ -5,6 +5,9 @@ use crate::picture::Picture;
 use crate::svg::{bar_swatch, line_swatch, marker_swatch};
 use serde::Serialize;
 
+/// Letters of a cell from which on it is more than a number or a name.
+const WORDS: usize = 18;
+
 /// A part of the report under a heading.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Section {
@@ -101,6 +104,8 @@ pub(crate) struct Table {
     pub rows: Vec<Vec<Cell>>,
     /// Whether it opens only when asked for.
     pub folded: bool,
+    /// Whether its rows become pairs of label and value in a narrow window: it has cells of many words.
+    pub stacked: bool,
     /// Remark under it, or empty.
     pub note: String,
 }
@@ -150,12 +155,15 @@ impl Table {
             head: head.collect(),
             rows: Vec::new(),
             folded: false,
+            stacked: false,
             note: String::new(),
         }
     }
 
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        self.rows.push(cells.into_iter().collect());
+        let cells: Vec<Cell> = cells.into_iter().collect();
+        self.stacked |= cells.len() > 2 && cells[1..].iter().any(|c| c.text.chars().count() > WORDS);
+        self.rows.push(cells);
     }
 }

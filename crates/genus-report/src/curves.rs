@@ -15,6 +15,9 @@ const ROWS: usize = 40;
 /// Most charts beside the loss.
 const CHARTS: usize = 12;
 
+/// Most attempts of a fit that are drawn.
+const ATTEMPTS: usize = 8;
+
 /// One point of the curves: where it is, and its parts on training and on validation rows.
 struct Point {
     at: f64,
@@ -25,6 +28,9 @@ struct Point {
 
 /// Curves by epoch, or by step where there are no epochs or validation rows were looked at between them.
 pub(crate) fn section(events: &[TimedEvent]) -> Option<Section> {
+    if let Some(section) = attempts(events) {
+        return Some(section);
+    }
     let between = events.iter().any(|e| matches!(e.event, Event::Validation { .. }));
     let mut unit = if between { "step" } else { "epoch" };
     let mut points: Vec<Point> = Vec::new();
@@ -77,6 +83,82 @@ pub(crate) fn section(events: &[TimedEvent]) -> Option<Section> {
     if unit == "epoch" {
         blocks.push(Block::Table(table(unit, &names, &points)));
     }
+    Some(Section { id: "learning".into(), title: "Learning curves".into(), intro, blocks })
+}
+
+/// One line for each attempt of a fit that begins several times.
+fn attempts(events: &[TimedEvent]) -> Option<Section> {
+    /// Where an attempt began, the points of its line, and whether it was the best when it ended.
+    struct Attempt {
+        from: u64,
+        points: Vec<(f64, f64)>,
+        best: bool,
+    }
+    let mut all: Vec<Attempt> = Vec::new();
+    for e in events {
+        if let Event::Restart { step, .. } = &e.event {
+            all.push(Attempt { from: *step, points: Vec::new(), best: false });
+        }
+        let Some(last) = all.last_mut() else { continue };
+        let (step, parts) = match &e.event {
+            Event::Step { step, parts } => (*step, parts),
+            Event::Epoch { step, train, best, .. } => {
+                last.best = *best;
+                (*step, train)
+            }
+            _ => continue,
+        };
+        let (at, Some(loss)) = (step.saturating_sub(last.from) as f64, parts.get("loss")) else { continue };
+        if last.points.last().is_none_or(|p| p.0 < at) {
+            last.points.push((at, -loss));
+        }
+    }
+    all.retain(|a| !a.points.is_empty());
+    let kept = all.iter().rposition(|a| a.best);
+    // The one that was kept is among those that are shown.
+    let mut shown: Vec<usize> = (0..all.len().min(ATTEMPTS)).collect();
+    if let (Some(kept), Some(last)) = (kept, shown.last_mut()) {
+        *last = kept.max(*last);
+    }
+    let series: Vec<Series> = shown
+        .iter()
+        .enumerate()
+        .map(|(style, &i)| {
+            let name = format!("start {}{}", i + 1, if Some(i) == kept { ", kept" } else { "" });
+            Series { name, style, points: thinned(&all[i].points) }
+        })
+        .collect();
+    let x = extent(series.iter().flat_map(|s| s.points.iter().map(|p| p.0)))?;
+    let (y, outliers) = view(&series)?;
+    let mark = kept.and_then(|k| {
+        let (at, value) = *all[k].points.last()?;
+        Some((at, value, format!("start {}: {}", k + 1, short(value))))
+    });
+    let x = Axis { label: "iteration", range: padded(x, 0.02), integer: true };
+    let y = Axis { label: "log-likelihood, nats per row", range: y, integer: false };
+    let alt = format!("Log-likelihood by iteration, a line for each of {} starts", series.len());
+    let chart = Chart {
+        title: String::new(),
+        svg: charts::lines(&alt, x, y, &series, mark, (430.0, 250.0)),
+        legend: series.iter().map(|s| Entry::line(&s.name, s.style)).collect(),
+        note: outside(outliers),
+        wide: true,
+    };
+    let mut table = Table::new("Starts", ["Start", "#Iterations", "#Log-likelihood, nats per row", "Kept"]);
+    for (i, attempt) in all.iter().enumerate() {
+        let (at, value) = attempt.points.last().copied().unwrap_or_default();
+        let kept = if Some(i) == kept { "yes" } else { "" };
+        table.row([(i + 1).to_string().into(), at.to_string().into(), short(value).into(), kept.into()]);
+    }
+    let mut intro = "Log-likelihood of the training rows by iteration, as the fit sees them. ".to_owned();
+    intro += &match all.len() {
+        1 => "There was one start.".to_owned(),
+        n => format!("The best of {n} independent starts is kept; its end is marked."),
+    };
+    if all.len() > series.len() {
+        intro += &format!(" {} of them are drawn.", series.len());
+    }
+    let blocks = vec![Block::Charts(vec![chart]), Block::Table(table)];
     Some(Section { id: "learning".into(), title: "Learning curves".into(), intro, blocks })
 }
 
@@ -198,6 +280,37 @@ mod tests {
         };
         let found = section(&[epoch(1, 3.0, 2.0, true), between, epoch(2, 2.0, 0.9, false)]).unwrap();
         assert!(found.intro.contains("The best step is 15, validation loss 0.5"), "{}", found.intro);
+    }
+
+    #[test]
+    fn attempts_are_lines_of_their_own() {
+        let parts = |v: f64| BTreeMap::from([("loss".to_owned(), v)]);
+        let mut events = Vec::new();
+        for (restart, from, ends) in [(1, 0, 3.0), (2, 2, 1.5)] {
+            let end = Event::Epoch {
+                epoch: restart,
+                step: from + 2,
+                train: parts(ends),
+                valid: BTreeMap::new(),
+                best: true,
+            };
+            events.extend([
+                Event::Restart { restart, step: from },
+                Event::Step { step: from + 1, parts: parts(4.0) },
+                Event::Step { step: from + 2, parts: parts(ends) },
+                end,
+            ]);
+        }
+        let events: Vec<TimedEvent> = events.into_iter().map(|event| TimedEvent { t: 0.0, event }).collect();
+        let found = section(&events).unwrap();
+        assert!(found.intro.contains("best of 2 independent starts"), "{}", found.intro);
+        let charts = charts_of(&found);
+        assert_eq!(charts.len(), 1);
+        assert_eq!(charts[0].legend[1].name, "start 2, kept");
+        assert!(charts[0].svg.contains("<title>start 2: \u{2212}1.5</title>"), "{}", charts[0].svg);
+        let Block::Table(table) = &found.blocks[1] else { panic!("{:?}", found.blocks[1]) };
+        let texts: Vec<&str> = table.rows[0].iter().map(|c| c.text.as_str()).collect();
+        assert_eq!(texts, ["1", "2", "\u{2212}3", ""]);
     }
 
     fn charts_of(section: &Section) -> &[Chart] {

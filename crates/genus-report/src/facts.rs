@@ -86,6 +86,11 @@ fn kind(evidence: Evidence) -> (usize, &'static str, &'static str, &'static str)
     }
 }
 
+/// Name of a kind of evidence.
+pub(crate) fn name_of(evidence: Evidence) -> &'static str {
+    kind(evidence).1
+}
+
 /// Name of a split in the page's words.
 fn split(name: SplitName) -> &'static str {
     match name {

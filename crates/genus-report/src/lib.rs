@@ -12,10 +12,13 @@ mod curves;
 mod facts;
 mod look;
 mod panels;
+mod paper;
 mod picture;
 mod scale;
 mod svg;
 mod view;
+
+pub use paper::{Format, table};
 
 use genus_core::run::RunDir;
 use genus_core::{Error, Result, fsx};

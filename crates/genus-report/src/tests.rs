@@ -340,6 +340,10 @@ fn images_with_everything() {
     assert_eq!(html.matches("<img ").count(), 26);
     assert_eq!(html.matches("<img ").count(), html.matches(" alt=\"").count());
     assert_eq!(html.matches("<table>").count(), html.matches("<caption>").count());
+    // Cells of many words carry their label into narrow windows; tables of numbers alone do not become lists.
+    assert!(html.contains(r#"<div class="scroll stacked" role="region" aria-label="Lower bound""#));
+    assert!(html.contains(r#"data-label="Measure">counting measure"#));
+    assert!(html.contains(r#"<div class="scroll" role="region" aria-label="Figures"#));
 }
 
 #[test]
@@ -552,4 +556,34 @@ fn a_report_is_written_beside_its_run_and_is_always_the_same() {
     assert_eq!(path, run.report_path());
     let first = fs::read_to_string(&path).unwrap();
     assert_eq!(first, render(&run).unwrap());
+}
+
+#[test]
+fn scores_of_runs_are_one_table_if_they_may_be_compared() {
+    let of = |summary: &Summary| folder(Some(summary), None, &[]);
+    let one = summary(&[8, 8, 1], 1.0);
+    let mut other = one.clone();
+    other.scores[0].nats = -90.5;
+    other.scores[0].stderr = None;
+    let ((_a, a), (_b, b)) = (of(&one), of(&other));
+    let markdown = table(&[a.clone(), b.clone()], Format::Markdown).unwrap();
+    let lines: Vec<&str> = markdown.lines().collect();
+    assert_eq!(
+        lines[2],
+        "| thing | digits | test | 10000 | \u{2212}86.34 ± 0.12 | 0.1589 | exact log-probability | fixed binarisation |"
+    );
+    assert!(lines[3].contains("| \u{2212}90.5") && lines[5].starts_with("counting measure"), "{markdown}");
+    let latex = table(std::slice::from_ref(&a), Format::Latex).unwrap();
+    assert!(latex.contains("thing & digits & test & 10000 & $-86.34 \\pm 0.12$ & $0.1589$ &"), "{latex}");
+    let csv = table(std::slice::from_ref(&a), Format::Csv).unwrap();
+    let line = csv.lines().nth(1).unwrap();
+    assert!(
+        line.starts_with("thing,digits,test,10000,-86.33712,0.1234,0.1589,exact log-probability,"),
+        "{csv}"
+    );
+
+    other.scores[0].protocol = "drawn, \"anew\"".into();
+    let (_c, c) = of(&other);
+    let refused = table(&[a, c], Format::Csv).unwrap_err().to_string();
+    assert!(refused.contains("the protocol differs, \"fixed binarisation\""), "{refused}");
 }

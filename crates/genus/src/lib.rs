@@ -21,6 +21,7 @@ mod draws;
 pub mod evaluate;
 mod explicit;
 mod implicit;
+pub mod keys;
 pub mod recipe;
 pub mod registry;
 mod sampling;
@@ -53,7 +54,7 @@ pub use genus_core::{
     LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng,
     Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Size, Split, SplitName, State, Stop, StopReason,
     Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at,
-    math, metrics, number, panel, run, spec, stop, train, transform,
+    math, metrics, names, number, panel, run, spec, stop, train, transform,
 };
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};

@@ -1,6 +1,6 @@
 //! Every model, in the order of the taxonomy.
 
-use crate::{Domain, Error, Model, ModelSpec, Result, State, explicit, implicit};
+use crate::{Domain, Error, Model, ModelSpec, Result, State, explicit, implicit, names};
 
 /// The families of this crate in the order of the taxonomy.
 const FAMILIES: &[&[&ModelSpec]] = &[
@@ -9,6 +9,26 @@ const FAMILIES: &[&[&ModelSpec]] = &[
     explicit::approximate::variational::SPECS,
     explicit::approximate::markov_chain::SPECS,
     implicit::markov_chain::SPECS,
+];
+
+/// Models that are to come: who asks for one is told so.
+const PLANNED: [&str; 16] = [
+    "nice",
+    "realnvp",
+    "maf",
+    "iaf",
+    "spline-flow",
+    "glow",
+    "linear-ica",
+    "gan",
+    "wgan-gp",
+    "k-means",
+    "pca",
+    "ppca",
+    "factor-analysis",
+    "kde",
+    "bernoulli-mixture",
+    "autoencoder",
 ];
 
 /// Models by name. The default are those of this crate; [`with`](Self::with) puts others beside them.
@@ -40,14 +60,22 @@ impl Registry {
         self.iter().filter(|s| s.admits(domain)).map(|s| s.name).collect()
     }
 
-    /// The model called `name`.
+    /// The model called `name`, in any case and with either dash.
     ///
     /// # Errors
-    /// [`Error::Config`] listing the names that there are.
+    /// [`Error::Config`] with those that may be meant, and all.
     pub fn find(&self, name: &str) -> Result<&'static ModelSpec> {
-        self.iter().find(|s| s.name == name).ok_or_else(|| {
-            let names: Vec<_> = self.iter().map(|s| s.name).collect();
-            Error::config("model", format!("there is no model `{name}`; there are {}", names.join(", ")))
+        let wanted = names::canonical(name);
+        let exact = self.iter().find(|s| s.name == name);
+        exact.or_else(|| self.iter().find(|s| names::canonical(s.name) == wanted)).ok_or_else(|| {
+            let all: Vec<_> = self.iter().map(|s| s.name).collect();
+            let near = names::near(name, all.iter().copied());
+            let what = match (PLANNED.contains(&wanted.as_str()), near.is_empty()) {
+                (true, _) => format!("`{wanted}` is planned and not there yet"),
+                (_, true) => format!("there is no model `{name}`"),
+                _ => format!("there is no model `{name}` (did you mean {}?)", near.join(", ")),
+            };
+            Error::config("model", format!("{what}; there are {}", all.join(", ")))
         })
     }
 
@@ -79,4 +107,20 @@ pub fn find(name: &str) -> Result<&'static ModelSpec> {
 /// As there.
 pub fn restore(state: &State) -> Result<Box<dyn Model>> {
     Registry::default().restore(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood_guessed_or_planned() {
+        assert_eq!(find("Gaussian_RBM").unwrap().name, "gaussian-rbm");
+        assert_eq!(find("MADE").unwrap().name, "made");
+        let said = |name: &str| find(name).unwrap_err().to_string();
+        assert!(said("pixel-cnn").contains("did you mean pixelcnn"), "{}", said("pixel-cnn"));
+        assert!(said("WGAN_GP").contains("`wgan-gp` is planned"), "{}", said("WGAN_GP"));
+        assert!(said("zebra").contains("there are"), "{}", said("zebra"));
+        assert!(PLANNED.iter().all(|name| find(name).is_err()), "a planned model is there");
+    }
 }

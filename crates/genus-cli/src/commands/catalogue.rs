@@ -4,6 +4,7 @@ use super::Context;
 use crate::args::Cut;
 use crate::output;
 use anyhow::Result;
+use genus::keys::{self, Key};
 use genus::{Dataset, ModelSpec, data, registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -20,7 +21,38 @@ fn describe(spec: &ModelSpec) -> serde_json::Value {
         "summary": spec.summary,
         "references": spec.references.iter().map(|r| format!("{}, {} ({}), {}", r.authors, r.title, r.year, r.url)).collect::<Vec<_>>(),
         "config": (spec.default_config)(),
+        "keys": keys::of(spec).iter().map(|k| json!({
+            "name": k.name, "default": default(spec, k.name), "meaning": k.text, "values": k.values,
+        })).collect::<Vec<_>>(),
     })
+}
+
+/// The default of a key; none for one that may be left out and is.
+fn default(spec: &ModelSpec, key: &str) -> Option<toml::Value> {
+    let table = toml::Value::Table((spec.default_config)());
+    key.split('.').try_fold(&table, |t, part| t.get(part)).cloned()
+}
+
+/// Column at which the meaning of a key begins, and that at which lines end.
+const MEANING: usize = 36;
+const WIDTH: usize = 110;
+
+/// Prints a key with its default and its meaning, as lines of a TOML file.
+fn explain(spec: &ModelSpec, key: &Key) {
+    let value = match default(spec, key.name) {
+        Some(value) => format!("{} = {value}", key.name),
+        None => format!("# {} =", key.name),
+    };
+    let text = format!("{}: {}", key.text, key.values);
+    let mut before = value;
+    for line in output::wrapped(&text, WIDTH - MEANING - 2) {
+        // What is longer than its column has a line for itself.
+        if before.chars().count() >= MEANING {
+            output::line(std::mem::take(&mut before));
+        }
+        output::line(format!("{before:MEANING$}# {line}"));
+        before.clear();
+    }
 }
 
 /// The taxonomy, or one model.
@@ -42,7 +74,7 @@ pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
             output::line(format!("  {}. {}. {}. {}", r.authors, r.title, r.year, r.url));
         }
         output::line("\nConfiguration (change with --set key=value):\n");
-        output::line((spec.default_config)().to_string().trim_end());
+        keys::of(spec).iter().for_each(|key| explain(spec, key));
         return Ok(());
     }
     if cx.json {
@@ -102,7 +134,8 @@ pub fn data_list(cx: &Context) -> Result<()> {
 
 /// One data set.
 pub fn data_info(cx: &Context, name: &str, cut: &Cut) -> Result<()> {
-    let Some(e) = data::catalogue().iter().find(|e| e.name == name) else {
+    let wanted = genus::names::canonical(name);
+    let Some(e) = data::catalogue().iter().find(|e| e.name == wanted) else {
         return file_info(cx, name, cut);
     };
     let options = data::Options { data_dir: cx.data_dir.clone(), ..data::Options::default() };

@@ -26,7 +26,7 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     let old = old.map(RunDir::open).transpose()?;
     let stored = old.as_ref().map(RunDir::config).transpose()?;
     if let (Some(stored), Some(model)) = (&stored, args.model.as_ref().filter(|_| old.is_some()))
-        && *model != stored.model
+        && !registry::find(model).is_ok_and(|spec| spec.name == stored.model)
     {
         let message = format!("this run trains {}, not {model}", stored.model);
         return Err(genus::Error::config("model", message).into());
@@ -181,6 +181,7 @@ fn kept(e: genus::Error, out: &Path) -> anyhow::Error {
 
 /// `runs/MODEL-DATA`, with a number if that is taken.
 fn fresh(model: &str, source: &str) -> PathBuf {
+    let source = if source == "-" { "stdin" } else { source };
     let stem = Path::new(source).file_stem().map_or("data".into(), |s| s.to_string_lossy().into_owned());
     let base = PathBuf::from("runs").join(format!("{model}-{stem}"));
     let numbered = (2..).map(|i| base.with_file_name(format!("{model}-{stem}-{i}")));

@@ -6,11 +6,13 @@ mod look;
 mod reproduce;
 
 use crate::args::{Cli, Command, Cut, DataCommand, Source};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::CommandFactory;
 use genus::data::Missing;
 use genus::run::RunDir;
 use genus::{Dataset, Model, Schema, Split, SplitName, data, registry};
+use genus_report::Format;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -47,7 +49,16 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Impute { through, sample, seed } => look::impute(&cx, &through, sample, seed)?,
         Command::Audit { subject, source } => return look::audit(&cx, &subject, &source),
-        Command::Report { runs } => {
+        Command::Report { runs, table: Some(format) } => {
+            let runs = runs.into_iter().map(RunDir::open).collect::<genus::Result<Vec<_>>>()?;
+            let format = match format.as_str() {
+                "latex" => Format::Latex,
+                "csv" => Format::Csv,
+                _ => Format::Markdown,
+            };
+            crate::output::bytes(genus_report::table(&runs, format)?.as_bytes());
+        }
+        Command::Report { runs, table: None } => {
             for run in runs {
                 let path = genus_report::write(&RunDir::open(run)?)?;
                 crate::output::line(path.display());
@@ -94,7 +105,12 @@ impl Context {
             like: like.cloned(),
             ..data::Options::default()
         };
-        let set = data::load(source, &options)?;
+        let given = (source == "-").then(piped).transpose()?;
+        let given = given.as_ref().map(|(_, path)| path.display().to_string());
+        let mut set = data::load(given.as_deref().unwrap_or(source), &options)?;
+        if given.is_some() {
+            set.provenance.source = "standard input".into();
+        }
         set.provenance.remarks.iter().for_each(|r| crate::output::note(format!("warning: {r}")));
         Ok(set)
     }
@@ -112,6 +128,20 @@ impl Context {
         let split = set.split(name)?.clone();
         Ok(Rows { split, name: shown, set })
     }
+}
+
+/// Standard input as a file in a folder that goes when it is dropped: an array if it begins as one, else a table.
+fn piped() -> Result<(tempfile::TempDir, PathBuf)> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
+    if bytes.is_empty() {
+        return Err(genus::Error::config("data", "there is nothing on standard input").into());
+    }
+    let name = if bytes.starts_with(b"\x93NUMPY") { "stdin.npy" } else { "stdin.csv" };
+    let folder = tempfile::tempdir().context("cannot keep standard input")?;
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).context("cannot keep standard input")?;
+    Ok((folder, path))
 }
 
 /// Rows for a model.

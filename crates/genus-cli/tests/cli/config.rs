@@ -10,7 +10,7 @@ fn the_key_and_its_range_are_named() {
     let cases: [(&str, &[&str]); 16] = [
         ("made --set hiden=[16]", &["hiden", "hidden", "activation"]),
         ("made --set train.epoch=3", &["train.epoch", "epochs", "batch"]),
-        ("made --set train.batch=0", &["train.batch", "nonzero"]),
+        ("made --set train.batch=0", &["train.batch", "a whole number of at least 1"]),
         ("made --set train.optimizer.rate=-1", &["train.optimizer.rate", "-1", "above 0"]),
         ("made --set train.optimizer.rate=nan", &["train.optimizer.rate", "above 0"]),
         ("made --set train.ema=1", &["train.ema", "below 1"]),

@@ -1,6 +1,6 @@
 //! Data that cannot be used: one clear error each, and no trace of a run.
 
-use crate::program::Place;
+use crate::program::{Place, ended};
 use flate2::{Compression, write::GzEncoder};
 use std::fs;
 use std::io::Write;
@@ -176,4 +176,37 @@ fn an_image_of_another_size_is_named() {
     refused(&place, "pictures", "", 1, &["odd.png", "3×5×1", "3×4×1", "bring all images to one size"]);
     fs::write(place.path("pictures/odd.png"), "not a picture").unwrap();
     refused(&place, "pictures", "", 1, &["odd.png", "mend or remove the file"]);
+}
+
+/// Protects pipes into the program: standard input is a table like any other, and nothing on it is said.
+#[test]
+fn standard_input_is_data() {
+    let place = Place::new();
+    let rows = (0..40).map(|i| format!("{}.5,{}.25\n", i, i * i % 17)).collect::<String>();
+    place.file("rows.csv", format!("a,b\n{rows}"));
+    let piped = |words: &str| {
+        let mut command = place.command(words.split(' '));
+        command.stdin(fs::File::open(place.path("rows.csv")).unwrap());
+        let e = ended(&mut command);
+        assert_eq!(e.code, Some(0), "{e:?}");
+        e
+    };
+    piped("train gmm --data - --out run --set components=2");
+    let summary: serde_json::Value = serde_json::from_str(&place.text("run/summary.json")).unwrap();
+    assert_eq!(summary["data"]["source"], "standard input");
+    assert_eq!(piped("score run --data -").stdout, place.ok("score run --data rows.csv").stdout);
+    place.refused("train gmm --data - --out other", 2, &["nothing on standard input"]);
+}
+
+/// Protects comparisons: the scores of runs stand in one table, those on other data do not.
+#[test]
+fn scores_of_runs_are_one_table() {
+    let place = Place::new();
+    place.train("gmm", "iris", "a", "");
+    place.train("gmm", "iris", "b", "");
+    place.train("gmm", "wine", "c", "");
+    let table = place.ok("report a b --table csv").stdout;
+    assert_eq!(table.lines().filter(|l| l.starts_with("gmm,")).count(), 2, "{table}");
+    assert!(place.ok("report a b --table md").stdout.starts_with("| model |"), "{table}");
+    place.refused("report a c --table latex", 2, &["cannot stand in one table", "the data"]);
 }

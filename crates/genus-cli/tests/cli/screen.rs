@@ -20,8 +20,21 @@ fn models_and_data_sets_are_listed() {
     let names: Vec<_> = models.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
     assert!(["made", "gmm", "vae"].iter().all(|n| names.contains(n)), "{names:?}");
     let text = place.ok("models made").stdout;
-    assert!(text.contains("Germain") && text.contains("hidden") && text.contains("[train]"), "{text}");
+    assert!(text.contains("Germain") && text.contains("train.epochs = 100"), "{text}");
+    for want in [
+        "# Units of each hidden layer",
+        "a whole number of at least 1",
+        "natural (",
+        "train.optimizer.rate =",
+    ] {
+        assert!(text.contains(want), "{want}\n{text}");
+    }
+    assert_eq!(place.ok("models MADE").stdout, text);
+    place.refused("models mdae", 2, &["did you mean made?"]);
+    place.refused("models realnvp", 2, &["`realnvp` is planned"]);
     let made = place.json("models made --json");
+    let key = made["keys"].as_array().unwrap().iter().find(|k| k["name"] == "train.batch").unwrap();
+    assert_eq!((&key["default"], &key["meaning"]), (&100.into(), &"Rows per step".into()));
     assert_eq!(made["taxonomy"], serde_json::json!(["explicit", "tractable", "autoregressive"]));
     assert_eq!((&made["evidence"], &made["config"]["train"]["batch"]), (&"exact".into(), &100.into()));
 
@@ -68,6 +81,7 @@ fn completions_and_manual_page() {
     let place = Place::new();
     let bash = place.ok("completions bash").stdout;
     assert!(bash.contains("complete -F _genus") && bash.contains("interpolate"), "{bash}");
+    assert!(bash.contains("gated-pixelcnn") && bash.contains("8gaussians"), "{bash}");
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(place.ok(&format!("completions {shell}")).stdout.contains("reproduce"), "{shell}");
     }

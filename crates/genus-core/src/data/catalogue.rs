@@ -1,5 +1,7 @@
 //! The data sets that have names.
 
+use crate::names;
+
 /// Where a named set comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -290,49 +292,15 @@ pub fn catalogue() -> &'static [Entry] {
     &ENTRIES
 }
 
-/// One spelling for `Binarized_MNIST` and `binarized-mnist`.
-fn canonical(name: &str) -> String {
-    name.to_lowercase().replace('_', "-")
-}
-
 /// The set of that name, in any case and with either dash.
 pub(super) fn entry(name: &str) -> Option<&'static Entry> {
-    let name = canonical(name);
+    let name = names::canonical(name);
     ENTRIES.iter().find(|e| e.name == name)
 }
 
 /// Names that `name` may be a slip of, nearest first, at most three.
 pub(super) fn near(name: &str) -> Vec<&'static str> {
-    let name = canonical(name);
-    // Paths and long texts are no slips of a name, and the distance takes quadratic time.
-    if name.len() > 40 {
-        return Vec::new();
-    }
-    let mut found: Vec<(usize, &str)> = ENTRIES
-        .iter()
-        .filter_map(|e| {
-            let part = name.len() > 2 && (e.name.contains(&name) || name.contains(e.name));
-            let d = distance(&name, e.name);
-            (part || d <= 1 + e.name.len() / 4).then_some((d, e.name))
-        })
-        .collect();
-    found.sort_unstable();
-    found.into_iter().take(3).map(|(_, n)| n).collect()
-}
-
-/// Edit distance: insertions, deletions, replacements.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let keep = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = keep.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
+    names::near(name, ENTRIES.iter().map(|e| e.name))
 }
 
 #[cfg(test)]
@@ -346,13 +314,12 @@ mod tests {
         assert_eq!(near("8gausians").first(), Some(&"8gaussians"));
         assert!(near("fashion").contains(&"fashion-mnist"));
         assert!(near("zebra").is_empty());
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 
     #[test]
     fn names_are_unique_and_canonical() {
         let mut names: Vec<&str> = catalogue().iter().map(|e| e.name).collect();
-        assert!(names.iter().all(|n| canonical(n) == *n));
+        assert!(names.iter().all(|n| names::canonical(n) == *n));
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), catalogue().len());

@@ -64,9 +64,10 @@ impl RunDir {
             let Ok(event) = serde_json::from_slice::<TimedEvent>(&line) else { continue };
             if let Event::Start { resumed_at, .. } = event.event {
                 events.retain(|e| match e.event {
-                    Event::Step { step, .. } | Event::Epoch { step, .. } | Event::Validation { step, .. } => {
-                        step <= resumed_at
-                    }
+                    Event::Step { step, .. }
+                    | Event::Restart { step, .. }
+                    | Event::Epoch { step, .. }
+                    | Event::Validation { step, .. } => step <= resumed_at,
                     _ => true,
                 });
             }

@@ -66,7 +66,14 @@ fn extremes(scored: &Scored, x: &crate::Batch, kind: &str) -> Exhibit {
         }),
         shade: Shade::Data,
     };
-    let text = format!("Rows of the test split with their log-probability, nats per row, {kind}.");
+    let numbers =
+        |which: &[usize]| which.iter().map(|r| scored.rows[*r].to_string()).collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "Rows of the test split with their log-probability, nats per row, {kind}. Counted from 0 within that split, the most likely are \
+         the rows {}; the least likely are {}.",
+        numbers(&order[..k]),
+        numbers(&low)
+    );
     let panels = vec![panel("Most likely", &order[..k]), panel("Least likely", &low)];
     Exhibit::new("extremes", "Most and least likely rows", text, panels)
 }

@@ -7,6 +7,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// Steps of one attempt that are all written.
+const STEPS: u32 = 500;
+
 /// Writes events to the run folder and keeps the time of phases.
 pub(super) struct Log {
     pub file: File,
@@ -15,6 +18,8 @@ pub(super) struct Log {
     /// Seconds that earlier parts of an interrupted run took.
     pub earlier: f64,
     pub last_step: Option<Instant>,
+    /// Steps that are still written whatever the time: those of attempts, which are curves of their own.
+    pub whole: u32,
     pub phases: Vec<(String, Instant)>,
     pub parameters: u64,
     pub failed: Option<Error>,
@@ -25,11 +30,16 @@ impl Observer for Log {
         match event {
             // A run of a million steps needs no million lines.
             Event::Step { .. }
-                if self.last_step.is_some_and(|t| t.elapsed() < Duration::from_millis(200)) =>
+                if self.whole == 0
+                    && self.last_step.is_some_and(|t| t.elapsed() < Duration::from_millis(200)) =>
             {
                 return ControlFlow::Continue(());
             }
-            Event::Step { .. } => self.last_step = Some(Instant::now()),
+            Event::Step { .. } => {
+                self.last_step = Some(Instant::now());
+                self.whole = self.whole.saturating_sub(1);
+            }
+            Event::Restart { .. } => self.whole = STEPS,
             // For those who wait, not for those who read later.
             Event::Progress { .. } => return ControlFlow::Continue(()),
             Event::Phase { name } => self.phases.push((name.clone(), Instant::now())),

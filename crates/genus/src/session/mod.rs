@@ -206,6 +206,7 @@ fn go(
         path: run.events_path(),
         start: Instant::now(),
         last_step: None,
+        whole: 0,
         phases: Vec::new(),
         parameters: 0,
         failed: None,

@@ -95,6 +95,21 @@ impl Factor {
         }
     }
 
+    /// Row i of L.
+    fn row(&self, i: usize, d: usize) -> Vec<f64> {
+        let mut row = vec![0.0; d];
+        match self {
+            Self::Dense(l) => row[..=i].copy_from_slice(&l[i * d..=i * d + i]),
+            Self::Diagonal(s) => row[i] = s[i],
+        }
+        row
+    }
+
+    /// Entry i, j of L Lᵀ in d dimensions.
+    pub fn covariance(&self, i: usize, j: usize, d: usize) -> f64 {
+        self.row(i, d).iter().zip(self.row(j, d)).map(|(a, b)| a * b).sum()
+    }
+
     /// The values, as a model file holds them.
     pub fn values(&self) -> &[f64] {
         match self {

@@ -34,14 +34,16 @@
 use super::conditional::Conditionals;
 use super::covariance::{Covariance, Factor};
 use super::em::{Climb, Component, Em, End, climb, joint};
+use super::exhibit;
 use crate::draws;
 use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, RealSteps, Transform, moments};
 use genus_core::{
     Batch, Capability, Clusterer, Completion, Conditional, Dataset, Density, Error, Event, Evidence,
-    EvidenceKind, Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference,
-    Result, Rng, Sampler, Schema, Scoring, State, Stop, StopReason, SupportKind, Tensor, TinyFit, config,
+    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec,
+    Reference, Result, Rng, Sampler, Schema, Scoring, State, Stop, StopReason, SupportKind, Tensor, TinyFit,
+    config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -235,6 +237,7 @@ impl Family for GaussianMixture {
         let mut iterations = 0;
         for start in 0..restarts {
             let mut rng = cx.seed.child("start").index(start).rng();
+            cx.emit(&Event::Restart { restart: start + 1, step: iterations });
             let stop = cx.stop().clone();
             let climbed = stop.during(|| {
                 climb(&x, &em, start_at.as_deref(), &mut rng, |step, mean| {
@@ -371,6 +374,10 @@ impl Model for GaussianMixture {
         let shape = self.config.covariance.shape(k, d);
         state.tensors.insert("factors".into(), Tensor::f64(&shape, gather(&|c| c.factor.values().to_vec())));
         state
+    }
+
+    fn exhibits(&self) -> Vec<Exhibit> {
+        exhibit::components(&self.transform, &self.components)
     }
 
     fn as_density(&self) -> Option<&dyn Density> {

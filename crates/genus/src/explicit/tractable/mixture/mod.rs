@@ -5,6 +5,7 @@ use genus_core::ModelSpec;
 mod conditional;
 pub(crate) mod covariance;
 mod em;
+mod exhibit;
 pub(crate) mod gaussian_mixture;
 mod kmeans;
 

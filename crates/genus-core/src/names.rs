@@ -1,0 +1,55 @@
+//! Names as people type them.
+
+/// One spelling for `Binarized_MNIST` and `binarized-mnist`.
+pub fn canonical(name: &str) -> String {
+    name.to_lowercase().replace(['_', ' '], "-")
+}
+
+/// Those of the names that `name` may be a slip of, nearest first, at most three.
+pub fn near<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let name = canonical(name);
+    // Paths and long texts are no slips of a name, and the distance takes quadratic time.
+    if name.len() > 40 {
+        return Vec::new();
+    }
+    let mut found: Vec<(usize, &str)> = names
+        .into_iter()
+        .filter_map(|known| {
+            let part = name.len() > 2 && known.len() > 2 && (known.contains(&name) || name.contains(known));
+            let d = distance(&name, known);
+            (part || d <= 1 + known.len() / 4).then_some((d, known))
+        })
+        .collect();
+    found.sort_unstable();
+    found.into_iter().take(3).map(|(_, n)| n).collect()
+}
+
+/// Edit distance: insertions, deletions, replacements.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let keep = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = keep.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_guessed() {
+        let known = ["made", "nade", "gmm", "gaussian-rbm"];
+        assert_eq!(near("mdae", known), ["made"]);
+        assert_eq!(near("MADE", known), ["made", "nade"]);
+        assert_eq!(near("Gaussian RBM", known), ["gaussian-rbm"]);
+        assert!(near("zebra", known).is_empty() && near(&"made".repeat(20), known).is_empty());
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}
