@@ -27,6 +27,7 @@ pub mod math;
 pub mod metrics;
 mod model;
 pub mod number;
+pub mod outfile;
 pub mod panel;
 pub mod run;
 mod schema;

@@ -52,7 +52,7 @@ pub use genus_core::{
     LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng,
     Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Split, SplitName, State, Stop, StopReason,
     Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at,
-    math, metrics, number, panel, run, spec, stop, train, transform,
+    math, metrics, number, outfile, panel, run, spec, stop, train, transform,
 };
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};

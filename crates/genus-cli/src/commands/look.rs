@@ -117,7 +117,7 @@ pub fn score(
     if let Some(path) = output {
         // f64, which the array writers do not hold: a table of text keeps every digit.
         let text: String = lp.nats.iter().enumerate().map(|(r, v)| format!("{r},{v}\n")).collect();
-        genus::fsx::write_atomic(path, format!("row,nats\n{text}").as_bytes())?;
+        genus::outfile::write(path, format!("row,nats\n{text}").as_bytes())?;
     }
     if cx.json {
         return output::json(&json!({

@@ -1,13 +1,13 @@
 //! Rows to files that others read.
 
 use super::{npy, npz, pictures};
-use crate::{Batch, Column, Domain, Error, Result, Schema, Shape, fsx};
+use crate::{Batch, Column, Domain, Error, Result, Schema, Shape, outfile};
 use std::path::Path;
 
 /// Longest side of a grid of images, pixels.
 const MAX_SIDE: usize = 1 << 16;
 
-/// Writes rows of a schema to `path`, whole or not at all. The extension decides:
+/// Writes rows of a schema to `path`, whole or not at all; a device or a pipe is written through, a link followed. The extension decides:
 ///
 /// - `.npy`, `.npz` (array `samples`): shape \[rows, height, width, channels\] for images, else \[rows,
 ///   columns\]; bytes for binary rows and up to 256 levels, single precision otherwise, double where columns
@@ -38,7 +38,7 @@ pub fn write(path: &Path, x: &Batch, schema: &Schema) -> Result<()> {
             ));
         }
     };
-    fsx::write_atomic(path, &bytes)
+    outfile::write(path, &bytes)
 }
 
 fn array(x: &Batch, schema: &Schema) -> Result<Vec<u8>> {
