@@ -112,10 +112,21 @@ fn restore_config<T: DeserializeOwned>(state: &State) -> Result<T> {
     config::from_table(&table)
 }
 
+/// Most values of a row of a model that holds fewer.
+const MOST_WIDTH: usize = 1 << 20;
+
 /// The transform in a state's header.
 fn restore_transform(state: &State) -> Result<Transform> {
     let transform: Transform = serde_json::from_str(state.text("transform")?)
         .map_err(|e| Error::Run(format!("the model file's transform cannot be read: {e}")))?;
     transform.check()?;
+    // Convolutions take images of any size, so that tensors do not say how large rows are.
+    let held: usize = state.tensors.values().map(|t| t.shape.iter().product::<usize>()).sum();
+    let width = transform.source().width();
+    if width > held.max(MOST_WIDTH) {
+        let message =
+            format!("the model file speaks of rows of {width} values, and holds {held}; the file is damaged");
+        return Err(Error::Run(message));
+    }
     Ok(transform)
 }

@@ -3,6 +3,7 @@
 use super::annealing::{Annealing, Partition};
 use super::{Chains, Energy, MachineConfig as _, streams};
 use crate::diagnostics::weights;
+use crate::registry::PARTITION;
 use crate::sampling::completed;
 use crate::training_rows::TrainingRows;
 use crate::{completion, draws};
@@ -136,7 +137,11 @@ impl<E: Energy> Family for Boltzmann<E> {
         let start = vec![0.0; transform.target().width()];
         let mut machine = E::build(&config, transform.target(), &start, &mut Seed::from(0).rng())?;
         machine.load(state)?;
-        let partition = Partition::from_array(state.f64("partition", &[8])?);
+        let partition = state.f64(PARTITION, &[8])?;
+        if !partition[0].is_finite() {
+            return Err(Error::Run("log Z is not finite; the file is damaged".into()));
+        }
+        let partition = Partition::from_array(partition);
         Ok(Self { config, transform, machine, partition })
     }
 }
@@ -158,7 +163,7 @@ impl<E: Energy> Model for Boltzmann<E> {
         let mut state = crate::header(E::spec(), &config::to_table(&self.config), &self.transform);
         state.tensors = self.machine.tensors().tensors;
         let partition = Tensor::f64(&[8], self.partition.to_array().to_vec());
-        state.tensors.insert("partition".into(), partition);
+        state.tensors.insert(PARTITION.into(), partition);
         state
     }
 
