@@ -28,6 +28,8 @@ fn the_key_and_its_range_are_named() {
     for (words, wants) in cases {
         place.refused(&format!("train {words} --data tree8 --out run"), 2, wants);
     }
+    let deep = format!("train made --data tree8 --out run --set {}=1", "a.".repeat(30_000) + "a");
+    place.refused(&deep, 2, &["a.a.a", "more than 16 names", "shows the keys"]);
     place.refused(
         "train made --data tree8 --out run --checkpoint-seconds -1",
         2,
