@@ -517,7 +517,8 @@ mod tests {
     fn hostile_checkpoints_are_no_panic() {
         let u64s = |v: &[u64]| Tensor::u64(&[v.len()], v.to_vec());
         let f64s = |v: &[f64]| Tensor::f64(&[v.len()], v.to_vec());
-        let lies: [(u64, bool, &[(&str, Tensor)]); 8] = [
+        type Lie<'a> = (u64, bool, &'a [(&'a str, Tensor)]);
+        let lies: [Lie<'_>; 8] = [
             (3, true, &[("ended", u64s(&[3]))]),
             (0, true, &[("ended", u64s(&[7]))]),
             (3, true, &[("ended", u64s(&[u64::MAX]))]),

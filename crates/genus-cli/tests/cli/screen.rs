@@ -59,7 +59,7 @@ fn orders_to_a_terminal_are_shown_as_text() {
     calm("JSON", &place.ok("data info u.csv --json").stdout);
     let name = "\u{1b}[31mx.csv";
     for args in [["data", "info", name], ["sample", name, "--seed=1"]] {
-        let e = ended(&mut place.command(&args));
+        let e = ended(&mut place.command(args));
         assert!(e.code.is_some_and(|c| c == 1 || c == 2), "{e:?}");
         calm("an argument", &e.stderr);
     }
