@@ -23,16 +23,40 @@ fn main() -> ExitCode {
     // Memory that one step gives back is what the next one asks for: it is kept.
     // SAFETY: the option is a number that the allocator reads before it purges.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
-    let cli = args::Cli::parse();
-    // This thread is one of the pool's, so that a step of a training wakes nobody. It fails if there is a pool already.
-    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
-    match commands::run(cli) {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        // What was typed is said again, without what a terminal would obey.
+        Err(e) if e.use_stderr() => {
+            output::note(e.render().to_string().trim_end());
+            return ExitCode::from(e.exit_code() as u8);
+        }
+        Err(e) => e.exit(),
+    };
+    match start_threads().and_then(|()| commands::run(cli)) {
         Ok(code) => code,
         Err(e) => {
             output::error(&e);
             ExitCode::from(exit_code(&e))
         }
     }
+}
+
+/// Environment variable with the number of threads.
+const THREADS: &str = "RAYON_NUM_THREADS";
+/// Most that are started: each has a stack, and a system has a limit.
+const MOST_THREADS: usize = 1024;
+
+/// Starts the pool. This thread is one of it, so that a step of a training wakes nobody.
+fn start_threads() -> anyhow::Result<()> {
+    let asked = std::env::var(THREADS).ok().and_then(|n| n.parse::<usize>().ok());
+    if let Some(n) = asked.filter(|n| *n > MOST_THREADS) {
+        let message = format!(
+            "{n} threads are more than the {MOST_THREADS} that are started at most; take as many as there are processors"
+        );
+        return Err(genus::Error::config(THREADS, message).into());
+    }
+    let pool = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
+    pool.map_err(|e| genus::Error::Run(format!("cannot start threads ({e}); take fewer by {THREADS}")).into())
 }
 
 /// 2 for what the user asked wrongly, 1 for what went wrong.

@@ -61,7 +61,7 @@ impl Progress {
     /// A line for a log file, where there is no bar.
     fn speak(&mut self, text: &str, often: Duration) {
         if !self.bar.is_hidden() {
-            self.bar.set_message(text.to_owned());
+            self.bar.set_message(output::harmless(text).into_owned());
         } else if self.spoken.is_none_or(|t| t.elapsed() >= often) {
             self.spoken = Some(Instant::now());
             output::note(format!("[{:7.1}s] {text}", self.start.elapsed().as_secs_f64()));

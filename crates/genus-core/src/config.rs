@@ -81,10 +81,13 @@ pub fn merge(base: &mut Table, over: &Table) {
     }
 }
 
+/// Most tables within tables that a key may name; no configuration has nearly as many.
+const DEPTH: usize = 16;
+
 /// Applies one `key=value`; the key may be dotted, the value is TOML or else a bare string.
 ///
 /// # Errors
-/// [`Error::Config`] if there is no `=` or a dotted key runs through something that is not a table.
+/// [`Error::Config`] if there is no `=`, or a dotted key is very long or runs through something that is not a table.
 pub fn set(table: &mut Table, assignment: &str) -> Result<()> {
     let Some((key, value)) = assignment.split_once('=') else {
         return Err(Error::config(assignment, "write key=value, for example train.epochs=20"));
@@ -94,6 +97,12 @@ pub fn set(table: &mut Table, assignment: &str) -> Result<()> {
         .ok()
         .and_then(|mut t| t.remove("v"))
         .unwrap_or_else(|| Value::String(value.to_owned()));
+    if key.matches('.').count() >= DEPTH {
+        let begin: String = key.chars().take(40).collect();
+        let message =
+            format!("more than {DEPTH} names with points between them; `genus models MODEL` shows the keys");
+        return Err(Error::config(format!("{begin}…"), message));
+    }
     let mut path: Vec<&str> = key.split('.').collect();
     let last = path.pop().filter(|k| !k.is_empty());
     let Some(last) = last else {

@@ -2,11 +2,11 @@
 
 use crate::{Error, Result};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The name under which `path` is written before it is renamed.
-fn partial(path: &Path) -> PathBuf {
+pub(crate) fn partial(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.tmp", std::process::id()));
     path.with_file_name(name)
@@ -75,20 +75,30 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
     }
 }
 
-/// Reads a whole file of at most `cap` bytes.
+/// Reads a whole regular file of at most `cap` bytes.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is larger than `cap`.
+/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no regular file or larger than `cap`.
 pub fn read_capped(path: &Path, cap: u64) -> Result<Vec<u8>> {
-    let size = fs::metadata(path).map_err(Error::io("read", path))?.len();
-    if size > cap {
-        return Err(Error::format(
-            path,
-            format!("{size} bytes"),
-            format!("larger than the {cap} bytes that are read at most"),
-        ));
+    let failed = || Error::io("read", path);
+    let about = fs::metadata(path).map_err(failed())?;
+    if !about.is_file() {
+        return Err(Error::format(path, "file", "not a regular file; put the file itself there"));
     }
-    fs::read(path).map_err(Error::io("read", path))
+    let too_large = || {
+        Error::format(
+            path,
+            format!("byte {cap}"),
+            format!("larger than the {cap} bytes that are read at most"),
+        )
+    };
+    if about.len() > cap {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(about.len() as usize);
+    // What is said of a size need not be true of a file that grows, or that the system makes up.
+    File::open(path).and_then(|f| f.take(cap.saturating_add(1)).read_to_end(&mut bytes)).map_err(failed())?;
+    if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -113,5 +123,20 @@ mod tests {
             (b"newer".into(), b"mine".into())
         );
         assert!(!fs::symlink_metadata(&path).unwrap().is_symlink() && !partial(&path).exists());
+    }
+
+    /// What has no end, and what says it is empty and is not, is not read on and on.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn reading_ends_at_the_cap() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("a");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        let e = read_capped(&link, 1 << 40).unwrap_err().to_string();
+        assert!(e.contains("not a regular file"), "{e}");
+        // Its size is 0 in its metadata.
+        let maps = Path::new("/proc/self/maps");
+        assert!(fs::metadata(maps).unwrap().len() == 0 && read_capped(maps, 100).is_err());
+        assert!(!read_capped(maps, 1 << 24).unwrap().is_empty());
     }
 }

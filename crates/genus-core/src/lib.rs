@@ -28,6 +28,7 @@ pub mod metrics;
 mod model;
 pub mod names;
 pub mod number;
+pub mod outfile;
 pub mod panel;
 pub mod run;
 mod schema;

@@ -348,7 +348,10 @@ impl Schema {
         let sound = |column: &Column| column.origin.is_finite();
         let support = match &self.domain.support {
             Support::Discrete { levels } => (2..=65_536).contains(levels),
-            Support::Mixed(kinds) => Some(kinds.len()) == width,
+            Support::Mixed(kinds) => {
+                let named = |kind: &Kind| !matches!(kind, Kind::Category(names) if names.is_empty());
+                Some(kinds.len()) == width && kinds.iter().all(named)
+            }
             Support::Binary | Support::Real => true,
         };
         let columns = self.columns.is_empty() || Some(self.columns.len()) == width;

@@ -438,7 +438,7 @@ impl Run<'_, '_> {
             )));
         }
         self.learner.load(&state.nested("learner"))?;
-        self.ended = state.u64("ended", &[1])?[0];
+        self.ended = state.u64("ended", &[1])?[0].min(step);
         if state.tensors.contains_key("best_figure") {
             self.best = Some(Best {
                 figure: state.f64("best_figure", &[1])?[0],
@@ -490,5 +490,52 @@ mod tests {
         assert_eq!(place(7), (1, 2, 1, 1, 0, true));
         assert_eq!(place(8), (2, 3, 1, 6, 0, false));
         assert_eq!(place(13), (2, 5, 6, 6, 6, true));
+    }
+
+    struct Idle;
+
+    impl Learner for Idle {
+        fn parameters(&self) -> u64 {
+            0
+        }
+        fn step(&mut self, _: &[usize], _: &At) -> Result<Step> {
+            Ok(Step::default())
+        }
+        fn state(&self) -> State {
+            State::default()
+        }
+        fn load(&mut self, _: &State) -> Result<()> {
+            Ok(())
+        }
+        fn remedy(&self, _: &At) -> String {
+            String::new()
+        }
+    }
+
+    /// A checkpoint that is whole and says what cannot be is refused, or does no harm.
+    #[test]
+    fn hostile_checkpoints_are_no_panic() {
+        let u64s = |v: &[u64]| Tensor::u64(&[v.len()], v.to_vec());
+        let f64s = |v: &[f64]| Tensor::f64(&[v.len()], v.to_vec());
+        type Lie<'a> = (u64, bool, &'a [(&'a str, Tensor)]);
+        let lies: [Lie<'_>; 8] = [
+            (3, true, &[("ended", u64s(&[3]))]),
+            (0, true, &[("ended", u64s(&[7]))]),
+            (3, true, &[("ended", u64s(&[u64::MAX]))]),
+            (3, false, &[("ended", u64s(&[]))]),
+            (3, false, &[("ended", f64s(&[3.0]))]),
+            (u64::MAX, false, &[("ended", u64s(&[3]))]),
+            (3, false, &[("ended", u64s(&[3])), ("sums.loss", f64s(&[]))]),
+            (3, false, &[("ended", u64s(&[3])), ("best_figure", f64s(&[0.0]))]),
+        ];
+        for (step, taken, tensors) in lies {
+            let dir = tempfile::tempdir().unwrap();
+            let checkpoints = crate::checkpoint::Checkpoints::open(dir.path().join("c"), "me").unwrap();
+            let tensors = tensors.iter().map(|(n, t)| ((*n).to_owned(), t.clone())).collect();
+            checkpoints.save(step, &State { tensors, ..State::default() }).unwrap();
+            let mut silent = crate::Silent;
+            let mut cx = FitContext::new(Seed::from(0), &mut silent).with_checkpoints(&checkpoints, true);
+            assert_eq!(train(&plan(), &mut Idle, &mut cx).is_ok(), taken, "step {step}");
+        }
     }
 }

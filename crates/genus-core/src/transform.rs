@@ -196,10 +196,11 @@ impl Transform {
     /// [`Error::Run`] if its parts do not belong together.
     pub fn check(&self) -> Result<()> {
         self.source.check_parts()?;
+        Schema::from(&self.target).check_parts()?;
         let width = self.source.width();
         let fits = |step: &Step| match step {
             Step::Threshold { top } | Step::Bernoulli { top, .. } => *top > 0.0 && top.is_finite(),
-            Step::Dequantize { levels } => *levels >= 2,
+            Step::Dequantize { levels } => (2..=65_536).contains(levels),
             Step::Logit { alpha } => *alpha > 0.0 && *alpha < 0.5,
             Step::Standardize { mean, std } => {
                 mean.len() == width

@@ -21,7 +21,7 @@ pub use genus_kernels::{
 };
 pub use layers::{Linear, Mlp, Nonlinearity};
 pub use optimizer::{Optimizer, OptimizerConfig, Schedule};
-pub use params::{Group, Id, Params, View, afford};
+pub use params::{Group, Id, Params, View, afford, holding};
 pub use train::{Loss, Objective, Player, StepContext, TrainConfig, play, train};
 
 use burn::tensor::{Device, TensorData};

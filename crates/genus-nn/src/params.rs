@@ -4,6 +4,7 @@ use burn::Tensor;
 use burn::tensor::{DispatchTensor, TensorData};
 use genus_core::{Error, Result, Rng, State};
 use genus_kernels::Staircase;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Handle of a parameter in the [`Params`] that made it.
@@ -53,15 +54,38 @@ impl std::fmt::Debug for Params {
 /// Most values of fully connected layers: with gradients and moments they take 8 GiB.
 const MOST: usize = 1 << 29;
 
-/// Refuses chains of layers of these widths if they are too large to train, before anything is allocated.
+thread_local! {
+    /// Values that the file holds which is being read, while one is.
+    static HELD: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Does `f`, which makes a model of a file that holds so many values: [`afford`] refuses layers of more weights than that.
+pub fn holding<T>(values: usize, f: impl FnOnce() -> T) -> T {
+    struct Restored(Option<usize>);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            HELD.set(self.0);
+        }
+    }
+    let _before = Restored(HELD.replace(Some(values)));
+    f()
+}
+
+/// Refuses chains of layers of these widths if they are too large to train, or larger than the file that is being read, before
+/// anything is allocated.
 ///
 /// # Errors
-/// [`Error::Config`] on `field`.
+/// [`Error::Config`] on `field`; [`Error::Run`] if a file holds fewer values.
 pub fn afford(field: &str, chains: &[&[usize]]) -> Result<()> {
     let products = chains.iter().flat_map(|widths| widths.windows(2)).map(|w| w[0].checked_mul(w[1]));
     let total = products.into_iter().try_fold(0usize, |sum, p| sum.checked_add(p?));
     match total {
-        Some(n) if n <= MOST => Ok(()),
+        Some(n) if n <= MOST => match HELD.get() {
+            Some(held) if n > held => Err(Error::Run(format!(
+                "the model file holds {held} values, and its configuration asks for at least {n} (`{field}`); the file is damaged"
+            ))),
+            _ => Ok(()),
+        },
         _ => Err(Error::config(
             field,
             format!("layers of widths {chains:?} have more than {MOST} weights; choose smaller ones"),

@@ -54,7 +54,7 @@ pub use genus_core::{
     LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng,
     Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Size, Split, SplitName, State, Stop, StopReason,
     Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at,
-    math, metrics, names, number, panel, run, spec, stop, train, transform,
+    math, metrics, names, number, outfile, panel, run, spec, stop, train, transform,
 };
 pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};
@@ -114,10 +114,21 @@ fn restore_config<T: DeserializeOwned>(state: &State) -> Result<T> {
     config::from_table(&table)
 }
 
+/// Most values of a row of a model that holds fewer.
+const MOST_WIDTH: usize = 1 << 20;
+
 /// The transform in a state's header.
 fn restore_transform(state: &State) -> Result<Transform> {
     let transform: Transform = serde_json::from_str(state.text("transform")?)
         .map_err(|e| Error::Run(format!("the model file's transform cannot be read: {e}")))?;
     transform.check()?;
+    // Convolutions take images of any size, so that tensors do not say how large rows are.
+    let held: usize = state.tensors.values().map(|t| t.shape.iter().product::<usize>()).sum();
+    let width = transform.source().width();
+    if width > held.max(MOST_WIDTH) {
+        let message =
+            format!("the model file speaks of rows of {width} values, and holds {held}; the file is damaged");
+        return Err(Error::Run(message));
+    }
     Ok(transform)
 }

@@ -82,10 +82,34 @@ impl Registry {
     /// The fitted model in a model file.
     ///
     /// # Errors
-    /// If the file names no model of these, or its tensors do not fit.
+    /// If the file names no model of these, its tensors do not fit, or a value is NaN or infinite. Nothing much larger than the file
+    /// is allocated.
     pub fn restore(&self, state: &State) -> Result<Box<dyn Model>> {
-        (self.find(state.text("model")?)?.restore)(state)
+        let spec = self.find(state.text("model")?)?;
+        let values = check_values(state)?;
+        genus_nn::holding(values, || (spec.restore)(state))
     }
+}
+
+/// A tensor that says how an estimate was made, and may say that it was not.
+pub(crate) const PARTITION: &str = "partition";
+
+/// Checks that the numbers of a model file are numbers, and counts them. A weight may be 0, and its logarithm -∞.
+fn check_values(state: &State) -> Result<usize> {
+    let mut values = 0;
+    for (name, tensor) in state.tensors.iter().filter(|(name, _)| *name != PARTITION) {
+        values += tensor.shape.iter().product::<usize>();
+        let sound = match (tensor.as_f32(), tensor.as_f64()) {
+            (Some(v), _) => v.iter().all(|v| v.is_finite()),
+            (_, Some(v)) => v.iter().all(|v| *v < f64::INFINITY),
+            _ => true,
+        };
+        if !sound {
+            let message = format!("tensor `{name}` holds values that are not finite; the file is damaged");
+            return Err(Error::Run(message));
+        }
+    }
+    Ok(values)
 }
 
 /// All models of this crate.

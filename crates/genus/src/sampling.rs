@@ -3,7 +3,7 @@
 use genus_core::config::count;
 use genus_core::transform::{Noise, Transform};
 use genus_core::{Batch, Fill, Result, Scoring};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::num::NonZeroUsize;
 
 /// How chains draw rows.
@@ -11,11 +11,25 @@ use std::num::NonZeroUsize;
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
     /// Most chains side by side. Fewer rows than that are one row of each of as many chains.
+    #[serde(deserialize_with = "bounded")]
     pub chains: NonZeroUsize,
     /// Transitions before the first row of a chain.
+    #[serde(deserialize_with = "bounded")]
     pub burn_in: NonZeroUsize,
     /// Transitions between rows of the same chain.
+    #[serde(deserialize_with = "bounded")]
     pub thin: NonZeroUsize,
+}
+
+/// Most chains, and most transitions between two rows: more take days, and are a slip or a trap.
+const MOST: usize = 10_000_000;
+
+fn bounded<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<NonZeroUsize, D::Error> {
+    let n = NonZeroUsize::deserialize(d)?;
+    if n.get() > MOST {
+        return Err(serde::de::Error::custom(format!("{n} is out of range; it must be at most {MOST}")));
+    }
+    Ok(n)
 }
 
 impl Default for Sampling {

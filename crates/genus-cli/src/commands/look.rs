@@ -48,7 +48,7 @@ fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&Path>) -> R
         let rows = x.iter().map(|row| row.iter().zip(&columns).map(cell).collect::<Vec<_>>());
         return output::json(&rows.collect::<Vec<_>>());
     }
-    output::bytes(&data::to_csv(&x, &schema));
+    output::csv(&data::to_csv(&x, &schema));
     Ok(())
 }
 
@@ -86,16 +86,73 @@ pub fn sample(
 ) -> Result<()> {
     let (_, model) = open(run)?;
     let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
-    few_enough("n", n, model.domain().width())?;
+    let width = model.domain().width();
+    let in_pieces = is_table(output) && !(cx.json && output.is_none());
+    if in_pieces && n.saturating_mul(width) > MOST_IN_PIECES {
+        let message = format!("{n} rows of {width} values are too many at once; ask for fewer");
+        return Err(genus::Error::config("n", message).into());
+    }
+    if !in_pieces && few_enough("n", n, width).is_err() {
+        let message = format!(
+            "{n} rows of {width} values are too many at once; ask for fewer, or write them as .csv, which is done piece by piece"
+        );
+        return Err(genus::Error::config("n", message).into());
+    }
     if class.is_some() && model.as_class_conditional().is_none() {
         return Err(cannot_do(model.as_ref(), Capability::ClassConditional, "sample by class"));
     }
     let given =
         class.map(|name| Ok::<_, genus::Error>(vec![model.schema().class(name)? as f32])).transpose()?;
     let how = Drawing { temperature, given };
-    let mut rows = sampler.draw_as(n, &how, &mut Seed::from(seed).child("sample").rng())?;
-    model.schema().hold(&mut rows.x);
-    emit(cx, &rows, model.schema(), output)
+    let mut rng = Seed::from(seed).child("sample").rng();
+    let mut draw = |n| -> Result<Split> {
+        let mut rows = sampler.draw_as(n, &how, &mut rng)?;
+        model.schema().hold(&mut rows.x);
+        Ok(rows)
+    };
+    let piece = PIECE.min((PIECE_VALUES / width).max(1));
+    if in_pieces && n > piece {
+        return crate::progress::stop(None)?.during(|| pour(n, piece, draw, model.schema(), output));
+    }
+    emit(cx, &draw(n)?, model.schema(), output)
+}
+
+/// Most rows, and values, that are drawn at once where they go to a table.
+const PIECE: usize = 1 << 16;
+const PIECE_VALUES: usize = 1 << 26;
+/// Most values that a table of draws may have: more is a slip.
+const MOST_IN_PIECES: usize = 1 << 44;
+
+/// Writes `n` rows as a table, a piece at a time, so that their number does not matter to memory.
+fn pour(
+    n: usize,
+    piece: usize,
+    mut draw: impl FnMut(usize) -> Result<Split>,
+    schema: &Schema,
+    output: Option<&Path>,
+) -> Result<()> {
+    let mut file = output.map(genus::outfile::Output::create).transpose()?;
+    let mut progress = Progress::new();
+    let mut done = 0;
+    while done < n {
+        genus::Stop::current().check()?;
+        let rows = draw(piece.min(n - done))?;
+        let (schema, x) = schema.beside(&rows);
+        let text = if done == 0 { data::to_csv(&x, &schema) } else { data::to_csv_rows(&x, &schema) };
+        match &mut file {
+            Some(file) => file.put(&text)?,
+            None if !output::csv(&text) => return Ok(()),
+            None => {}
+        }
+        done += x.rows();
+        let _ = progress.on(&Event::Progress { what: "rows".into(), done: done as u64, of: n as u64 });
+    }
+    drop(progress);
+    if let (Some(file), Some(path)) = (file, output) {
+        file.finish()?;
+        output::note(format!("{n} rows written to {}", path.display()));
+    }
+    Ok(())
 }
 
 fn scoring(args: &ScoringArgs) -> Result<Scoring> {
@@ -120,7 +177,7 @@ pub fn score(
         let text: String =
             lp.nats.iter().enumerate().map(|(r, v)| format!("{r},{v}{}\n", spread(r))).collect();
         let header = if lp.spread.is_some() { "row,nats,stderr" } else { "row,nats" };
-        genus::fsx::write_atomic(path, format!("{header}\n{text}").as_bytes())?;
+        genus::outfile::write(path, format!("{header}\n{text}").as_bytes())?;
     }
     if cx.json {
         return output::json(&json!({

@@ -28,6 +28,8 @@ fn the_key_and_its_range_are_named() {
     for (words, wants) in cases {
         place.refused(&format!("train {words} --data tree8 --out run"), 2, wants);
     }
+    let deep = format!("train made --data tree8 --out run --set {}=1", "a.".repeat(30_000) + "a");
+    place.refused(&deep, 2, &["a.a.a", "more than 16 names", "shows the keys"]);
     place.refused(
         "train made --data tree8 --out run --checkpoint-seconds -1",
         2,
@@ -66,8 +68,9 @@ fn a_file_of_settings_lies_under_the_command_line() {
     assert_eq!(config["hidden"], toml::Value::from(vec![12]));
     assert_eq!(config["train"]["epochs"].as_integer(), Some(1));
     assert_eq!(config["train"]["batch"].as_integer(), Some(2500));
-    // Defaults are filled in, so that the folder says all.
-    assert_eq!(config["train"]["patience"].as_integer(), Some(0));
+    // Defaults and what suits the data are filled in, so that the folder says all.
+    assert_eq!(config["train"]["patience"].as_integer(), Some(11));
+    assert_eq!(config["train"]["validate"].as_integer(), Some(1));
     let summary: serde_json::Value = serde_json::from_str(&place.text("run/summary.json")).unwrap();
     assert_eq!(summary["steps"], 4);
 }

@@ -123,6 +123,52 @@ fn bombs_are_refused() {
     refused(&place, "half.csv.gz", "", 1, &["damaged compressed data", "copy the file again"]);
 }
 
+/// Protects the machine's memory from what small files unpack to: columns without end, a cell without end, many numbers, many names.
+#[test]
+fn what_unpacks_to_too_much_is_refused() {
+    let place = Place::new();
+    let with = |data: &str, bytes: &str, wants: &[&str]| {
+        let words = format!("data info {data}");
+        let mut command = place.command(words.split_whitespace());
+        let e = ended(command.env("GENUS_MAX_BYTES", bytes));
+        e.is_refusal(&words, if wants[0] == "config" { 2 } else { 1 }, wants);
+    };
+    place.file("commas.csv.gz", gzip(&vec![b','; 100_000]));
+    with("commas.csv.gz", "100000000", &["line 1", "100001 cells", "at most 65536 columns"]);
+    place.file("line.csv.gz", gzip(&vec![b','; 20 << 20]));
+    with("line.csv.gz", "100000000", &["record 1", "longer than"]);
+    let cell = [&b"a,b\n1,\""[..], &vec![b'x'; 40 << 20], b"\"\n"].concat();
+    place.file("cell.csv.gz", gzip(&cell));
+    with("cell.csv.gz", "100000000", &["record 2", "longer than", "quote that is not closed"]);
+    with("cell.csv.gz", "1000000", &["more than the 1000000 bytes", "GENUS_MAX_BYTES"]);
+    let row = |r: usize| format!("t{r}{}\n", format!(",t{r}").repeat(999));
+    place.file("names.csv.gz", gzip((0..400).map(row).collect::<String>().as_bytes()));
+    with("names.csv.gz", "40000000", &["what its columns hold", "GENUS_MAX_BYTES", "split the file"]);
+    let longs = npy("<i8", "(500, 500)", &vec![0; 8 * 250_000]);
+    place.file("longs.npy", gzip(&longs));
+    with("longs.npy", "2900000", &["the values would take 2000000 bytes", "GENUS_MAX_BYTES"]);
+    with("longs.npy", "much", &["config", "GENUS_MAX_BYTES", "not a number of bytes"]);
+    let mut command = place.command(["data", "info", "longs.npy"]);
+    assert_eq!(ended(command.env("GENUS_MAX_BYTES", "3000200")).code, Some(0));
+}
+
+/// Protects devices and links from results: they are written through, and stay what they are.
+#[cfg(unix)]
+#[test]
+fn results_go_through_links() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    place.train("gmm", "iris", "run", "");
+    place.file("there.csv", "old");
+    for (link, to) in [("null.csv", "/dev/null"), ("link.csv", "there.csv")] {
+        symlink(to, place.path(link)).unwrap();
+        place.ok(&format!("sample run -n 3 -o {link}"));
+        place.ok(&format!("score run --data iris --rows train -o {link}"));
+        assert_eq!(fs::read_link(place.path(link)).unwrap().to_str(), Some(to));
+    }
+    assert!(place.text("there.csv").starts_with("row,nats\n"));
+}
+
 /// Protects from tables that would be misread: line and column are named with the remedy.
 #[test]
 fn bad_tables_are_refused_with_line_and_column() {
@@ -160,11 +206,22 @@ fn too_few_rows_are_refused() {
     }
     let words = "train gmm --data real.csv --out run --set components=1";
     place.refused(words, 1, &["1 training row", "at least 2 rows"]);
-    let words = "train gmm --data four.csv --out run";
+    let words = "train gmm --data four.csv --out run --set components=8";
     place.refused(words, 2, &["components", "8 components need at least 8 training rows", "there are 4"]);
     assert_eq!(place.everything(), before, "something was left behind");
     // The folder is not in the way of the second try.
     place.ok("train gmm --data four.csv --out run --set components=1");
+}
+
+/// Protects from a pipe among pictures, for which one would wait for ever.
+#[cfg(unix)]
+#[test]
+fn only_files_are_pictures() {
+    let place = Place::new();
+    (0..3).for_each(|i| picture(&place, &format!("pictures/{i}.png"), 4, 3));
+    let made = std::process::Command::new("mkfifo").arg(place.path("pictures/pipe.png")).status().unwrap();
+    assert!(made.success());
+    assert!(place.ok("data info pictures").stdout.contains('3'));
 }
 
 /// Protects from pictures that do not belong together: the one that differs is named.

@@ -1,6 +1,6 @@
 //! The ways of users from data to results, with their values.
 
-use crate::program::Place;
+use crate::program::{Place, finished, started};
 use genus::{Batch, Dataset, data};
 
 /// Reads a file as rows, holes included.
@@ -25,6 +25,27 @@ fn matrix(v: &serde_json::Value) -> Vec<Vec<f64>> {
 
 fn mean(v: &[f64]) -> f64 {
     v.iter().sum::<f64>() / v.len() as f64
+}
+
+/// Protects samples of any number: they are written piece by piece, the first rows as those of a short one, and the same each time.
+#[test]
+fn many_rows_are_written_in_pieces() {
+    let place = Place::new();
+    place.train("gmm", "iris", "run", "");
+    place.ok("sample run -n 65536 --seed 3 -o one.csv");
+    place.ok("sample run -n 140000 --seed 3 -o many.csv");
+    let (one, many) = (place.text("one.csv"), place.text("many.csv"));
+    assert!(many.starts_with(&one) && many.lines().count() == 140_001 && one.lines().count() == 65_537);
+    let printed = place.ok("sample run -n 140000 --seed 3").stdout;
+    assert!(printed == many, "what is printed differs");
+    // Nobody reads on: nothing more is drawn.
+    let mut child = started(&mut place.command("sample run -n 1000000000".split_whitespace()));
+    drop(child.stdout.take());
+    let e = finished(child);
+    assert!(e.code == Some(0) && !e.stderr.contains("panicked"), "{e:?}");
+    for name in ["s.npy", "s.npz", "s.png"] {
+        place.refused(&format!("sample run -n 1000000000 -o {name}"), 2, &["too many at once", ".csv"]);
+    }
 }
 
 /// Protects sampling into every format: pictures of the right size, arrays and tables that read back as rows of the domain,

@@ -55,6 +55,42 @@ fn models_and_data_sets_are_listed() {
     assert_eq!((&info["kind"], &info["rows"][0]), (&"generated".into(), &10_000.into()));
 }
 
+/// Protects the terminal: what a file or an argument is called is shown, not obeyed; data stay as they are.
+#[test]
+fn orders_to_a_terminal_are_shown_as_text() {
+    let place = Place::new();
+    let calm = |what: &str, text: &str| {
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{what}: {text:?}");
+        assert!(text.contains("u{") || text.contains("u001b"), "{what}: {text:?}");
+    };
+    place.file("t.csv", "\u{1b}[2Ja,\"b\nc\u{9b}\"\n0.5,1.25\n2.5,x\n3.5,2\n1,3\n");
+    let e = place.run("data info t.csv");
+    assert_eq!(e.code, Some(1));
+    calm("a cell", &e.stderr);
+    place.file("u.csv", "\u{1b}[2Ja,\"b\nc\u{9b}\"\n0.5,1.25\n2.5,1.5\n3.5,2\n1,3\n");
+    calm("a table", &place.ok("data info u.csv").stdout);
+    calm("JSON", &place.ok("data info u.csv --json").stdout);
+    let name = "\u{1b}[31mx.csv";
+    for args in [["data", "info", name], ["sample", name, "--seed=1"]] {
+        let e = ended(&mut place.command(args));
+        assert!(e.code.is_some_and(|c| c == 1 || c == 2), "{e:?}");
+        calm("an argument", &e.stderr);
+    }
+    // On a pipe a table is data: quoted, and the same bytes.
+    place.ok("train gmm --data u.csv --out run --set components=1 --set restarts=1");
+    let header = "\u{1b}[2Ja,\"b\nc\u{9b}\"\n";
+    assert!(place.ok("sample run -n 2").stdout.starts_with(header));
+}
+
+/// Protects from a number of threads that no system gives.
+#[test]
+fn too_many_threads_are_refused() {
+    let place = Place::new();
+    let mut command = place.command(["data", "list"]);
+    let e = ended(command.env("RAYON_NUM_THREADS", "70000"));
+    e.is_refusal("data list", 2, &["RAYON_NUM_THREADS", "70000", "at most"]);
+}
+
 /// Protects programs that read the output: with `--json` every command that prints tables prints JSON and nothing else.
 #[test]
 fn json_is_json_and_nothing_else() {

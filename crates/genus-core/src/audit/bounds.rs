@@ -4,10 +4,20 @@ use super::{repeated, row};
 use crate::run::AuditRow;
 use crate::{Batch, Density, EvidenceKind, LatentVariable, LogProb, Result, Scoring, Seed, Stop};
 use rayon::prelude::*;
+use std::collections::HashSet;
+
+/// The rows that differ from all before them: equal rows have equal draws, and would count as more evidence than they are.
+fn distinct(rows: &Batch) -> Batch {
+    let mut seen = HashSet::new();
+    let new: Vec<usize> = (0..rows.rows())
+        .filter(|r| seen.insert(rows.row(*r).iter().map(|v| v.to_bits()).collect::<Vec<u32>>()))
+        .collect();
+    Batch::from_fn(new.len(), rows.width(), |r, c| rows.row(new[r])[c])
+}
 
 /// More importance samples never loosen the bound, beyond three standard errors of the difference.
 pub(super) fn tightens(density: &dyn Density, rows: &Batch, seed: Seed) -> Result<Option<AuditRow>> {
-    let rows = rows.slice(0, 128);
+    let rows = distinct(rows).slice(0, 128);
     let at = |k| density.score(&rows, &Scoring { importance_samples: k, seed });
     let first = at(1)?;
     // Elsewhere the bound comes from dequantisation alone, and importance samples play no part.
@@ -75,4 +85,15 @@ pub(super) fn below_exact(latent: &dyn LatentVariable, rows: &Batch, seed: Seed)
     let figure =
         format!("exact by quadrature {exact:.4}, bound {bound:.4} ± {stderr:.4} nats (false alarm 1e-4)");
     Ok(Some(row("the bound lies below the exact value", bound < exact + 5.0 * stderr + 1e-3, figure)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_rows_count_as_one() {
+        let rows = Batch::from_fn(6, 2, |r, c| (r % 3 * 2 + c) as f32);
+        assert_eq!(distinct(&rows), rows.slice(0, 3));
+    }
 }

@@ -10,6 +10,8 @@ use crate::{Error, Result};
 /// [`Error::Format`] naming the line if a cell is neither 0 nor 1 or rows differ in length.
 pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
     let text = input.rest(MAX_TEXT.min(2 * MAX_VALUES))?;
+    // A byte each, and then single precision.
+    input.charge((text.len() as u64).div_ceil(2) * 5, "its values")?;
     let refuse =
         |line: usize, message: String| Error::format(input.path(), format!("line {}", line + 1), message);
     let (mut values, mut width, mut rows) = (Vec::with_capacity(text.len() / 2), 0, 0);

@@ -46,6 +46,15 @@ pub(super) struct Survey {
     values: HashSet<u64>,
 }
 
+/// The beginning of a cell, for messages.
+pub(super) fn shown(cell: &str) -> String {
+    const MOST: usize = 60;
+    match cell.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{} …", &cell[..at]),
+        None => cell.into(),
+    }
+}
+
 /// Digits behind the point of a plainly written number.
 fn decimals(cell: &str) -> Option<u8> {
     let unsigned = cell.strip_prefix(['-', '+']).unwrap_or(cell);
@@ -56,8 +65,9 @@ fn decimals(cell: &str) -> Option<u8> {
 }
 
 impl Survey {
-    /// Takes note of a cell.
-    pub(super) fn see(&mut self, cell: &str, line: u64, dialect: Dialect) {
+    /// Takes note of a cell. Gives about the number of bytes that are remembered of it, now and when the table is made.
+    pub(super) fn see(&mut self, cell: &str, line: u64, dialect: Dialect) -> u64 {
+        let mut kept = 0;
         if is_missing(cell) {
             self.first_missing.get_or_insert(line);
             if cell.eq_ignore_ascii_case("none") {
@@ -66,7 +76,7 @@ impl Survey {
             if !cell.is_empty() && cell != "?" && self.missing_words.len() <= MISSING.len() {
                 self.missing_words.insert(cell.into());
             }
-            return;
+            return kept;
         }
         if let Some(x) = dialect.number(cell) {
             let first = self.numbers == 0;
@@ -83,16 +93,20 @@ impl Survey {
             self.precision.see(x);
             // A column of numbers may have millions of distinct ones; remember only what can still be a
             // category.
-            if self.values.len() <= MAX_CLASSES {
-                self.values.insert((x + 0.0).to_bits());
+            if self.values.len() <= MAX_CLASSES && self.values.insert((x + 0.0).to_bits()) {
+                // In three sets, which are less than full.
+                kept += 48;
             }
         } else {
             self.texts += 1;
-            self.first_text.get_or_insert_with(|| (line, cell.into()));
+            self.first_text.get_or_insert_with(|| (line, shown(cell)));
             if self.names.len() <= MAX_CLASSES && !self.names.contains(cell) {
                 self.names.insert(cell.into());
+                // Here, in the schema, and where numbers are looked up by it.
+                kept += 4 * (cell.len() as u64 + 48);
             }
         }
+        kept
     }
 
     /// Whether it holds numbers and no text.
@@ -202,7 +216,9 @@ mod tests {
 
     fn survey(cells: &[&str]) -> Survey {
         let mut s = Survey::default();
-        cells.iter().zip(1..).for_each(|(c, line)| s.see(c, line, PLAIN));
+        for (c, line) in cells.iter().zip(1..) {
+            s.see(c, line, PLAIN);
+        }
         s
     }
 

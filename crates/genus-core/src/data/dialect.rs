@@ -1,6 +1,7 @@
 //! How a table is written: remarks above it, what stands between its cells, and how its numbers look.
 
 use super::column;
+use super::input::MAX_LINE;
 use std::borrow::Cow;
 
 /// How a table is written.
@@ -48,28 +49,39 @@ pub(super) struct Body<'a> {
 /// Candidates between cells, the more usual later.
 const DELIMITERS: [u8; 4] = [b'|', b'\t', b';', b','];
 
-/// The cells of a line, without regard to quotes within quotes.
-fn cells(line: &[u8], delimiter: u8) -> Vec<String> {
+/// The cells of a line, without regard to quotes within quotes. One at a time: a line may be as long as its file.
+fn cells(line: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
     let mut quoted = false;
-    let cut = |b: &u8| {
+    let cut = move |b: &u8| {
         quoted ^= *b == b'"';
         *b == delimiter && !quoted
     };
-    line.split(cut).map(|c| String::from_utf8_lossy(c.trim_ascii()).into_owned()).collect()
+    line.split(cut).map(<[u8]>::trim_ascii)
 }
+
+/// Whether a cell is one of these; none that is long is.
+fn is(cell: &[u8], f: impl Fn(&str) -> bool) -> bool {
+    cell.len() <= LONGEST && std::str::from_utf8(cell).is_ok_and(f)
+}
+
+/// Longest cell that may be a number, far longer than any is written.
+const LONGEST: usize = 1000;
 
 /// What stands between the cells: that which makes numbers of most of them, in the first lines, and of those that which the first line
 /// has most of. A comma between digits may also belong to a number.
 fn delimiter(text: &[u8]) -> Option<u8> {
     let lines = || text.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).take(10);
     let first = lines().next()?;
-    let number = |c: &String, d: u8| column::number(c).is_some() || d != b',' && is_comma_number(c);
+    let number = |c: &str, d: u8| column::number(c).is_some() || d != b',' && is_comma_number(c);
     let quality = |d: u8| {
-        let all: Vec<String> = lines().flat_map(|l| cells(l, d)).collect();
-        let numbers = all.iter().filter(|c| number(c, d)).count();
-        (1000 * numbers / all.len().max(1), cells(first, d).len())
+        let (mut all, mut numbers) = (0, 0);
+        for cell in lines().flat_map(|l| cells(l, d)) {
+            all += 1;
+            numbers += usize::from(is(cell, |c| number(c, d)));
+        }
+        (1000 * numbers / all.max(1), cells(first, d).count())
     };
-    let there = |d: &u8| cells(first, *d).len() > 1;
+    let there = |d: &u8| cells(first, *d).nth(1).is_some();
     DELIMITERS.into_iter().filter(there).max_by_key(|d| quality(*d))
 }
 
@@ -84,7 +96,8 @@ pub(super) fn body(text: &[u8]) -> Body<'_> {
             (rest, above) = (after, above + 1);
             continue;
         }
-        remark = Some(line.trim_ascii()[1..].trim_ascii().to_vec());
+        let text = line.trim_ascii()[1..].trim_ascii();
+        remark = (text.len() <= MAX_LINE).then(|| text.to_vec());
         (rest, above) = (after, above + 1);
     }
     let found = delimiter(rest);
@@ -107,14 +120,15 @@ pub(super) fn body(text: &[u8]) -> Body<'_> {
 
 /// Whether the second line, or the only one, is numbers between blanks, and the first one has as many cells.
 fn by_blanks(text: &[u8]) -> bool {
-    let words = |line: &[u8]| -> Vec<String> {
-        String::from_utf8_lossy(line).split_ascii_whitespace().map(str::to_owned).collect()
-    };
+    fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+        line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty())
+    }
     let mut lines = text.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty());
-    let Some(first) = lines.next().map(words) else { return false };
-    let second = lines.next().map_or_else(|| first.clone(), words);
-    let number = |c: &String| column::number(c).is_some() || is_comma_number(c) || column::is_missing(c);
-    first.len() > 1 && first.len() == second.len() && second.iter().all(number)
+    let Some(first) = lines.next() else { return false };
+    let second = lines.next().unwrap_or(first);
+    let number = |c: &str| column::number(c).is_some() || is_comma_number(c) || column::is_missing(c);
+    let n = words(first).count();
+    n > 1 && n == words(second).count() && words(second).all(|w| is(w, number))
 }
 
 /// A number with a comma for a point: `-3,5`.

@@ -1,7 +1,8 @@
 //! IDX: the format of the MNIST files. Big-endian header of magic, type, rank and extents, then the values.
 
-use super::array::{self, Array, Values};
+use super::array::{self, Array};
 use super::input::Input;
+use super::npy;
 use crate::{Dataset, Result};
 use std::path::{Path, PathBuf};
 
@@ -12,9 +13,9 @@ use std::path::{Path, PathBuf};
 /// read.
 pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
     let magic = input.take(4, "the header")?;
-    let (size, float) = match magic[..] {
-        [0, 0, 0x08, _] => (1, false),
-        [0, 0, 0x0d, _] => (4, true),
+    let kind = match magic[..] {
+        [0, 0, 0x08, _] => "u1",
+        [0, 0, 0x0d, _] => "f4",
         [0, 0, kind, _] => {
             return Err(input.error(format!(
                 "IDX type 0x{kind:02x}; unsigned bytes (0x08) and 32-bit floats (0x0d) are read, save as one of them or as .npy"
@@ -42,13 +43,8 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
             input.error(format!("shape {extents:?} is larger than what is read; the header is damaged"))
         );
     };
-    let bytes = input.take(n * size, "the values")?;
+    let values = npy::values(input, kind, false, n)?;
     input.end()?;
-    let values = if float {
-        Values::Floats(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_be_bytes(*b)).collect())
-    } else {
-        Values::Bytes(bytes)
-    };
     Ok(Array { shape: extents.iter().map(|d| *d as usize).collect(), values })
 }
 

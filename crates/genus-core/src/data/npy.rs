@@ -2,7 +2,7 @@
 
 use super::array::{self, Array, Values};
 use super::input::Input;
-use crate::{Error, Result};
+use crate::Result;
 
 /// Longest header that is read, as in NumPy itself.
 const MAX_HEADER: u64 = 10_000;
@@ -48,63 +48,63 @@ fn parse(text: &str) -> std::result::Result<Header, String> {
     Ok(Header { descr, fortran, shape })
 }
 
-macro_rules! decode {
-    ($bytes:expr, $little:expr, $ty:ty) => {
-        $bytes
-            .as_chunks::<{ size_of::<$ty>() }>()
-            .0
-            .iter()
-            .map(move |b| if $little { <$ty>::from_le_bytes(*b) } else { <$ty>::from_be_bytes(*b) })
-    };
-}
-
-/// Values of `kind` (`f4`, `u1` …), little-endian or not.
-fn values(bytes: Vec<u8>, kind: &str, little: bool) -> std::result::Result<Values, String> {
+/// The next `n` values of `kind` (`f4`, `u1` …), little-endian or not.
+///
+/// # Errors
+/// [`Error::Format`] if they are not there, are of no kind that is read, or would take too much memory.
+pub(super) fn values(input: &mut Input<'_>, kind: &str, little: bool, n: u64) -> Result<Values> {
+    macro_rules! ints {
+        ($ty:ty) => {
+            Values::Ints(input.numbers(n, |b: [u8; size_of::<$ty>()]| {
+                let v = if little { <$ty>::from_le_bytes(b) } else { <$ty>::from_be_bytes(b) };
+                i64::try_from(v).map_err(|_| format!("{v} is beyond 64-bit signed integers"))
+            })?)
+        };
+    }
+    macro_rules! floats {
+        ($ty:ty) => {
+            input
+                .numbers(n, |b| Ok(if little { <$ty>::from_le_bytes(b) } else { <$ty>::from_be_bytes(b) }))?
+        };
+    }
+    if kind != "f4" {
+        input.charge(n.saturating_mul(4), "the same in single precision")?;
+    }
     Ok(match kind {
-        "b1" | "u1" => Values::Bytes(bytes),
-        "i1" => Values::Ints(decode!(bytes, little, i8).map(i64::from).collect()),
-        "u2" => Values::Ints(decode!(bytes, little, u16).map(i64::from).collect()),
-        "i2" => Values::Ints(decode!(bytes, little, i16).map(i64::from).collect()),
-        "u4" => Values::Ints(decode!(bytes, little, u32).map(i64::from).collect()),
-        "i4" => Values::Ints(decode!(bytes, little, i32).map(i64::from).collect()),
-        "i8" => Values::Ints(decode!(bytes, little, i64).collect()),
-        "u8" => Values::Ints(
-            decode!(bytes, little, u64)
-                .map(|v| i64::try_from(v).map_err(|_| format!("{v} is beyond 64-bit signed integers")))
-                .collect::<std::result::Result<_, _>>()?,
-        ),
-        "f4" => Values::Floats(decode!(bytes, little, f32).collect()),
-        "f8" => Values::Doubles(decode!(bytes, little, f64).collect()),
-        _ => return Err(format!("type {kind}")),
+        "b1" | "u1" => Values::Bytes(input.take(n, "the values")?),
+        "i1" => ints!(i8),
+        "u2" => ints!(u16),
+        "i2" => ints!(i16),
+        "u4" => ints!(u32),
+        "i4" => ints!(i32),
+        "i8" => ints!(i64),
+        "u8" => ints!(u64),
+        "f4" => Values::Floats(floats!(f32)),
+        "f8" => Values::Doubles(floats!(f64)),
+        _ => return Err(input.error(format!("type {kind} is not read"))),
     })
 }
 
-/// Bytes per value, or why the type is refused.
-fn width(descr: &str) -> std::result::Result<(u64, &str, bool), String> {
+/// The kind of the values and whether they are little-endian, or why the type is refused.
+fn kind(descr: &str) -> std::result::Result<(&str, bool), String> {
     let (order, kind) = descr.split_at_checked(1).unwrap_or((descr, ""));
     let little = match order {
         "<" | "|" | "=" => true,
         ">" => false,
         _ => return Err(format!("type '{descr}' is not read; save with .astype(numpy.float32)")),
     };
-    let bytes = match kind {
-        "b1" | "u1" | "i1" => 1,
-        "u2" | "i2" => 2,
-        "u4" | "i4" | "f4" => 4,
-        "u8" | "i8" | "f8" => 8,
+    match kind {
+        "b1" | "u1" | "i1" | "u2" | "i2" | "u4" | "i4" | "f4" | "u8" | "i8" | "f8" => Ok((kind, little)),
         _ if kind.starts_with('O') => {
-            return Err("an array of Python objects is a pickle, and pickles are never read; \
+            Err("an array of Python objects is a pickle, and pickles are never read; \
                         save with .astype(numpy.float32) or as .csv"
-                .into());
+                .into())
         }
-        _ if kind.starts_with(['U', 'S']) => {
-            return Err(format!(
-                "type '{descr}' is text, which is not read; labels must be class numbers, and tables with text a .csv"
-            ));
-        }
-        _ => return Err(format!("type '{descr}' is not read; save with .astype(numpy.float32)")),
-    };
-    Ok((bytes, kind, little))
+        _ if kind.starts_with(['U', 'S']) => Err(format!(
+            "type '{descr}' is text, which is not read; labels must be class numbers, and tables with text a .csv"
+        )),
+        _ => Err(format!("type '{descr}' is not read; save with .astype(numpy.float32)")),
+    }
 }
 
 fn transpose<T: Copy>(v: &[T], rows: usize, columns: usize) -> Vec<T> {
@@ -133,7 +133,7 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
     let text = input.take(length, "the header")?;
     let text = String::from_utf8(text).map_err(|_| input.error("the header is not text"))?;
     let header = parse(&text).map_err(|m| input.error(m))?;
-    let (size, kind, little) = width(&header.descr).map_err(|m| input.error(m))?;
+    let (kind, little) = kind(&header.descr).map_err(|m| input.error(m))?;
     let Some(n) = array::count(&header.shape) else {
         return Err(
             input.error(format!("shape {:?} is larger than what is read; split the array", header.shape))
@@ -143,10 +143,15 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Array> {
     if header.fortran && shape.len() > 2 {
         return Err(input.error("Fortran order beyond two axes; save numpy.ascontiguousarray(x) instead"));
     }
-    let bytes = input.take(n * size, "the values")?;
+    let mut values = values(input, kind, little, n)?;
     input.end()?;
-    let mut values = values(bytes, kind, little).map_err(|m| input.error(m))?;
     if let (true, [rows, columns]) = (header.fortran, &shape[..]) {
+        let each = match &values {
+            Values::Bytes(_) => 1,
+            Values::Floats(_) => 4,
+            Values::Ints(_) | Values::Doubles(_) => 8,
+        };
+        input.charge(n * each, "the values in order of rows")?;
         values = match values {
             Values::Bytes(v) => Values::Bytes(transpose(&v, *rows, *columns)),
             Values::Ints(v) => Values::Ints(transpose(&v, *rows, *columns)),
@@ -172,9 +177,4 @@ pub(super) fn encode(descr: &str, shape: &[usize], values: &[u8]) -> Vec<u8> {
     bytes.extend(format!("{dict:<width$}\n", width = length - 1).into_bytes());
     bytes.extend_from_slice(values);
     bytes
-}
-
-/// An [`Error::Format`] that says which types are read, for other containers of the same values.
-pub(super) fn decode(bytes: Vec<u8>, kind: &str, at: impl FnOnce(String) -> Error) -> Result<Values> {
-    values(bytes, kind, true).map_err(at)
 }

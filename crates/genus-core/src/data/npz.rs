@@ -1,7 +1,7 @@
 //! NPZ: a zip archive of NPY files.
 
 use super::array::{self, Array};
-use super::input::Input;
+use super::input::{Input, most_bytes};
 use super::{named, npy};
 use crate::{Dataset, Error, Result};
 use std::collections::BTreeMap;
@@ -12,8 +12,6 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 /// Most arrays that are read from one archive.
 const MAX_ARRAYS: usize = 1000;
-/// Most bytes that all arrays of one archive may unpack to.
-const MAX_TOTAL: u64 = 1 << 33;
 
 /// Reads a data set from the archive at `path`.
 ///
@@ -37,7 +35,7 @@ pub(super) fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<Str
             format!("{} entries; at most {MAX_ARRAYS} are read", archive.len()),
         ));
     }
-    let mut left = MAX_TOTAL;
+    let mut left = most_bytes()?;
     let mut arrays = BTreeMap::new();
     for i in 0..archive.len() {
         let entry = archive.by_index(i).map_err(|e| refuse(format!("entry {i}"), e.to_string()))?;
@@ -46,20 +44,16 @@ pub(super) fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<Str
             return Err(Error::format(path, format!("entry \"{file}\""), "not an .npy array"));
         };
         let size = entry.size();
-        left = left.checked_sub(size).ok_or_else(|| {
-            Error::format(
-                path,
-                format!("entry \"{file}\""),
-                format!("the arrays unpack to more than the {MAX_TOTAL} bytes that are read at most"),
-            )
-        })?;
-        // The size in the directory may lie, the limit on the stream does not.
-        let array = npy::read(&mut Input::new(entry.take(size), Path::new(&file))?).map_err(|e| match e {
+        // The size in the directory may lie, the limit on the stream does not. A packed file within is no array.
+        let mut input = Input::plain(entry.take(size), Path::new(&file), left);
+        let array = npy::read(&mut input).map_err(|e| match e {
             Error::Format { position, message, .. } => {
                 Error::format(path, format!("array \"{name}\", {position}"), message)
             }
             other => refuse(format!("array \"{name}\""), other.to_string()),
         });
+        left = input.left();
+        drop(input);
         arrays.insert(name, array);
     }
     Ok(arrays)
@@ -76,4 +70,25 @@ pub(super) fn encode(name: &str, npy: &[u8], path: &Path) -> Result<Vec<u8>> {
     zip.start_file(format!("{name}.npy"), options).map_err(failed)?;
     zip.write_all(npy).map_err(Error::io("write", path))?;
     Ok(zip.finish().map_err(failed)?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+
+    /// A packed file within a packed file would unpack a thousandfold twice.
+    #[test]
+    fn entries_are_not_unpacked_twice() {
+        let plain = npy::encode("|u1", &[2, 2], &[0, 1, 1, 0]);
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(&plain).unwrap();
+        let of = |bytes: &[u8]| {
+            let zip = encode("a", bytes, Path::new("x")).unwrap();
+            read(Cursor::new(zip), Path::new("x")).unwrap().remove("a").unwrap()
+        };
+        assert!(of(&plain).is_ok());
+        let e = of(&gzip.finish().unwrap()).unwrap_err().to_string();
+        assert!(e.contains("not an NPY file"), "{e}");
+    }
 }

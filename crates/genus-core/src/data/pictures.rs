@@ -43,7 +43,8 @@ fn list(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         if is_hidden(&path) {
         } else if path.is_dir() {
             folders.push(path);
-        } else if is_picture(&path) {
+        // A pipe would be waited for.
+        } else if is_picture(&path) && path.is_file() {
             pictures.push(path);
         }
         if folders.len() + pictures.len() > MAX_FILES {

@@ -2,7 +2,7 @@
 
 use super::column::{self, Survey};
 use super::dialect::{self, Dialect, is_comma_number};
-use super::input::{Input, MAX_TEXT, MAX_VALUES};
+use super::input::{Input, MAX_LINE, MAX_TEXT, MAX_VALUES};
 use super::precision::Precision;
 use super::{Label, Missing};
 use crate::schema::unnamed;
@@ -10,11 +10,16 @@ use crate::{
     Advice, Batch, Column, Dataset, Domain, Error, Kind, Provenance, Result, Schema, Shape, Split, Support,
 };
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Most columns that are read.
 const MAX_COLUMNS: usize = 1 << 16;
+/// Longest name of a column, in bytes.
+const MAX_NAME: usize = 10_000;
 /// Names of columns that hold the label unless told otherwise.
 const LABELS: [&str; 4] = ["label", "class", "target", "species"];
 /// Most levels of whole numbers.
@@ -38,25 +43,57 @@ struct Records<'a> {
     path: &'a Path,
 }
 
+/// Bytes that end with an error where a record gets too long: the reader of records keeps one whole.
+struct Lines<'a> {
+    text: &'a [u8],
+    /// Bytes since the last record.
+    since: &'a Cell<usize>,
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.text.read(into)?;
+        self.since.set(self.since.get() + n);
+        // What is read ahead may be more than one record.
+        if self.since.get() > MAX_LINE + (1 << 16) {
+            return Err(io::Error::other(format!(
+                "longer than the {MAX_LINE} bytes of a line that are read at most; look for a quote that is not closed, or split the table"
+            )));
+        }
+        Ok(n)
+    }
+}
+
 impl Records<'_> {
     /// Calls `f` with the record and its line, from record number `skip` on, until it says that it has enough.
     fn until(&self, skip: usize, mut f: impl FnMut(&StringRecord, u64) -> Result<bool>) -> Result<()> {
+        let since = Cell::new(0);
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .delimiter(self.dialect.delimiter)
             .trim(csv::Trim::All)
-            .from_reader(self.text);
+            .from_reader(Lines { text: self.text, since: &since });
         let mut raw = ByteRecord::new();
         let mut number = 0;
         loop {
             let more = reader
                 .read_byte_record(&mut raw)
-                .map_err(|e| Error::format(self.path, format!("record {number}"), e.to_string()))?;
+                .map_err(|e| Error::format(self.path, format!("record {}", number + 1), e.to_string()))?;
             if !more {
                 return Ok(());
             }
+            since.set(0);
             let line = self.above + raw.position().map_or(0, csv::Position::line);
+            let refuse = |message| Err(Error::format(self.path, format!("line {line}"), message));
+            if raw.as_slice().len() > MAX_LINE {
+                return refuse(format!(
+                    "longer than the {MAX_LINE} bytes that are read at most; split the table"
+                ));
+            }
+            if raw.len() > MAX_COLUMNS {
+                return refuse(format!("{} cells; at most {MAX_COLUMNS} columns are read", raw.len()));
+            }
             if number >= skip {
                 let record = StringRecord::from_byte_record(raw).map_err(|_| {
                     Error::format(
@@ -239,8 +276,8 @@ fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path)
 /// [`Error::Format`] naming line and column, [`Error::Config`] if the label column is not there.
 pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<Dataset> {
     let text = input.rest(MAX_TEXT)?;
+    let path = &input.path().to_owned();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let path = input.path();
     let body = dialect::body(text);
     let dialect = Dialect { delimiter: body.delimiter, decimal_comma: false };
     let mut records = Records { text: &body.text, dialect, above: body.above, path };
@@ -260,14 +297,18 @@ pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<D
         let message = format!("{n} rows of {width} columns are more than is read; split the table");
         return Err(Error::format(path, "table", message));
     }
+    input.charge(4 * n as u64 * (width as u64 + 1), "its values")?;
+    if let Cow::Owned(copy) = &body.text {
+        input.charge(copy.len() as u64, "its text")?;
+    }
     let special = counted(&head, n);
     let (top, mut surveys) = match special {
         Some(top) => {
-            let surveys = survey(&records, 1, top.columns.len())?;
+            let surveys = survey(&records, 1, top.columns.len(), input)?;
             (top, surveys)
         }
         None => {
-            let mut surveys = survey(&records, 1, width)?;
+            let mut surveys = survey(&records, 1, width, input)?;
             let first = head.first().cloned().unwrap_or_default();
             // What stands in the last remark above the table is its header, if it has as many cells and there is no other.
             let remark = body.remark.as_deref().and_then(|r| one_record(r, dialect.delimiter, path));
@@ -280,7 +321,9 @@ pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<D
                 }
             };
             if top.skip == 0 {
-                first.iter().zip(&mut surveys).for_each(|(c, s)| s.see(c, body.above + 1, records.dialect));
+                for (c, s) in first.iter().zip(&mut surveys) {
+                    s.see(c, body.above + 1, records.dialect);
+                }
             }
             (top, surveys)
         }
@@ -289,8 +332,13 @@ pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<D
     if rows == 0 {
         return Err(Error::format(path, "table", "no row of data; give at least one row below the header"));
     }
-    for (c, name) in top.columns.iter().enumerate() {
-        if top.columns[..c].contains(name) {
+    let mut names = HashSet::new();
+    for name in &top.columns {
+        if name.len() > MAX_NAME {
+            let message = format!("a name of {} bytes; at most {MAX_NAME} are read", name.len());
+            return Err(Error::format(path, "header", message));
+        }
+        if !names.insert(name) {
             let message = format!("two columns are called \"{name}\"; rename one");
             return Err(Error::format(path, "header", message));
         }
@@ -310,6 +358,7 @@ pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<D
         roles.remarks.extend(alike.collect::<Vec<_>>());
     }
     let table = Table::of(&records, &top, &surveys, &roles, how.missing)?;
+    drop(surveys);
     let (x, labels, dropped) = table.values(rows)?;
     if x.is_empty() {
         return Err(Error::format(path, "table", "every row lacks a value, so that none is left"));
@@ -356,7 +405,7 @@ fn one_record(line: &[u8], delimiter: u8, path: &Path) -> Option<StringRecord> {
 }
 
 /// Reads the records from number `skip` on to find out what the columns hold.
-fn survey(records: &Records<'_>, skip: usize, width: usize) -> Result<Vec<Survey>> {
+fn survey(records: &Records<'_>, skip: usize, width: usize, input: &mut Input<'_>) -> Result<Vec<Survey>> {
     let mut surveys: Vec<Survey> = (0..width).map(|_| Survey::default()).collect();
     records.each(skip, |record, line| {
         if record.len() != width {
@@ -369,8 +418,9 @@ fn survey(records: &Records<'_>, skip: usize, width: usize) -> Result<Vec<Survey
                 ),
             ));
         }
-        record.iter().zip(&mut surveys).for_each(|(cell, survey)| survey.see(cell, line, records.dialect));
-        Ok(())
+        let kept = |(cell, survey): (&str, &mut Survey)| survey.see(cell, line, records.dialect);
+        let kept: u64 = record.iter().zip(&mut surveys).map(kept).sum();
+        input.charge(kept, "what its columns hold")
     })?;
     Ok(surveys)
 }

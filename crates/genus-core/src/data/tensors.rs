@@ -1,14 +1,14 @@
 //! safetensors files as data: tensors named as in an NPZ archive.
 
 use super::array::{self, Array};
+use super::input::{Input, most_bytes};
 use super::{named, npy};
-use crate::{Dataset, Error, Result, fsx};
+use crate::{Dataset, Error, Result};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
-/// Largest file that is read.
-const MAX_BYTES: u64 = 1 << 33;
 /// Longest header that is read; a data file names a handful of tensors.
 const MAX_HEADER: u64 = 1 << 20;
 
@@ -17,7 +17,10 @@ const MAX_HEADER: u64 = 1 << 20;
 /// # Errors
 /// [`Error::Format`] if it is no such file or holds a type that is not read.
 pub(super) fn load(path: &Path, name: &str) -> Result<Dataset> {
-    let bytes = fsx::read_capped(path, MAX_BYTES)?;
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let mut whole = Input::plain(file, path, most_bytes()?);
+    let bytes = whole.rest(u64::MAX)?;
+    let mut left = whole.left();
     let header = bytes.first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
     if header > MAX_HEADER {
         return Err(Error::format(
@@ -49,10 +52,15 @@ pub(super) fn load(path: &Path, name: &str) -> Result<Dataset> {
             other => return Err(at(format!("type {other:?} is not read; save as F32"))),
         };
         let shape: Vec<u64> = view.shape().iter().map(|d| *d as u64).collect();
-        if array::count(&shape).is_none() {
+        let Some(n) = array::count(&shape) else {
             return Err(at(format!("shape {shape:?} is larger than what is read; split the tensor")));
-        }
-        let values = npy::decode(view.data().to_vec(), kind, at)?;
+        };
+        let mut input = Input::plain(view.data(), path, left);
+        let values = npy::values(&mut input, kind, true, n).map_err(|e| match e {
+            Error::Format { message, .. } => at(message),
+            other => other,
+        })?;
+        left = input.left();
         arrays.insert((*name).to_owned(), Ok(Array { shape: view.shape().to_vec(), values }));
     }
     array::assemble(path, name, named::parts(path, arrays)?)

@@ -1,13 +1,13 @@
 //! Rows to files that others read.
 
 use super::{npy, npz, pictures};
-use crate::{Batch, Column, Domain, Error, Result, Schema, Shape, fsx};
+use crate::{Batch, Column, Domain, Error, Result, Schema, Shape, outfile};
 use std::path::Path;
 
 /// Longest side of a grid of images, pixels.
 const MAX_SIDE: usize = 1 << 16;
 
-/// Writes rows of a schema to `path`, whole or not at all. The extension decides:
+/// Writes rows of a schema to `path`, whole or not at all; a device or a pipe is written through, a link followed. The extension decides:
 ///
 /// - `.npy`, `.npz` (array `samples`): shape \[rows, height, width, channels\] for images, else \[rows,
 ///   columns\]; bytes for binary rows and up to 256 levels, single precision otherwise, double where columns
@@ -38,7 +38,7 @@ pub fn write(path: &Path, x: &Batch, schema: &Schema) -> Result<()> {
             ));
         }
     };
-    fsx::write_atomic(path, &bytes)
+    outfile::write(path, &bytes)
 }
 
 fn array(x: &Batch, schema: &Schema) -> Result<Vec<u8>> {
@@ -63,25 +63,38 @@ fn array(x: &Batch, schema: &Schema) -> Result<Vec<u8>> {
     Ok(npy::encode("<f4", &shape, &bytes))
 }
 
-/// The lines of a table, header first, each as its cells.
+/// The header of a table.
+fn header(x: &Batch, schema: &Schema) -> Vec<String> {
+    match schema.columns.is_empty() {
+        true => (0..x.width()).map(|c| format!("x{c}")).collect(),
+        false => schema.names(),
+    }
+}
+
+/// The lines of a table below its header, each as its cells.
 fn cells<'a>(x: &'a Batch, schema: &'a Schema) -> impl Iterator<Item = Vec<String>> + 'a {
     let columns: Vec<Column> = (0..x.width()).map(|c| schema.column(c)).collect();
-    let named = !schema.columns.is_empty();
-    let name = |(c, k): (usize, &Column)| if named { k.name.clone() } else { format!("x{c}") };
-    let header: Vec<String> = columns.iter().enumerate().map(name).collect();
     let text = |(v, c): (&f32, &Column)| match (schema.decimal_comma, c.categories()) {
         (true, []) => c.text(*v).replace('.', ","),
         _ => c.text(*v),
     };
-    let rows = x.iter().map(move |row| row.iter().zip(&columns).map(text).collect());
-    std::iter::once(header).chain(rows)
+    x.iter().map(move |row| row.iter().zip(&columns).map(text).collect())
 }
 
 /// Rows of a schema as the bytes of a CSV file, header first; see [`write`].
 pub fn table(x: &Batch, schema: &Schema) -> Vec<u8> {
+    lines(std::iter::once(header(x, schema)).chain(cells(x, schema)), schema)
+}
+
+/// As [`table`], without the header: what follows in a file that is written piece by piece.
+pub fn table_rows(x: &Batch, schema: &Schema) -> Vec<u8> {
+    lines(cells(x, schema), schema)
+}
+
+fn lines(mut cells: impl Iterator<Item = Vec<String>>, schema: &Schema) -> Vec<u8> {
     let delimiter = if schema.decimal_comma { b';' } else { b',' };
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
-    let written = cells(x, schema).try_for_each(|record| writer.write_record(record));
+    let written = cells.try_for_each(|record| writer.write_record(record));
     match written.map_err(|e| e.to_string()).and_then(|()| writer.into_inner().map_err(|e| e.to_string())) {
         Ok(bytes) => bytes,
         Err(e) => unreachable!("writing to memory does not fail: {e}"),

@@ -38,6 +38,7 @@ fn get_set(
 ) -> Result<PathBuf> {
     let folder = dir.join(set.name);
     fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    let _turn = turn(dir, set.name)?;
     let bases: Vec<String> = match mirror {
         Some(base) => vec![format!("{}/{}/", base.trim_end_matches('/'), set.name)],
         None => set.urls.iter().map(|u| (*u).to_owned()).collect(),
@@ -49,6 +50,15 @@ fn get_set(
         }
     }
     Ok(folder)
+}
+
+/// Waits until no other process downloads this set into this folder. The turn ends with the file that is given.
+fn turn(dir: &Path, name: &str) -> Result<fs::File> {
+    let path = dir.join(format!(".{name}.lock"));
+    let file = fs::File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(Error::io("write", &path))?;
+    file.lock().map_err(Error::io("lock", &path))?;
+    Ok(file)
 }
 
 fn get_file(

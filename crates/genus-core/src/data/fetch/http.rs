@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
@@ -22,6 +22,9 @@ pub struct Progress {
 
 /// Attempts that get no further before a server is given up.
 const TRIES: u32 = 3;
+/// Bytes that must arrive within [`WINDOW`], and with each attempt that is to count as one that gets further.
+const LEAST: u64 = 1024;
+const WINDOW: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
 /// Pause before the second attempt; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -82,9 +85,9 @@ pub(super) fn download(
             }
         };
         let have = length(part);
-        // Only what goes beyond the furthest point counts, or a server that always starts anew would be asked
-        // forever.
-        failures = if have > furthest { 1 } else { failures + 1 };
+        // Only what goes well beyond the furthest point counts, or a server that always starts anew, or gives a byte
+        // each time, would be asked forever.
+        failures = if have >= furthest + LEAST { 1 } else { failures + 1 };
         furthest = furthest.max(have);
         if failures >= TRIES {
             return Ok(Err(reason));
@@ -143,7 +146,17 @@ fn receive(
     let mut done = range.start;
     let mut buffer = vec![0; 1 << 16];
     report(done, total);
+    let (mut since, mut before) = (Instant::now(), done);
     loop {
+        if since.elapsed() >= WINDOW {
+            if done - before < LEAST {
+                let seconds = since.elapsed().as_secs_f64();
+                let message =
+                    format!("only {} bytes arrived in {seconds:.0} s; try again later", done - before);
+                return Ok(Attempt::Refused(message));
+            }
+            (since, before) = (Instant::now(), done);
+        }
         let n = match body.read(&mut buffer) {
             Ok(n) => n,
             Err(e) => return Ok(Attempt::Broken(format!("the connection broke after {done} bytes ({e})"))),

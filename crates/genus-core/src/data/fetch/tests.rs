@@ -22,6 +22,8 @@ enum Reply {
     NoSuchRange,
     /// Claims to be longer than any such file.
     Huge,
+    /// A byte at a time, far apart.
+    Slow,
 }
 
 /// Serves `content` once per reply; gives the base URL and a handle on the request heads.
@@ -66,10 +68,17 @@ fn serve(content: Vec<u8>, replies: Vec<Reply>) -> (String, JoinHandle<Vec<Strin
                     Reply::Other => (plain("200 OK", content.len()), vec![b'x'; content.len()]),
                     Reply::NotFound => (plain("404 Not Found", 0), Vec::new()),
                     Reply::NoSuchRange => (plain("416 Range Not Satisfiable", 0), Vec::new()),
+                    Reply::Slow => (plain("200 OK", content.len()), Vec::new()),
                     Reply::Huge => (plain("200 OK", 1 << 40), vec![0; 10]),
                 };
                 // The client may hang up on what it refuses.
                 let _ = stream.write_all(top.as_bytes()).and_then(|()| stream.write_all(&body));
+                if matches!(reply, Reply::Slow) {
+                    let mut drops = content.iter().take(100);
+                    while drops.next().is_some_and(|b| stream.write_all(&[*b]).is_ok()) {
+                        thread::sleep(std::time::Duration::from_millis(50));
+                    }
+                }
                 head
             })
             .collect()
@@ -172,6 +181,32 @@ fn wrong_content_is_not_kept() {
     assert!(names(dir.path()).is_empty());
     let (result, _, _) = run(dir.path(), vec![Reply::Huge]);
     assert!(result.unwrap_err().to_string().contains("bytes that this file can have"));
+}
+
+/// A byte now and then, or with each attempt, is no download.
+#[test]
+fn slow_servers_are_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (result, _, _) = run(dir.path(), vec![Reply::Slow]);
+    let e = result.unwrap_err().to_string();
+    assert!(e.contains("bytes arrived in") && e.contains(MIRROR), "{e}");
+    let dir = tempfile::tempdir().unwrap();
+    let (result, requests, _) = run(dir.path(), (1..=3).map(|n| Reply::Ranges(Some(n))).collect());
+    assert!(result.is_err() && requests.len() == 3);
+}
+
+/// The first downloads, the others wait and find it done.
+#[test]
+fn downloads_into_one_folder_wait_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, server) = serve(content(), vec![Reply::Whole]);
+    thread::scope(|s| {
+        let get = || get_set(&example(hash()), Some(&base), dir.path(), &http::direct_agent(), &mut |_| {});
+        let all: Vec<_> = (0..4).map(|_| s.spawn(get)).collect();
+        all.into_iter().for_each(|one| assert!(one.join().unwrap().is_ok()));
+    });
+    assert_eq!(server.join().unwrap().len(), 1);
+    assert_eq!(names(dir.path()), ["a.bin"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::annealing::{Annealing, Partition};
 use super::{Chains, Energy, MachineConfig as _, streams};
 use crate::diagnostics::weights;
+use crate::registry::PARTITION;
 use crate::sampling::completed;
 use crate::training_rows::TrainingRows;
 use crate::{completion, draws};
@@ -119,20 +120,16 @@ impl<E: Energy> Family for Boltzmann<E> {
         }
         let stop = cx.stop().clone();
         let mut heard = |done, of| cx.emit(&Event::Progress { what: "annealing".into(), done, of });
-        let chains = config.annealing().chains.get().div_ceil(2).max(1);
-        let some: Vec<usize> = seed
-            .child("rows of the way back")
-            .rng()
-            .permutation(seen.rows())
-            .into_iter()
-            .take(chains)
-            .collect();
-        let rows = seen.batch(&some, || seed.child("noise of the way back").rng())?;
-        let partition =
-            match stop.during(|| log_z(&machine, Some(&rows), config.annealing(), seed, &mut heard)) {
-                Err(Error::Stopped(_)) => Partition::unknown(),
-                other => other?,
-            };
+        let found = stop.during(|| {
+            let mut some = seed.child("rows of the way back").rng().permutation(seen.rows());
+            some.truncate(config.annealing().chains.get().div_ceil(2));
+            let rows = seen.batch(&some, || seed.child("noise of the way back").rng())?;
+            log_z(&machine, Some(&rows), config.annealing(), seed, &mut heard)
+        });
+        let partition = match found {
+            Err(Error::Stopped(_)) => Partition::unknown(),
+            other => other?,
+        };
         if cx.stopped() == Some(StopReason::Interrupted) {
             report.stopped = Some(StopReason::Interrupted);
         } else if let Some(doubt) = partition.doubt(config.annealing()) {
@@ -150,7 +147,11 @@ impl<E: Energy> Family for Boltzmann<E> {
         let start = vec![0.0; transform.target().width()];
         let mut machine = E::build(&config, transform.target(), &start, &mut Seed::from(0).rng())?;
         machine.load(state)?;
-        let partition = Partition::from_array(state.f64("partition", &[9])?);
+        let partition = state.f64(PARTITION, &[9])?;
+        if !partition[0].is_finite() {
+            return Err(Error::Run("log Z is not finite; the file is damaged".into()));
+        }
+        let partition = Partition::from_array(partition);
         Ok(Self { config, transform, machine, partition })
     }
 }
@@ -172,7 +173,7 @@ impl<E: Energy> Model for Boltzmann<E> {
         let mut state = crate::header(E::spec(), &config::to_table(&self.config), &self.transform);
         state.tensors = self.machine.tensors().tensors;
         let partition = Tensor::f64(&[9], self.partition.to_array().to_vec());
-        state.tensors.insert("partition".into(), partition);
+        state.tensors.insert(PARTITION.into(), partition);
         state
     }
 

@@ -160,7 +160,7 @@ impl Conditionals for Mixtures {
     fn build(config: &RnadeConfig, rows: &Rows, params: &mut Params, rng: &mut Rng) -> Result<Self> {
         let (d, hidden, k) = (rows.width(), config.hidden.get(), config.components.get());
         let (n, outputs) = (rows.classes + d, k.saturating_mul(3));
-        genus_nn::afford("hidden", &[&[n, hidden], &[d, hidden, outputs]])?;
+        genus_nn::afford("hidden", &[&[n, hidden], &[d.saturating_mul(hidden), outputs]])?;
         let w = params.uniform("w", &[n, hidden], 3f64.sqrt(), rng);
         let c = params.uniform("c", &[hidden], 1.0, rng);
         let rho = params.add("rho", &[n], (1..=n).map(|d| 1.0 / (d as f32).sqrt()).collect());

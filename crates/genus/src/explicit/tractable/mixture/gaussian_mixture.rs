@@ -313,6 +313,12 @@ impl Family for GaussianMixture {
         let log_weights = state.f64("log_weights", &[k])?;
         let means = state.f64("means", &[k, d])?;
         let factors = state.f64("factors", &config.covariance.shape(k, d))?;
+        let finite = means.iter().chain(factors).all(|v| v.is_finite());
+        if !finite || log_sum_exp(log_weights.iter().copied()).abs() > 1e-6 {
+            let message =
+                "the weights do not sum to 1, or a mean or a factor is not finite; the file is damaged";
+            return Err(Error::Run(message.into()));
+        }
         let wrap = if config.covariance.is_diagonal() { Factor::Diagonal } else { Factor::Dense };
         let parts = means.chunks_exact(d).zip(factors.chunks_exact(config.covariance.width(d)));
         let components = log_weights

@@ -278,6 +278,9 @@ impl<C: Conditionals> Family for Factorization<C> {
         if config.class_conditional() == prior.is_empty() || !prior.iter().all(|p| *p <= 0.0) {
             return Err(Error::Run("tensor `prior` does not fit the configuration".into()));
         }
+        if !prior.is_empty() && prior.len() != transform.source().classes().len() {
+            return Err(Error::Run("tensor `prior` does not fit the classes; the file is damaged".into()));
+        }
         let start = vec![0.0; transform.target().width()];
         let mut model = Self::build(&config, transform, prior, start, &mut Seed::from(0).rng())?;
         model.params.load(state)?;

@@ -1,0 +1,4 @@
+//! Archives of NumPy arrays.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| genus_fuzz::data("a.npz", bytes));

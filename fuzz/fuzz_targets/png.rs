@@ -1,0 +1,4 @@
+//! Folders of pictures.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| genus_fuzz::data("a.png", bytes));
