@@ -81,7 +81,7 @@ fn cells<'a>(x: &'a Batch, schema: &'a Schema) -> impl Iterator<Item = Vec<Strin
     x.iter().map(move |row| row.iter().zip(&columns).map(text).collect())
 }
 
-/// Rows of a schema as the bytes of a CSV file, header first; see [`write`].
+/// Rows of a schema as the bytes of a CSV file, header first; see [`write()`].
 pub fn table(x: &Batch, schema: &Schema) -> Vec<u8> {
     lines(std::iter::once(header(x, schema)).chain(cells(x, schema)), schema)
 }
