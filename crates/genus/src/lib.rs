@@ -29,6 +29,18 @@ pub mod session;
 mod suited;
 mod training_rows;
 
+/// A chapter for each model, under its name in the registry: the mathematics, when to use it, an example.
+pub mod chapters {
+    pub use crate::explicit::approximate::markov_chain::{boltzmann_machine, dbm, dbn, gaussian_rbm, rbm};
+    pub use crate::explicit::approximate::variational::vae;
+    pub use crate::explicit::tractable::autoregressive::{
+        fvsbn, gated_pixel_cnn as gated_pixelcnn, made, nade, pixel_cnn as pixelcnn, pixel_rnn as pixelrnn,
+        rnade,
+    };
+    pub use crate::explicit::tractable::mixture::gaussian_mixture as gmm;
+    pub use crate::implicit::markov_chain::{denoising_chain, gsn};
+}
+
 pub use explicit::approximate::markov_chain::annealing::Annealing;
 pub use explicit::approximate::markov_chain::boltzmann_machine::{BoltzmannMachine, BoltzmannMachineConfig};
 pub use explicit::approximate::markov_chain::dbm::{DeepBoltzmannMachine, DeepBoltzmannMachineConfig};

@@ -11,8 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
 
-pub(crate) mod denoising_chain;
-pub(crate) mod gsn;
+pub mod denoising_chain;
+pub mod gsn;
 mod walker;
 
 /// Members.

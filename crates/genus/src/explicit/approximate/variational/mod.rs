@@ -3,7 +3,7 @@
 use genus_core::ModelSpec;
 
 mod latent_net;
-pub(crate) mod vae;
+pub mod vae;
 
 /// Members.
 pub const SPECS: &[&ModelSpec] = &[&vae::SPEC];

@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
 mod factorization;
-pub(crate) mod fvsbn;
-pub(crate) mod gated_pixel_cnn;
+pub mod fvsbn;
+pub mod gated_pixel_cnn;
 mod image_net;
 mod law;
-pub(crate) mod made;
+pub mod made;
 mod masked_net;
 mod masks;
-pub(crate) mod nade;
-pub(crate) mod pixel_cnn;
-pub(crate) mod pixel_rnn;
-pub(crate) mod rnade;
+pub mod nade;
+pub mod pixel_cnn;
+pub mod pixel_rnn;
+pub mod rnade;
 
 /// Members.
 pub const SPECS: &[&ModelSpec] = &[

@@ -6,7 +6,7 @@ mod conditional;
 pub(crate) mod covariance;
 mod em;
 mod exhibit;
-pub(crate) mod gaussian_mixture;
+pub mod gaussian_mixture;
 mod kmeans;
 
 /// Members.
