@@ -42,7 +42,8 @@ fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&Path>) -> R
     if cx.json {
         let columns: Vec<Column> = (0..x.width()).map(|c| schema.column(c)).collect();
         let cell = |(v, c): (&f32, &Column)| match c.categories() {
-            [] => json!(Number(f64::from(*v) + c.origin)),
+            // The digits that CSV has.
+            [] => json!(Number(c.text(*v).parse::<f64>().unwrap_or(f64::NAN))),
             _ => json!(c.text(*v)),
         };
         let rows = x.iter().map(|row| row.iter().zip(&columns).map(cell).collect::<Vec<_>>());

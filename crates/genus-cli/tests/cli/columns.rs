@@ -239,6 +239,10 @@ fn kinds_are_kept() {
     let said =
         place.ok("train gmm --data measured.csv --set components=2 --set restarts=1 --out measured").stderr;
     assert!(said.contains("column \"target\" has 200 different values in 200 rows"), "{said}");
+    // JSON has the numbers that CSV has.
+    let rows = place.json("sample measured -n 3 --json").to_string();
+    let drawn = place.ok("sample measured -n 3").stdout;
+    assert!(drawn.lines().skip(1).flat_map(|l| l.split(',')).all(|v| rows.contains(v)), "{rows} {drawn}");
     // A whole column among real ones is modelled as real and drawn whole.
     let drawn = place.ok("sample measured -n 50").stdout;
     assert_eq!(drawn.lines().next(), Some("a,size,target"));
