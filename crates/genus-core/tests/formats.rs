@@ -283,6 +283,14 @@ fn bad_files_are_refused_before_memory_is_taken() {
     fs::write(dir.path().join("n.npy"), nan).unwrap();
     let e = read(&dir.path().join("n.npy")).unwrap_err().to_string();
     assert!(e.contains("row 0, column 1") && e.contains("leave such rows out"), "{e}");
+    let options = Options { missing: genus_core::data::Missing::Drop, ..Options::default() };
+    let e = load(dir.path().join("n.npy").to_str().unwrap(), &options).unwrap_err().to_string();
+    assert!(e.contains("none is left"), "{e}");
+    let two =
+        npy("<f4", "False", "(2, 2)", &[0, 0, 0x80, 0x3f, 0, 0, 0xc0, 0x7f, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]);
+    fs::write(dir.path().join("two.npy"), two).unwrap();
+    let set = load(dir.path().join("two.npy").to_str().unwrap(), &options).unwrap();
+    assert_eq!((set.train.x.data(), set.provenance.remarks.len()), (&[1.0, 2.0][..], 1));
     let options = Options { missing: genus_core::data::Missing::Keep, ..Options::default() };
     assert!(load(dir.path().join("n.npy").to_str().unwrap(), &options).is_ok());
 }

@@ -17,7 +17,7 @@ fn say(e: impl std::fmt::Display) -> String {
 }
 
 /// Whether counts of draws go with probabilities: their chi-square lies below its mean by six deviations and a little (false alarm
-/// below 1e-8 a row); cells that are expected less than five times are taken together.
+/// 1e-6 a row, with one degree of freedom; less with more); cells that are expected less than five times are taken together.
 fn fits(what: &str, counts: &[f64], probabilities: &[f64]) -> Result<(), String> {
     let n: f64 = counts.iter().sum();
     let (mut square, mut cells, mut rest) = (0.0, 0.0, [0.0; 2]);

@@ -266,6 +266,26 @@ fn unknown(source: &str) -> Error {
     Error::Run(format!("there is no {what} {source}{hint}")).advise(Advice::ListData)
 }
 
+/// Leaves out rows with a NaN, which readers of arrays know nothing of; a table has left its own out already.
+fn drop_missing(set: &mut Dataset) -> Result<()> {
+    let mut dropped = 0;
+    for split in [Some(&mut set.train), set.valid.as_mut(), set.test.as_mut()].into_iter().flatten() {
+        let whole = |r: &usize| !split.x.row(*r).iter().any(|v| v.is_nan());
+        let rows: Vec<usize> = (0..split.x.rows()).filter(whole).collect();
+        if rows.len() < split.x.rows() {
+            dropped += split.x.rows() - rows.len();
+            *split = split.select(&rows);
+        }
+    }
+    if set.train.x.is_empty() {
+        return Err(Error::Domain("every training row lacks a value, so that none is left".into()));
+    }
+    if dropped > 0 {
+        set.provenance.remarks.push(format!("{dropped} rows lack a value and are left out"));
+    }
+    Ok(())
+}
+
 /// Splits and checks.
 fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> {
     if catalogue::entry(source).is_some() {
@@ -277,6 +297,9 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
             .flatten()
             .for_each(|s| s.given = None);
         set.schema.given.clear();
+    }
+    if options.missing == Missing::Drop {
+        drop_missing(&mut set)?;
     }
     if let Some(split) = options.split {
         set = cut(set, split, options.seed)?;
