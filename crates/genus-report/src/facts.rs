@@ -129,7 +129,8 @@ pub(crate) fn header(config: &RunConfig, summary: &Summary, finished: bool) -> H
     fact("The model can", summary.capabilities.join(", "));
     let headline = chosen(summary).map(|s| {
         let (_, kind, sign, meaning) = kind(s.evidence);
-        let mut under = format!("{} rows: {}; {}", split(s.split), count(s.rows), s.measure);
+        let fitted = if s.split == SplitName::Train { ", which it was fitted to" } else { "" };
+        let mut under = format!("{} rows{fitted}: {}; {}", split(s.split), count(s.rows), s.measure);
         if !s.protocol.is_empty() {
             under += &format!("; {}", s.protocol);
         }
@@ -178,7 +179,10 @@ pub(crate) fn scores(summary: &Summary) -> Option<Section> {
         });
         let error = score.stderr;
         let mut cells: Vec<Cell> = vec![
-            split(score.split).into(),
+            match score.split {
+                SplitName::Train => "train, which it was fitted to".into(),
+                other => split(other).into(),
+            },
             count(score.rows).into(),
             format!("{sign}{}", nats_with(score.nats, error)).into(),
         ];
@@ -201,7 +205,7 @@ pub(crate) fn scores(summary: &Summary) -> Option<Section> {
         return None;
     }
     tables.sort_by_key(|(order, _)| *order);
-    let mut intro = "Mean log-probability with its standard error over rows; higher is better.".to_owned();
+    let mut intro = "Mean log-probability with its standard error; higher is better.".to_owned();
     if tables.len() > 1 {
         intro += " Tables of unlike kinds of evidence must not be ranked against each other.";
     }
