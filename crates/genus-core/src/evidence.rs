@@ -95,12 +95,14 @@ impl LogProb {
         self.nats.iter().sum::<f64>() / self.nats.len() as f64
     }
 
-    /// Standard error of the mean of the scores of `x`, nats, from all that has a part in it: the choice of the rows, draws, which
-    /// equal rows share, and a term that was estimated. Infinite for fewer than two rows.
-    pub fn stderr_of(&self, x: &Batch) -> f64 {
+    /// Variance of the mean of the scores of `x` from draws, which equal rows share, and from a term that was estimated; and how much of
+    /// it the spread of the scores over the rows shows as well: that of draws that rows do not share.
+    fn chance(&self, x: &Batch) -> [f64; 2] {
         let n = self.nats.len() as f64;
         let (mut place, mut same): (HashMap<&[u32], usize>, Vec<f64>) = (HashMap::new(), Vec::new());
+        let mut own = 0.0;
         for (row, spread) in x.iter().zip(self.spread.iter().flatten()) {
+            own += spread * spread;
             let at = *place.entry(bytemuck::cast_slice(row)).or_insert(same.len());
             match same.get_mut(at) {
                 Some(sum) => *sum += spread,
@@ -108,8 +110,21 @@ impl LogProb {
             }
         }
         let drawn = same.iter().map(|s| s * s).sum::<f64>() / (n * n);
+        let shown = if n > 1.0 { (own - drawn * n).max(0.0) / (n * (n - 1.0)) } else { 0.0 };
         let shared = self.evidence.stderr.unwrap_or(0.0);
-        (self.stderr().powi(2) + drawn + shared * shared).sqrt()
+        [drawn + shared * shared, shown]
+    }
+
+    /// Standard error of the mean of the scores of `x` from chance in scoring alone, nats: how far another seed may lie.
+    pub fn stderr_of_draws(&self, x: &Batch) -> f64 {
+        self.chance(x)[0].sqrt()
+    }
+
+    /// Standard error of the mean of the scores of `x`, nats, from all that has a part in it: the choice of the rows, draws, which
+    /// equal rows share, and a term that was estimated. Infinite for fewer than two rows.
+    pub fn stderr_of(&self, x: &Batch) -> f64 {
+        let [chance, shown] = self.chance(x);
+        (self.stderr().powi(2) + chance - shown).sqrt()
     }
 
     /// Standard error of the mean over rows alone, nats; infinite for fewer than two rows.
@@ -121,5 +136,30 @@ impl LogProb {
         let mean = self.mean();
         let var = self.nats.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
         (var / n).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(nats: Vec<f64>, spread: f64, stderr: Option<f64>) -> LogProb {
+        let spread = Some(vec![spread; nats.len()]);
+        let evidence = Evidence { stderr, ..Evidence::LOWER_BOUND };
+        LogProb { nats, spread, evidence, measure: Measure::Counting, protocol: String::new() }
+    }
+
+    /// Rows that are all different show their draws in how they differ; of rows that are equal, the draw is one; a shared term adds.
+    #[test]
+    fn draws_count_once() {
+        let x = Batch::from_fn(4, 1, |r, _| r as f32);
+        let lp = of(vec![1.0, 3.0, 2.0, 2.0], 0.5, None);
+        assert!((lp.stderr_of(&x) - lp.stderr()).abs() < 1e-12);
+        assert!((lp.stderr_of_draws(&x) - 0.25).abs() < 1e-12);
+        let same = Batch::zeros(4, 1);
+        let lp = of(vec![2.0; 4], 0.5, None);
+        assert!((lp.stderr_of(&same) - 0.5).abs() < 1e-12 && (lp.stderr_of_draws(&same) - 0.5).abs() < 1e-12);
+        let lp = of(vec![2.0; 4], 0.3, Some(0.4));
+        assert!((lp.stderr_of(&same) - 0.5).abs() < 1e-12);
     }
 }

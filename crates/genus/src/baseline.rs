@@ -78,7 +78,7 @@ impl Independent {
             }
         };
         let all = |y: &Batch| Ok(y.iter().map(own).collect());
-        let (nats, spread) = crate::draws::through(&self.transform, x, how, all)?;
+        let (nats, spread) = crate::draws::through(&self.transform, x, how, Evidence::EXACT, all)?;
         Ok(LogProb {
             nats,
             spread,

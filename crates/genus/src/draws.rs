@@ -2,7 +2,7 @@
 
 use genus_core::math::log_mean_exp;
 use genus_core::transform::{Noise, Transform};
-use genus_core::{Batch, Result, Scoring, Stop};
+use genus_core::{Batch, Evidence, Result, Scoring, Stop};
 
 /// Scores of rows, and their standard errors from the draws that they took, if they took any.
 pub(crate) type Drawn = (Vec<f64>, Option<Vec<f64>>);
@@ -15,7 +15,7 @@ fn draws(width: usize, how: &Scoring) -> usize {
     if how.importance_samples > 1 { how.importance_samples } else { (VALUES / width.max(1)).clamp(2, 16) }
 }
 
-/// log p(x) of rows of data from `own`, log p(y) of rows of the model's domain. Noise between levels is drawn several times, and
+/// log p(x) of rows of data from `own`, log p(y) of rows of the model's domain, which is this kind of evidence. Noise between levels is drawn several times, and
 /// log (1/n) Σ p(y) |∂y/∂x| bounds log P(x) from below more tightly than the mean of the logarithms (Theis et al. 2016, section 3.1;
 /// Burda et al. 2016).
 ///
@@ -25,6 +25,7 @@ pub(crate) fn through(
     transform: &Transform,
     x: &Batch,
     how: &Scoring,
+    evidence: Evidence,
     own: impl Fn(&Batch) -> Result<Vec<f64>>,
 ) -> Result<Drawn> {
     let once = |how: &Scoring| -> Result<Vec<f64>> {
@@ -45,8 +46,10 @@ pub(crate) fn through(
         .map(|r| {
             let nats: Vec<f64> = all.iter().map(|draw| draw[r]).collect();
             let mean = log_mean_exp(&nats);
-            // No row is more probable than 1, whatever chance says; what is lowered stays a bound.
-            (mean.min(0.0), spread_of_log_mean(&nats, mean))
+            // No row is more probable than 1, whatever chance says; what is lowered stays a bound. Of what is not normalised, or not known
+            // to be, nothing is known.
+            let most = if evidence == Evidence::EXACT { 0.0 } else { f64::INFINITY };
+            (mean.min(most), spread_of_log_mean(&nats, mean))
         })
         .unzip();
     Ok((nats, Some(spread)))

@@ -37,7 +37,8 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
     }
     let mut atoms = Vec::new();
     for c in 0..data.schema.width() {
-        let name = data.schema.column(c).name;
+        let column = data.schema.column(c);
+        let name = column.name.clone();
         let mut values: Vec<f32> = data.train.x.iter().map(|row| row[c]).collect();
         let mut counts: HashMap<u32, usize> = HashMap::new();
         values.iter().for_each(|v| *counts.entry((v + 0.0).to_bits()).or_default() += 1);
@@ -50,7 +51,7 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
             )),
             _ if most.1 as f64 > ATOM * n as f64 => Some(format!(
                 "is {} in {} of {n} rows; give those rows a column of their own, or leave it out",
-                f32::from_bits(most.0),
+                column.text(f32::from_bits(most.0)),
                 most.1
             )),
             _ => None,
@@ -71,9 +72,10 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
         if let Some(v) = furthest.filter(|v| half > 0.0 && (f64::from(*v) - middle).abs() > FAR * half) {
             let row = data.train.x.iter().position(|r| r[c] == v).unwrap_or_default();
             found.warnings.push(format!(
-                "column \"{name}\" is {v} in training row {row}, and half of it lies between {} and {}: such a cell squeezes the others together; mend it or leave the row out",
-                values[(n - 1) / 4],
-                values[3 * (n - 1) / 4]
+                "column \"{name}\" is {} in training row {row}, and half of it lies between {} and {}: such a cell squeezes the others together; mend it or leave the row out",
+                column.text(v),
+                column.text(values[(n - 1) / 4]),
+                column.text(values[3 * (n - 1) / 4])
             ));
         }
     }

@@ -89,7 +89,7 @@ fn score_splits(
     watch: &mut Watch<'_>,
 ) -> Result<Option<Scored>> {
     let how = &request.scoring;
-    let mut test = None;
+    let (mut test, mut law) = (None, None);
     let only_train = data.valid.is_none() && data.test.is_none();
     let splits: Vec<_> = data.splits().filter(|(n, _)| *n != SplitName::Train || only_train).collect();
     // The number that is reported comes first where time is short.
@@ -104,8 +104,12 @@ fn score_splits(
         // Validation rows get the plain score: importance samples are for the number that is reported.
         let mut plain = scored(&Scoring { importance_samples: 1, ..*how }, warnings)?;
         if let Some(plain) = &mut plain {
-            let found =
-                in_time(0.3, "independent columns", warnings, || beside(model, data, split, plain, how))?;
+            let found = in_time(0.3, "independent columns", warnings, || {
+                if law.is_none() {
+                    law = Independent::fit(model, &data.train.x)?;
+                }
+                beside(law.as_ref(), split, plain, how)
+            })?;
             warnings.extend(found.flatten());
         }
         if *name == SplitName::Test && how.importance_samples > 1 {
@@ -135,22 +139,21 @@ fn score_splits(
 /// Puts beside a score what independent columns score on the same rows; gives a warning if the model is worse, by more than two
 /// standard errors of the difference.
 fn beside(
-    model: &dyn Model,
-    data: &Dataset,
+    law: Option<&Independent>,
     split: &Split,
     scored: &mut Scored,
     how: &Scoring,
 ) -> Result<Option<String>> {
-    if scored.score.evidence.kind == EvidenceKind::Unnormalized {
-        return Ok(None);
-    }
-    let Some(law) = Independent::fit(model, &data.train.x)? else { return Ok(None) };
+    let normalised = scored.score.evidence.kind != EvidenceKind::Unnormalized;
+    let Some(law) = law.filter(|_| normalised) else { return Ok(None) };
     let independent = law.score(&split.x.select(&scored.rows), &Scoring { importance_samples: 1, ..*how })?;
     let mean = independent.mean();
     scored.score.independent = Some(mean);
     let nats = scored.nats.iter().zip(&independent.nats).map(|(own, other)| own - other).collect();
     let difference = LogProb { nats, ..independent };
-    let (off, stderr) = (difference.mean(), difference.stderr());
+    // Draws are in how the rows differ; what all rows share is not.
+    let shared = scored.score.evidence.stderr.unwrap_or(0.0);
+    let (off, stderr) = (difference.mean(), difference.stderr().hypot(shared));
     Ok((off < -2.0 * stderr).then(|| {
         format!(
             "under-trained: the {} rows have {:.4} nats, and independent columns give them {mean:.4}; train longer, at another rate, or take another model",

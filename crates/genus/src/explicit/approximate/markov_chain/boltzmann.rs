@@ -211,7 +211,7 @@ impl<E: Energy> Model for Boltzmann<E> {
 impl<E: Energy> Density for Boltzmann<E> {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
         let score = |how: &Scoring| {
-            draws::through(&self.transform, x, how, |y| {
+            draws::through(&self.transform, x, how, self.partition.evidence(), |y| {
                 let mass = self.machine.log_mass(y, how)?;
                 Ok(mass.into_iter().map(|m| m - self.partition.log_z).collect())
             })

@@ -96,15 +96,17 @@ impl Law {
         }
     }
 
-    /// An interval that holds all but a vanishing share of a real conditional with these outputs: the extremes of its normals, ten
-    /// deviations around each. Of bits and levels, their range.
-    pub fn extent(self, outputs: &[f32]) -> [f32; 2] {
-        let Self::Real(mixture) = self else { return [0.0, (self.levels() - 1) as f32] };
+    /// Edges of stretches over eight deviations to each side of every normal of a real conditional with these outputs, each a fortieth of
+    /// a deviation: what follows a value may say much more about it than what is before.
+    pub fn edges(self, outputs: &[f32]) -> Vec<f32> {
+        const EACH: i16 = 320;
+        let Self::Real(mixture) = self else { return Vec::new() };
         let k = mixture.components;
-        (0..k).fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], i| {
-            let (mean, around) = (outputs[k + i], 10.0 * mixture.scale(outputs[2 * k + i]));
-            [low.min(mean - around), high.max(mean + around)]
-        })
+        let around = |i: usize| {
+            let (mean, scale) = (outputs[k + i], mixture.scale(outputs[2 * k + i]));
+            (-EACH..=EACH).map(move |t| mean + scale * f32::from(t) / 40.0)
+        };
+        (0..k).flat_map(around).collect()
     }
 
     /// Probabilities: of a 1, of every level, or of every normal of a mixture.

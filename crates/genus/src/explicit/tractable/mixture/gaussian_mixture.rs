@@ -402,7 +402,8 @@ impl Model for GaussianMixture {
 
 impl Density for GaussianMixture {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        let (nats, spread) = draws::through(&self.transform, x, how, |y| Ok(joint(&self.components, y)?.1))?;
+        let (nats, spread) =
+            draws::through(&self.transform, x, how, Evidence::EXACT, |y| Ok(joint(&self.components, y)?.1))?;
         Ok(LogProb {
             nats,
             spread,

@@ -29,8 +29,12 @@ const CONTINUED: usize = 256;
 const SWEEPS: usize = 30;
 /// Most rows that a sweep of a chain may ask the network for.
 const ASKED: usize = 1 << 14;
-/// Points of the grids of a real value: a wide one, and one where the mass is.
-const GRID: usize = 2048;
+/// Share of the mass of a stretch of a grid from which on it is cut, into how many, and how often at most.
+const HEAVY: f64 = 1.0 / 512.0;
+const CUT: usize = 8;
+const FINER: usize = 8;
+/// Stretches of a grid, about.
+const GRID: usize = 8000;
 /// Effective proposals below which somebody should know.
 const FEW: f64 = 10.0;
 
@@ -55,6 +59,8 @@ struct Prepared {
     /// Ways to fill what is missing before, with their weights.
     rows: Batch,
     weights: Vec<f64>,
+    /// Lengths of the stretches that rows stand for, where one real value is missing.
+    lengths: Vec<f32>,
     way: Way,
 }
 
@@ -91,7 +97,7 @@ impl<C: Conditionals> Factorization<C> {
     ///
     /// # Errors
     /// [`genus_core::Error::Stopped`] if it was asked to end.
-    fn log_before(&self, x: &Batch, upto: usize) -> Result<Vec<f64>> {
+    pub(super) fn log_before(&self, x: &Batch, upto: usize) -> Result<Vec<f64>> {
         let most = (CHUNK / (x.width() * self.law.outputs())).max(1);
         let (stop, mut nats) = (Stop::current(), Vec::with_capacity(x.rows()));
         for start in (0..x.rows()).step_by(most) {
@@ -142,6 +148,7 @@ impl<C: Conditionals> Factorization<C> {
         let all = fill == Fill::Mean && !real && count(self.law.levels(), missing.len()).is_some();
         let upto = if all { d } else { end };
         let inner: Vec<usize> = missing.iter().copied().filter(|c| *c < upto).collect();
+        let mut lengths = Vec::new();
         let (rows, weights, way) = match inner.len() {
             0 => (row.clone(), vec![1.0], Way::Continued),
             n if !real && count(self.law.levels(), n).is_some() => {
@@ -150,25 +157,25 @@ impl<C: Conditionals> Factorization<C> {
                 (rows, weights, Way::Weighed)
             }
             1 if real => {
-                let (rows, weights) = self.grid(row, inner[0], upto)?;
+                let (rows, weights, each) = self.grid(row, inner[0], upto)?;
+                lengths = each;
                 (rows, weights, Way::Weighed)
             }
             _ => self.approached(row, &inner, upto, fill, rng)?,
         };
-        Ok(Prepared { missing, inner, upto, rows, weights, way })
+        Ok(Prepared { missing, inner, upto, rows, weights, lengths, way })
     }
 
     /// One row completed: a draw, or its mean.
     fn complete_row(&self, prepared: &Prepared, fill: Fill, rng: &mut Rng) -> Result<Vec<f32>> {
-        let Prepared { missing, inner, upto, rows, weights, way } = prepared;
+        let Prepared { missing, inner, upto, rows, weights, lengths, .. } = prepared;
         let (d, upto) = (rows.width(), *upto);
         if fill == Fill::Sample {
-            let mut one = rows.slice(0, 1);
-            one.row_mut(0).copy_from_slice(&settle(rows, weights, fill, rng));
-            if matches!(self.law, Law::Real(_)) && *way == Way::Weighed {
-                // Points stand for the stretches around them.
-                let step = rows.row(1)[inner[0]] - rows.row(0)[inner[0]];
-                one.row_mut(0)[inner[0]] += step * (rng.uniform() - 0.5);
+            let chosen = rng.categorical(weights);
+            let mut one = rows.slice(chosen, chosen + 1);
+            // A row of a grid stands for a stretch.
+            if let Some(length) = lengths.get(chosen) {
+                one.row_mut(0)[inner[0]] += length * (rng.uniform() - 0.5);
             }
             self.continued(&mut one, upto, rng)?;
             return Ok(one.into_data());
@@ -183,55 +190,58 @@ impl<C: Conditionals> Factorization<C> {
                 weights = vec![1.0 / CONTINUED as f64; CONTINUED];
                 self.continued(&mut rows, upto, rng)?;
             }
-            // The mean of each conditional given what was drawn before it; of the first one after known values it is exact.
+            // The mean of each conditional given what was drawn before it, the class too; of the first one after known values it is exact.
             let n = self.law.outputs();
             let outputs = self.every_class(&rows);
-            let share: Vec<Vec<f64>> =
-                (0..rows.rows()).map(|r| self.classes_given(&rows.slice(r, r + 1), *next)).collect();
-            for c in trailing {
-                let of = |r: usize| -> f64 {
-                    let at = (r * d + c) * n..(r * d + c + 1) * n;
-                    let of_class = |k: usize| self.law.mean(&outputs[k][at.clone()]);
-                    match share[r].len() {
-                        0 => of_class(0),
-                        _ => share[r].iter().enumerate().map(|(k, p)| p * of_class(k)).sum(),
+            let mut log: Vec<Vec<f64>> = self.log_classes(&rows, *next);
+            for (c, mean) in mean.iter_mut().enumerate().skip(*next) {
+                let at = |r: usize| (r * d + c) * n..(r * d + c + 1) * n;
+                if trailing.contains(&c) {
+                    let of = |r: usize| -> f64 {
+                        let share = normalised(&log.iter().map(|class| class[r]).collect::<Vec<_>>());
+                        share.iter().zip(&outputs).map(|(p, out)| p * self.law.mean(&out[at(r)])).sum()
+                    };
+                    *mean = weights.iter().enumerate().map(|(r, w)| w * of(r)).sum::<f64>() as f32;
+                }
+                for (class, out) in log.iter_mut().zip(&outputs) {
+                    for (r, log) in class.iter_mut().enumerate() {
+                        *log += self.law.log_prob(&out[at(r)], rows.row(r)[c]);
                     }
-                };
-                mean[*c] = weights.iter().enumerate().map(|(r, w)| w * of(r)).sum::<f64>() as f32;
+                }
             }
         }
         Ok(mean)
     }
 
-    /// Points of a real dimension and the share of the mass around each: a grid over the model's own conditional, and a finer one over
-    /// what has mass given what follows.
-    fn grid(&self, row: &Batch, m: usize, upto: usize) -> Result<(Batch, Vec<f64>)> {
+    /// Stretches of a real dimension, as rows at their middles, with the share of the mass in each and their lengths: first around every
+    /// normal of the model's own conditional, each on its own scale, then finer wherever there is mass given what follows.
+    pub(super) fn grid(&self, row: &Batch, m: usize, upto: usize) -> Result<(Batch, Vec<f64>, Vec<f32>)> {
         let (n, d) = (self.law.outputs(), row.width());
-        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        for outputs in self.every_class(row) {
-            let [a, b] = self.law.extent(&outputs[m * n..(m + 1) * n]);
-            (low, high) = (low.min(a), high.max(b));
-        }
-        let points = |low: f32, high: f32| {
-            let step = (high - low) / GRID as f32;
-            Batch::from_fn(GRID, d, |r, c| if c == m { low + step * (r as f32 + 0.5) } else { row.row(0)[c] })
-        };
-        let mut rows = points(low, high);
-        // Twice finer: what is left after two is as smooth as single precision allows.
-        for _ in 0..2 {
+        let mut edges: Vec<f32> =
+            self.every_class(row).iter().flat_map(|out| self.law.edges(&out[m * n..(m + 1) * n])).collect();
+        let mut finer = 0;
+        loop {
+            edges.sort_by(f32::total_cmp);
+            edges.dedup();
+            let cells = edges.len() - 1;
+            let rows = Batch::from_fn(cells, d, |r, c| {
+                if c == m { 0.5 * edges[r] + 0.5 * edges[r + 1] } else { row.row(0)[c] }
+            });
+            let lengths: Vec<f32> = edges.windows(2).map(|w| w[1] - w[0]).collect();
             let log = self.log_before(&rows, upto)?;
-            let top = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let there = |i: &usize| log[*i] > top - 30.0;
-            let (first, last) =
-                ((0..GRID).find(there).unwrap_or(0), (0..GRID).rfind(there).unwrap_or(GRID - 1));
-            let step = rows.row(1)[m] - rows.row(0)[m];
-            if last - first > GRID / 2 {
-                break;
+            let mass: Vec<f64> =
+                log.iter().zip(&lengths).map(|(l, w)| l + libm::log(f64::from(*w))).collect();
+            let weights = normalised(&mass);
+            let heavy: Vec<usize> = (0..cells).filter(|i| weights[*i] > HEAVY).collect();
+            if finer == FINER || heavy.is_empty() {
+                return Ok((rows, weights, lengths));
             }
-            rows = points(rows.row(first)[m] - step, rows.row(last)[m] + step);
+            for i in heavy {
+                let (low, part) = (edges[i], lengths[i] / CUT as f32);
+                edges.extend((1..CUT).map(|k| low + part * k as f32));
+            }
+            finer += 1;
         }
-        let weights = normalised(&self.log_before(&rows, upto)?);
-        Ok((rows, weights))
     }
 
     /// Rows and weights that stand for p(missing | known) where it cannot be weighed.
@@ -274,7 +284,7 @@ impl<C: Conditionals> Factorization<C> {
             known_end = end;
         }
         let worth = effective(&weights);
-        let asked = inner.len() * if matches!(self.law, Law::Real(_)) { 2 * GRID } else { self.law.levels() };
+        let asked = inner.len() * if matches!(self.law, Law::Real(_)) { GRID } else { self.law.levels() };
         if asked > ASKED {
             return Ok((rows, weights, Way::Approached { chain: false, effective: worth }));
         }
@@ -283,15 +293,19 @@ impl<C: Conditionals> Factorization<C> {
         let sweeps = if fill == Fill::Mean { 2 * SWEEPS } else { SWEEPS };
         for sweep in 0..sweeps {
             for m in inner {
-                let (points, weights) = match self.law {
+                let (points, weights, lengths) = match self.law {
                     Law::Real(_) => self.grid(&one, *m, upto)?,
                     _ => {
                         let rows = ways(one.row(0), &[*m], self.law.levels());
                         let weights = normalised(&self.log_before(&rows, upto)?);
-                        (rows, weights)
+                        (rows, weights, Vec::new())
                     }
                 };
-                one = Batch::new(settle(&points, &weights, Fill::Sample, rng), d)?;
+                let chosen = rng.categorical(&weights);
+                one = points.slice(chosen, chosen + 1);
+                if let Some(length) = lengths.get(chosen) {
+                    one.row_mut(0)[*m] += length * (rng.uniform() - 0.5);
+                }
             }
             if sweep >= SWEEPS {
                 visited.extend_from_slice(one.data());
@@ -347,8 +361,8 @@ impl<C: Conditionals> Conditional for Factorization<C> {
             let row = self.complete_row(&prepared, fill, rng)?;
             last = Some((key, prepared));
             worst = match (worst, way) {
-                (Way::Approached { effective: a, .. }, Way::Approached { chain, effective: b }) => {
-                    Way::Approached { chain, effective: a.min(b) }
+                (Way::Approached { chain: a, effective: worth }, Way::Approached { chain, effective }) => {
+                    Way::Approached { chain: a && chain, effective: worth.min(effective) }
                 }
                 (a, b) => {
                     if a < b {

@@ -297,3 +297,82 @@ fn temperature_sharpens() {
             .is_err()
     );
 }
+
+/// The share of the mass below a value, of the stretches that a missing first column is cut into and of hundreds of thousands: normals of
+/// very different widths, after what the second column says.
+#[test]
+fn narrow_normals_beside_wide_ones_keep_their_mass() {
+    for seed in 0..4 {
+        let mut model = with_random_weights::<Mixtures>(&rnade(false), plain(2), 0, 0.7);
+        // Widths of the first column's normals from hundredths to tens.
+        for id in model.params.ids().collect::<Vec<_>>() {
+            let mut w = model.params.values(id);
+            let mut rng = Seed::from(seed).index(w.len() as u64).rng();
+            w.iter_mut().for_each(|w| *w += 1.5 * rng.normal() as f32);
+            model.params.set(id, w);
+        }
+        let row = Batch::new(vec![0.0, 0.4], 2).unwrap();
+        let (rows, weights, _) = model.grid(&row, 0, 2).unwrap();
+        // Every normal's own fortieths of a deviation, cut into fifty.
+        let outputs = values(model.net.outputs(&model.params.frozen(), tensor(row.clone()), None));
+        let mut edges = model.law.edges(&outputs[..model.law.outputs()]);
+        edges.sort_by(f32::total_cmp);
+        let cut = |w: &[f32]| (0..50).map(|k| w[0] + (w[1] - w[0]) * k as f32 / 50.0).collect::<Vec<_>>();
+        let mut edges: Vec<f32> = edges.windows(2).flat_map(cut).collect();
+        edges.dedup();
+        let at = |i: usize| edges[i];
+        let fine =
+            Batch::from_fn(
+                edges.len() - 1,
+                2,
+                |r, c| if c == 0 { 0.5 * (edges[r] + edges[r + 1]) } else { 0.4 },
+            );
+        let log = model.log_before(&fine, 2).unwrap();
+        let top = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let length = |i: usize| f64::from(edges[i + 1]) - f64::from(edges[i]);
+        let mass: Vec<f64> = log.iter().enumerate().map(|(i, l)| (l - top).exp() * length(i)).collect();
+        let total: f64 = mass.iter().sum();
+        for part in 1..10 {
+            // A value below which so much lies, by the fine grid.
+            let (mut upto, mut i) = (0.0, 0);
+            while upto < total * f64::from(part) / 10.0 {
+                upto += mass[i];
+                i += 1;
+            }
+            let below: f64 = rows.iter().zip(&weights).filter(|(r, _)| r[0] < at(i)).map(|(_, w)| w).sum();
+            assert!((below - upto / total).abs() < 0.01, "seed {seed}: {below} {}", upto / total);
+        }
+    }
+}
+
+/// Means of columns behind what is known, given classes, are the means of draws (five standard errors of 20,000, false alarm 6e-7 each).
+#[test]
+fn means_of_continuations_are_those_of_draws() {
+    let model = with_random_weights::<Mixtures>(&rnade(true), plain(3), 2, 0.8);
+    let row = [0.3, f32::NAN, f32::NAN];
+    let mean =
+        model.impute(&Batch::new(row.to_vec(), 3).unwrap(), Fill::Mean, &mut Seed::from(1).rng()).unwrap();
+    let n = 20_000;
+    let rows = Batch::from_fn(n, 3, |_, c| row[c]);
+    let drawn = model.impute(&rows, Fill::Sample, &mut Seed::from(2).rng()).unwrap();
+    let means = 20;
+    for c in [1, 2] {
+        let each: Vec<f64> = drawn.iter().map(|r| f64::from(r[c])).collect();
+        let want = each.iter().sum::<f64>() / n as f64;
+        let spread = (each.iter().map(|v| (v - want).powi(2)).sum::<f64>() / n as f64).sqrt();
+        // The mean itself is taken over 256 continuations, here over as many times 20.
+        let got: f64 = (0..means)
+            .map(|s| {
+                let one = Batch::new(row.to_vec(), 3).unwrap();
+                f64::from(model.impute(&one, Fill::Mean, &mut Seed::from(10 + s).rng()).unwrap().row(0)[c])
+            })
+            .sum::<f64>()
+            / f64::from(means as u8);
+        let stderr = spread * (1.0 / n as f64 + 1.0 / (256.0 * means as f64)).sqrt();
+        assert!(
+            (got - want).abs() < 5.0 * stderr,
+            "column {c}: {got} {want} ± {stderr}, once {}",
+            mean.row(0)[c]
+        );
+    }
+}
