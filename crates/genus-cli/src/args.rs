@@ -219,7 +219,7 @@ pub struct Train {
     pub checkpoint_seconds: f64,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Cut {
     /// Fractions train/valid/test for data without splits, for example 0.8/0.1/0.1, which is what models trained by steps get of few rows; 1/0/0
     /// keeps all rows for training.
@@ -233,7 +233,7 @@ pub struct Cut {
     pub drop_missing: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Source {
     /// Name of a data set or a file, - for standard input.
     #[arg(long, value_parser = DATA, hide_possible_values = true)]

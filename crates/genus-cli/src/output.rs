@@ -44,7 +44,7 @@ pub fn said(e: &Error) -> String {
             "leave such rows out with --drop-missing; a model trained on the others fills them by `genus impute`".into()
         }
         Advice::Split => "cut one off with `--split 0.8/0.1/0.1` (train/valid/test)".into(),
-        Advice::Label => "leave out what asks for classes, or name the label column with --label".into(),
+        Advice::Label => "leave out what asks for classes, or give rows with known ones (--label names their column)".into(),
         other => other.to_string(),
     };
     format!("{}; {remedy}", said(error))

@@ -127,6 +127,15 @@ impl Column {
         }
     }
 
+    /// Its name, with what is subtracted from its values where that is not 0.
+    pub fn heading(&self) -> String {
+        match self.origin {
+            o if o > 0.0 => format!("{} − {o}", self.name),
+            o if o < 0.0 => format!("{} + {}", self.name, -o),
+            _ => self.name.clone(),
+        }
+    }
+
     /// A value as text, the shortest that reads back as the same number; nothing for a missing one.
     pub fn text(&self, v: f32) -> String {
         if v.is_nan() {
@@ -239,6 +248,11 @@ impl Schema {
     /// Names of the columns; none where they have no descriptions.
     pub fn names(&self) -> Vec<String> {
         self.columns.iter().map(|c| c.name.clone()).collect()
+    }
+
+    /// Names of the columns with what was subtracted from their values, as headings above such; none where they have no descriptions.
+    pub fn headings(&self) -> Vec<String> {
+        self.columns.iter().map(Column::heading).collect()
     }
 
     /// Names of the classes that rows come with; none without.
@@ -383,7 +397,7 @@ impl Schema {
     }
 
     /// The columns of `other` that stand for this one's, in this one's order, and whether they were found by position.
-    fn matched(&self, other: &Self) -> Result<(Vec<usize>, bool)> {
+    pub(crate) fn matched(&self, other: &Self) -> Result<(Vec<usize>, bool)> {
         let refuse = |message: String| Err(Error::Domain(message));
         let image = [self, other].iter().any(|s| matches!(s.domain.shape, Shape::Image { .. }));
         if image && self.domain.shape != other.domain.shape {
@@ -498,6 +512,18 @@ impl Schema {
         Ok(Dataset { schema: self.clone(), train: bring(set.train)?, valid, test, provenance })
     }
 
+    /// A hash of the names of columns and classes, hexadecimal.
+    pub fn names_digest(&self) -> String {
+        let mut parts = Parts::default();
+        for column in self.columns.iter().chain(&self.given) {
+            parts.put("column").put(&column.name).number(column.categories().len());
+            column.categories().iter().for_each(|name| {
+                parts.put(name);
+            });
+        }
+        parts.hex()
+    }
+
     /// What a hash of data says of their meaning.
     pub(crate) fn digest(&self, parts: &mut Parts) {
         self.domain.digest(parts);
@@ -517,8 +543,6 @@ struct Recode {
     shift: f64,
     /// For categories: their names, and the index of each in the other column.
     categories: Option<Vec<(String, Option<f32>)>>,
-    /// Numbers that stand for categories of these names.
-    names: Vec<String>,
     /// The categories that are known.
     known: String,
 }
@@ -528,24 +552,27 @@ impl Recode {
         let name = own.name.clone();
         let index = |text: &String| own.categories().iter().position(|n| n == text).map(|i| i as f32);
         let known = list(own.categories());
-        let recode = |shift, categories, names| Self { name: name.clone(), shift, categories, names, known };
+        let recode = |shift, categories| Self { name: name.clone(), shift, categories, known };
         match (&own.kind, &other.kind) {
             (Kind::Category(_), Kind::Category(texts)) => {
-                Ok(recode(0.0, Some(texts.iter().map(|t| (t.clone(), index(t))).collect()), Vec::new()))
+                Ok(recode(0.0, Some(texts.iter().map(|t| (t.clone(), index(t))).collect())))
             }
-            (Kind::Category(names), _) => Ok(recode(other.origin, None, names.clone())),
+            (Kind::Category(_), _) => Err(Error::Domain(format!(
+                "column \"{name}\" holds numbers, and the model knows categories there ({}); give their names, in a table",
+                list(own.categories())
+            ))),
             (_, Kind::Category(texts)) => Err(Error::Domain(format!(
                 "column \"{name}\" holds text ({}), and the model knows numbers there; mend the cells, a decimal comma for example",
                 list(texts)
             ))),
-            _ => Ok(recode(other.origin - own.origin, None, Vec::new())),
+            _ => Ok(recode(other.origin - own.origin, None)),
         }
     }
 
     /// Whether it leaves every value as it is.
     fn is_plain(&self) -> bool {
         let same = |(i, (_, to)): (usize, &(String, Option<f32>))| *to == Some(i as f32);
-        self.shift == 0.0 && self.names.is_empty() && self.categories.iter().flatten().enumerate().all(same)
+        self.shift == 0.0 && self.categories.iter().flatten().enumerate().all(same)
     }
 
     fn apply(&self, v: f32) -> Result<f32> {
@@ -565,11 +592,6 @@ impl Recode {
                 Some((text, None)) => Err(unseen(text)),
                 None => Err(Error::Domain(format!("{v} in column \"{}\" is no category", self.name))),
             },
-            None if !self.names.is_empty() => {
-                let text = (f64::from(v) + self.shift).to_string();
-                let at = self.names.iter().position(|n| *n == text).ok_or_else(|| unseen(&text))?;
-                Ok(at as f32)
-            }
             None if self.shift == 0.0 => Ok(v),
             None => Ok((f64::from(v) + self.shift) as f32),
         }
@@ -650,10 +672,10 @@ mod tests {
             e.contains("\"dog\" in column \"kind\" was never seen") && e.contains("ape, bee, cat"),
             "{e}"
         );
-        // Numbers stand for categories that are written so.
-        let numbered = set(vec![Column::new("kind", texts(&["0.5", "2", "x"]))], &[&[0.0]]);
-        let whole = set(vec![Column::new("kind", Kind::REAL)], &[&[2.0], &[0.5]]);
-        assert_eq!(numbered.schema.conform(whole, false).unwrap().train.x.data(), [1.0, 0.0]);
+        let numbers =
+            set(vec![Column::new("kind", Kind::REAL), Column::new("size", Kind::REAL)], &[&[2.0, 1.0]]);
+        let e = own.schema.conform(numbers, false).unwrap_err().to_string();
+        assert!(e.contains("column \"kind\" holds numbers") && e.contains("ape, bee, cat"), "{e}");
     }
 
     #[test]

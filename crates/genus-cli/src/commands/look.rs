@@ -286,7 +286,10 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let (_, model) = open(&t.run)?;
     let conditional =
         model.as_conditional().ok_or_else(|| cannot(model.as_ref(), Capability::Conditional))?;
-    let Rows { split: Split { x, given }, set, .. } = cx.rows(&t.source, true, model.as_ref())?;
+    let piped = (t.source.data == "-").then(super::piped).transpose()?;
+    let data = piped.as_ref().map_or_else(|| t.source.data.clone(), |(_, path)| path.display().to_string());
+    let source = Source { data, ..t.source.clone() };
+    let Rows { split: Split { x, given }, name, set } = cx.rows(&source, true, model.as_ref())?;
     let fill = if sample { Fill::Sample } else { Fill::Mean };
     let holes = x.data().iter().filter(|v| v.is_nan()).count();
     let filled = conditional.complete(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
@@ -302,15 +305,33 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let kind = if sample { "draws" } else { "means" };
     output::note(format!("{holes} missing values filled with {kind}: {}", filled.law));
     filled.warning.iter().for_each(|w| output::note(format!("warning: {w}")));
-    // The file as it came, without holes.
-    let (schema, y) = match is_table(t.output.as_deref()) {
-        true => {
-            let (schema, y) = schema.beside(&Split { x: y, given });
-            schema.arranged(y, &set.provenance.order)
+    if !is_table(t.output.as_deref()) {
+        return emit(cx, &Split::unlabelled(y), &schema, t.output.as_deref());
+    }
+    let options = cx.options(&source.cut, true, Some(model.schema()))?;
+    if name == SplitName::Rows && !cx.json {
+        // The file as it came, without holes.
+        if let Some(bytes) = data::filled(Path::new(&source.data), &options, &y, &schema)? {
+            return emit_bytes(&bytes, y.rows(), t.output.as_deref());
         }
-        false => (schema, y),
-    };
+    }
+    let (schema, y) = schema.beside(&Split { x: y, given });
+    let (schema, y) = schema.arranged(y, &set.provenance.order);
     emit(cx, &Split::unlabelled(y), &schema, t.output.as_deref())
+}
+
+/// As [`emit`], of rows that are text already.
+fn emit_bytes(bytes: &[u8], rows: usize, output: Option<&Path>) -> Result<()> {
+    match output {
+        Some(path) => {
+            genus::outfile::write(path, bytes)?;
+            output::note(format!("{rows} rows written to {}", path.display()));
+        }
+        None => {
+            output::csv(bytes);
+        }
+    }
+    Ok(())
 }
 
 /// `genus audit`.

@@ -93,7 +93,20 @@ impl Context {
         keep_missing: bool,
         like: Option<&Schema>,
     ) -> Result<Dataset> {
-        let options = data::Options {
+        let options = self.options(cut, keep_missing, like)?;
+        let given = (source == "-").then(piped).transpose()?;
+        let given = given.as_ref().map(|(_, path)| path.display().to_string());
+        let mut set = data::load(given.as_deref().unwrap_or(source), &options)?;
+        if given.is_some() {
+            set.provenance.source = "standard input".into();
+        }
+        set.provenance.remarks.iter().for_each(|r| crate::output::note(format!("warning: {r}")));
+        Ok(set)
+    }
+
+    /// How to read a data set.
+    pub fn options(&self, cut: &Cut, keep_missing: bool, like: Option<&Schema>) -> Result<data::Options> {
+        Ok(data::Options {
             split: cut.split.as_deref().map(data::parse_split).transpose()?,
             label: cut.label.as_deref().map(|l| l.parse().unwrap_or(data::Label::None)),
             data_dir: self.data_dir.clone(),
@@ -104,15 +117,7 @@ impl Context {
             },
             like: like.cloned(),
             ..data::Options::default()
-        };
-        let given = (source == "-").then(piped).transpose()?;
-        let given = given.as_ref().map(|(_, path)| path.display().to_string());
-        let mut set = data::load(given.as_deref().unwrap_or(source), &options)?;
-        if given.is_some() {
-            set.provenance.source = "standard input".into();
-        }
-        set.provenance.remarks.iter().for_each(|r| crate::output::note(format!("warning: {r}")));
-        Ok(set)
+        })
     }
 
     /// Rows for a model, from a data set as asked for, and which they are: those of a split, or the rows of a file that has none.

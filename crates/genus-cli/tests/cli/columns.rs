@@ -295,3 +295,82 @@ fn rows_with_holes_are_left_out_and_then_filled() {
     place.ok("impute bits --data gap.csv -o out.npy");
     assert!(place.path("out.npy").is_file());
 }
+
+/// Protects what was given: a file with holes comes back as it was written, but for the holes.
+#[test]
+fn what_was_given_comes_back_as_it_was_written() {
+    let place = fitted();
+    let file = |text: &str| {
+        place.file("t.csv", text);
+        place.ok("impute run --data t.csv").stdout
+    };
+    let text = "# from the lab\n,width,mass,speed\n1,2.50,5.05e1,0.1000\n2,+3.5,49.5,?\n3,NaN,051,-0\n";
+    let filled = file(text);
+    assert!(!filled.contains("NaN") && !filled.contains('?'), "{filled}");
+    for line in ["# from the lab\n", ",width,mass,speed\n1,2.50,5.05e1,0.1000\n2,+3.5,49.5,", ",051,-0\n"] {
+        assert!(filled.contains(line), "{filled}");
+    }
+    place.ok("impute run --data t.csv -o filled.csv");
+    assert_eq!(place.text("filled.csv"), filled);
+    // Tabs, and from standard input into the file itself.
+    assert!(file("speed\tmass\twidth\n0.10\t50\t\n").starts_with("speed\tmass\twidth\n0.10\t50\t"));
+    // Classes that are unknown, or not there, are no reason to lose the column.
+    let mut text = table("speed,mass,width", &[0, 1, 2], 60).replace('\n', ",a\n").replace("width,a", "width,class");
+    text = text.replacen(",a\n", ",b\n", 20);
+    place.file("classed.csv", &text);
+    place.ok("train gmm --data classed.csv --set components=1 --set restarts=1 --out classed");
+    for class in ["c", "", "b"] {
+        place.file("new.csv", format!("class,mass,width,speed\n{class},50,,0.10\na,50,,0.20\n"));
+        let filled = place.ok("impute classed --data new.csv").stdout;
+        let lines: Vec<&str> = filled.lines().collect();
+        assert!(lines[1].starts_with(&format!("{class},50,")) && lines[1].ends_with(",0.10"), "{filled}");
+    }
+    place.file("new.csv", "class,mass,width,speed\n,50,3,0.1\n");
+    let said = place.ok("score classed --data new.csv").stderr;
+    assert!(said.contains("line 2 has no \"class\""), "{said}");
+    place.ok("score classed --data classed.csv --label none");
+}
+
+/// Protects rows without names from being taken apart: what is as wide as the features has no class in it.
+#[test]
+fn rows_without_names_need_no_class() {
+    let place = Place::new();
+    let classed: String =
+        rows(60).iter().enumerate().map(|(i, r)| format!("{},{:.3},{:.3}\n", i % 2, r[0], r[1])).collect();
+    place.file("classed.csv", &classed);
+    place.ok("train gmm --data classed.csv --label 0 --set components=1 --set restarts=1 --out run");
+    let scores = |file: &str, text: &str| {
+        place.file(file, text);
+        place.ok(&format!("score run --data {file}")).stdout
+    };
+    let bare: String = classed.lines().map(|l| format!("{}\n", l.split_once(',').unwrap().1)).collect();
+    assert_eq!(scores("bare.csv", &bare), scores("same.csv", &classed));
+}
+
+/// Protects a run from going on with other columns than it began with: their values alone would not tell.
+#[test]
+fn names_belong_to_a_run() {
+    let place = fitted();
+    let text = table("speed,mass,width", &[0, 1, 2], 60);
+    place.ok("train --resume --out run");
+    place.file("train.csv", text.replace("speed,mass", "mass,speed"));
+    place.refused("train --resume --out run", 1, &["other names"]);
+}
+
+/// Protects numbers from two origins: rows that are read anew are counted from that of the model.
+#[test]
+fn origins_are_those_of_the_model() {
+    let place = Place::new();
+    let times = |from: i64| -> String {
+        let row = |i: i64| format!("{},{:.3}\n", from + 37 * i + (i * i) % 11, (i as f64 * 0.7).sin());
+        format!("t,v\n{}", (0..80).map(row).collect::<String>())
+    };
+    place.file("t.csv", times(1_700_000_000));
+    place.ok("train gmm --data t.csv --set components=1 --set restarts=1 --out run");
+    assert!(place.text("run/report.html").contains("t − 17000"), "headings say what was subtracted");
+    let all = place.ok("score run --data t.csv").stdout;
+    for (i, line) in times(1_700_000_000).lines().skip(1).enumerate().take(3) {
+        place.file("one.csv", format!("t,v\n{line}\n"));
+        assert_eq!(place.ok("score run --data one.csv").stdout.trim(), all.lines().nth(i).unwrap());
+    }
+}

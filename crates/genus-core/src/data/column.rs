@@ -153,6 +153,12 @@ impl Survey {
         }
     }
 
+    /// The line of the first row whose class is not there; a word like `NA` among texts is one.
+    pub(super) fn lacks_class(&self) -> Option<u64> {
+        let word = self.texts > 0 && self.names.iter().any(|n| is_missing(n));
+        self.first_missing.filter(|_| !word)
+    }
+
     /// The names of the classes, numbers in increasing order before other texts.
     ///
     /// # Errors

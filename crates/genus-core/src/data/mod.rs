@@ -200,6 +200,22 @@ pub fn arrays(path: &Path) -> Result<BTreeMap<String, Batch>> {
     arrays.into_iter().map(|(name, array)| Ok((name, array?.into_batch()?))).collect()
 }
 
+/// The bytes of the table at `path` with its missing values as they are in `x`, whose columns are those of `schema` and which has a row
+/// for each of the table, as [`load`] with these options and [`Missing::Keep`] gives them: names, order and every other cell stay as they
+/// are written. Nothing for what is no table on its own, or no file that can be read twice.
+///
+/// # Errors
+/// As [`load`], and [`Error::Domain`] if the rows are not those of the table.
+pub fn filled(path: &Path, options: &Options, x: &Batch, schema: &Schema) -> Result<Option<Vec<u8>>> {
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().to_lowercase());
+    let plain = name.strip_suffix(".gz").unwrap_or(&name);
+    if options.split.is_some() || !(plain.ends_with(".csv") || plain.ends_with(".tsv")) || !path.is_file() {
+        return Ok(None);
+    }
+    let how = How { label: options.label.as_ref(), missing: Missing::Keep, like: Some(schema) };
+    table::filled(&mut Input::open(path)?, &how, x, schema).map(Some)
+}
+
 fn from_path(source: &str, options: &Options) -> Result<Dataset> {
     let path = Path::new(source);
     if !path.exists() {

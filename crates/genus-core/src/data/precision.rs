@@ -80,9 +80,8 @@ impl Precision {
         if origin.is_finite() && origin.abs() > spread { origin } else { 0.0 }
     }
 
-    /// Why the numbers cannot be used in single precision; none if they can.
-    pub(super) fn lost(&self) -> Option<String> {
-        let (error, x) = self.worst;
+    /// Why the numbers cannot be used in single precision, whatever others are near; none if they can.
+    pub(super) fn beyond(&self) -> Option<String> {
         let most = if self.most > -self.least { self.most } else { self.least };
         if most.abs() > f64::from(f32::MAX) {
             return Some(format!("{most} is beyond single precision; rescale the column"));
@@ -92,6 +91,15 @@ impl Precision {
                 "{most} is a whole number beyond 2⁵³, which is not exact; an identifier is best left out"
             ));
         }
+        None
+    }
+
+    /// Why the numbers cannot be used in single precision; none if they can.
+    pub(super) fn lost(&self) -> Option<String> {
+        if let Some(message) = self.beyond() {
+            return Some(message);
+        }
+        let (error, x) = self.worst;
         let merged =
             self.doubles.len() > self.singles.len() && self.singles.len() * 10 < self.doubles.len() * 9;
         if merged || self.deviation() > 0.0 && error > COARSE * self.deviation() {

@@ -229,12 +229,13 @@ struct Roles {
 fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path) -> Result<Roles> {
     let mut remarks = Vec::new();
     let wanted = |c: usize| how.like.is_some_and(|l| l.columns.iter().any(|k| k.name == top.columns[c]));
+    let position = |name: &str| top.columns.iter().position(|c| c == name);
     let index = |c: usize| {
         let unnamed_header =
             top.named && (top.columns[c] == unnamed(c) || top.columns[c].starts_with("Unnamed:"));
         unnamed_header && c == 0 && surveys[c].counts_rows() && top.columns.len() > 1 && !wanted(c)
     };
-    let left_out: Vec<usize> = (0..top.columns.len()).filter(|c| index(*c)).collect();
+    let mut left_out: Vec<usize> = (0..top.columns.len()).filter(|c| index(*c)).collect();
     if !left_out.is_empty() {
         remarks.push("the first column has no name and numbers the rows: it is left out".into());
     }
@@ -244,13 +245,20 @@ fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path)
             format!("{} has no column {what}; there are: {}", path.display(), top.columns.join(", ")),
         )
     };
-    let position = |name: &str| top.columns.iter().position(|c| c == name);
+    // The class of a model, if it is here: rows without names that are as many as its columns come without.
+    let class = |like: &Schema| {
+        let bare = !top.named && top.columns.len() == like.width();
+        like.given.first().filter(|_| !bare).and_then(|class| position(&class.name))
+    };
     let label = match (how.label, how.like) {
-        (Some(Label::None), _) => None,
+        (Some(Label::None), like) => {
+            left_out.extend(like.and_then(class));
+            None
+        }
         (Some(Label::Index(i)), _) if *i < top.columns.len() => Some(*i),
         (Some(Label::Index(i)), _) => return Err(unknown(format!("number {i} (counted from 0)"))),
         (Some(Label::Name(n)), _) => Some(position(n).ok_or_else(|| unknown(format!("`{n}`")))?),
-        (None, Some(like)) => like.given.first().and_then(|class| position(&class.name)),
+        (None, Some(like)) => class(like),
         (None, None) => {
             let found = top.columns.iter().position(|c| LABELS.contains(&c.to_lowercase().as_str()));
             let refused = found.filter(|c| !surveys[*c].may_be_classes(rows));
@@ -275,6 +283,24 @@ fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path)
 /// # Errors
 /// [`Error::Format`] naming line and column, [`Error::Config`] if the label column is not there.
 pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<Dataset> {
+    understood(input, how, |table| table.dataset(name))
+}
+
+/// The bytes of a table with its missing values in the columns of `schema` as they are in `x`, which has those columns and a row for
+/// each of the table; everything else as it stands there.
+///
+/// # Errors
+/// As [`load`], and [`Error::Domain`] if the rows are not those of the table.
+pub(super) fn filled(input: &mut Input<'_>, how: &How<'_>, x: &Batch, schema: &Schema) -> Result<Vec<u8>> {
+    understood(input, how, |table| table.filled(x, schema))
+}
+
+/// Finds out what a table is, for `f`.
+fn understood<T>(
+    input: &mut Input<'_>,
+    how: &How<'_>,
+    f: impl FnOnce(&Table<'_>) -> Result<T>,
+) -> Result<T> {
     let text = input.rest(MAX_TEXT)?;
     let path = &input.path().to_owned();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
@@ -346,6 +372,15 @@ pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<D
     let mut roles = roles(&top, &surveys, rows, how, path)?;
     if let Some(c) = roles.label {
         surveys[c].take_words_for_texts();
+        // Rows for a model need no classes.
+        if let (Some(line), None, Some(_)) = (surveys[c].lacks_class(), how.label, how.like) {
+            let name = &top.columns[c];
+            roles.remarks.push(format!(
+                "line {line} has no \"{name}\", which is the class: the classes of these rows are left out"
+            ));
+            roles.left_out.push(c);
+            roles.label = None;
+        }
     }
     if how.like.is_none() {
         let names = (0..top.columns.len()).filter(|c| Some(*c) != roles.label && !roles.left_out.contains(c));
@@ -357,43 +392,10 @@ pub(super) fn load(input: &mut Input<'_>, name: &str, how: &How<'_>) -> Result<D
         });
         roles.remarks.extend(alike.collect::<Vec<_>>());
     }
-    let table = Table::of(&records, &top, &surveys, &roles, how.missing)?;
+    let above = text.split_inclusive(|b| *b == b'\n').take(body.above as usize).map(<[u8]>::len).sum();
+    let table = Table::of(&records, &text[..above], top, &surveys, roles, rows, how)?;
     drop(surveys);
-    let (x, labels, dropped) = table.values(rows)?;
-    if x.is_empty() {
-        return Err(Error::format(path, "table", "every row lacks a value, so that none is left"));
-    }
-    if dropped > 0 {
-        roles.remarks.push(format!("{dropped} of {rows} rows lack a value and are left out"));
-    }
-    let (labels, classes) = match &top.classes {
-        Some(names) if roles.label.is_some() => renumbered(labels, &table.classes, names, path)?,
-        _ => (labels, table.classes.clone()),
-    };
-    let schema = table.schema.clone();
-    let (schema, train) = match roles.label {
-        Some(c) => (schema.with_classes(top.columns[c].clone(), classes), Split::labelled(x, &labels)),
-        None => (schema, Split::unlabelled(x)),
-    };
-    let header = match (top.named, top.skip) {
-        (true, 1) => "names in the first line",
-        (true, _) => "names in the remark above",
-        (false, _) => "no names of columns",
-    };
-    let provenance = Provenance {
-        name: name.into(),
-        reading: format!("{}, {header}", records.dialect.words()),
-        order: top
-            .columns
-            .iter()
-            .enumerate()
-            .filter(|(c, _)| !roles.left_out.contains(c))
-            .map(|(_, n)| n.clone())
-            .collect(),
-        remarks: roles.remarks,
-        ..Provenance::default()
-    };
-    Ok(Dataset { schema, train, valid: None, test: None, provenance })
+    f(&table)
 }
 
 /// A line as one record.
@@ -428,35 +430,41 @@ fn survey(records: &Records<'_>, skip: usize, width: usize, input: &mut Input<'_
 /// A table whose columns are known: another reading gives its values.
 struct Table<'a> {
     records: &'a Records<'a>,
-    top: &'a Top,
+    /// What stands above the records.
+    above: &'a [u8],
+    top: Top,
+    roles: Roles,
+    /// Records that are rows.
+    rows: usize,
     /// Numbers of the columns that are features.
     features: Vec<usize>,
     schema: Schema,
-    label: Option<usize>,
     /// What the label column holds, sorted.
     classes: Vec<String>,
     missing: Missing,
+    /// Whether the rows are for a model.
+    like: bool,
 }
 
 impl<'a> Table<'a> {
     fn of(
         records: &'a Records<'a>,
-        top: &'a Top,
+        above: &'a [u8],
+        top: Top,
         surveys: &[Survey],
-        roles: &Roles,
-        missing: Missing,
+        roles: Roles,
+        rows: usize,
+        how: &How<'_>,
     ) -> Result<Self> {
-        let (path, width) = (records.path, top.columns.len());
+        let (path, width, missing) = (records.path, top.columns.len(), how.missing);
         let used = |c: &usize| !roles.left_out.contains(c);
         for (c, survey) in surveys.iter().enumerate().filter(|(c, _)| used(c)) {
             match survey.first_missing {
-                Some(line) if Some(c) == roles.label && missing != Missing::Drop => {
-                    let words = survey.texts > 0;
-                    if words && survey.classes().is_ok_and(|c| c.iter().any(|c| column::is_missing(c))) {
-                        continue;
+                Some(_) if Some(c) == roles.label => {
+                    if let (Some(line), true) = (survey.lacks_class(), missing != Missing::Drop) {
+                        let remedy = "a row without its label; drop the row, or choose another label column";
+                        return Err(Error::format(path, top.place(line, c), remedy));
                     }
-                    let remedy = "a row without its label; drop the row, or choose another label column";
-                    return Err(Error::format(path, top.place(line, c), remedy));
                 }
                 Some(line) if missing == Missing::Refuse => {
                     let error = Error::format(path, top.place(line, c), "no value");
@@ -476,29 +484,116 @@ impl<'a> Table<'a> {
             Ok(Column { name: top.columns[c].clone(), kind, origin })
         };
         let columns = features.iter().map(column).collect::<Result<Vec<Column>>>()?;
+        let decimal_comma = records.dialect.decimal_comma;
+        let domain = Domain { support: support(&columns), shape: Shape::Flat(columns.len()) };
+        let mut schema = Schema { domain, columns, given: Vec::new(), decimal_comma };
+        if let Some((like, Ok((from, _)))) = how.like.map(|like| (like, like.matched(&schema))) {
+            for (own, at) in like.columns.iter().zip(from) {
+                let column = &mut schema.columns[at];
+                match (&own.kind, &column.kind) {
+                    (Kind::Category(_), Kind::Category(_)) => {}
+                    // Categories that are written as numbers, where no other occurs.
+                    (Kind::Category(_), _) => {
+                        let refuse = |m| Error::format(path, format!("column \"{}\"", column.name), m);
+                        column.kind = Kind::Category(surveys[features[at]].classes().map_err(refuse)?);
+                        column.origin = 0.0;
+                    }
+                    _ => column.origin = own.origin,
+                }
+            }
+            schema.domain.support = support(&schema.columns);
+        }
         let classes = |c: usize| {
             let refuse = |m| Error::format(path, format!("column \"{}\"", top.columns[c]), m);
             surveys[c].classes().map_err(refuse)
         };
         let classes = roles.label.map(classes).transpose()?.unwrap_or_default();
-        let domain = Domain { support: support(&columns), shape: Shape::Flat(columns.len()) };
-        let decimal_comma = records.dialect.decimal_comma;
-        let schema = Schema { domain, columns, given: Vec::new(), decimal_comma };
-        Ok(Self { records, top, features, schema, label: roles.label, classes, missing })
+        let like = how.like.is_some();
+        Ok(Self { records, above, top, roles, rows, features, schema, classes, missing, like })
+    }
+
+    fn dataset(&self, name: &str) -> Result<Dataset> {
+        let (top, path, mut remarks) = (&self.top, self.records.path, self.roles.remarks.clone());
+        let (x, labels, dropped) = self.values()?;
+        if x.is_empty() {
+            return Err(Error::format(path, "table", "every row lacks a value, so that none is left"));
+        }
+        if dropped > 0 {
+            remarks.push(format!("{dropped} of {} rows lack a value and are left out", self.rows));
+        }
+        let (labels, classes) = match &top.classes {
+            Some(names) if self.roles.label.is_some() => renumbered(labels, &self.classes, names, path)?,
+            _ => (labels, self.classes.clone()),
+        };
+        let schema = self.schema.clone();
+        let (schema, train) = match self.roles.label {
+            Some(c) => (schema.with_classes(top.columns[c].clone(), classes), Split::labelled(x, &labels)),
+            None => (schema, Split::unlabelled(x)),
+        };
+        let header = match (top.named, top.skip) {
+            (true, 1) => "names in the first line",
+            (true, _) => "names in the remark above",
+            (false, _) => "no names of columns",
+        };
+        let provenance = Provenance {
+            name: name.into(),
+            reading: format!("{}, {header}", self.records.dialect.words()),
+            order: (0..top.columns.len())
+                .filter(|c| !self.roles.left_out.contains(c))
+                .map(|c| top.columns[c].clone())
+                .collect(),
+            remarks,
+            ..Provenance::default()
+        };
+        Ok(Dataset { schema, train, valid: None, test: None, provenance })
+    }
+
+    fn filled(&self, x: &Batch, schema: &Schema) -> Result<Vec<u8>> {
+        let dialect = self.records.dialect;
+        let (from, _) = schema.matched(&self.schema)?;
+        let place: Vec<(usize, Column)> =
+            from.iter().enumerate().map(|(c, at)| (self.features[*at], schema.column(c))).collect();
+        let mut writer = csv::WriterBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(dialect.delimiter)
+            .from_writer(self.above.to_vec());
+        let failed = |e: csv::Error| Error::format(self.records.path, "table", e.to_string());
+        let mut row = 0;
+        let mut number = 0;
+        self.records.each(0, |record, _| {
+            let header = number < self.top.skip;
+            number += 1;
+            if header {
+                return writer.write_record(record).map_err(failed);
+            }
+            let values = (row < x.rows()).then(|| x.row(row)).ok_or_else(|| {
+                Error::Domain(format!("{} has more than {} rows now", self.records.path.display(), x.rows()))
+            })?;
+            row += 1;
+            let mut cells: Vec<Cow<'_, str>> = record.iter().map(Cow::Borrowed).collect();
+            for (v, (c, column)) in values.iter().zip(&place).filter(|(_, (c, _))| column::is_missing(&record[*c])) {
+                let text = column.text(*v);
+                let comma = dialect.decimal_comma && column.categories().is_empty();
+                cells[*c] = Cow::Owned(if comma { text.replace('.', ",") } else { text });
+            }
+            writer.write_record(cells.iter().map(|c| c.as_bytes())).map_err(failed)
+        })?;
+        writer.into_inner().map_err(|e| Error::format(self.records.path, "table", e.to_string()))
     }
 
     /// Reads the records again: features, numbers of classes, and how many rows were left out.
-    fn values(&self, rows: usize) -> Result<(Batch, Vec<u32>, usize)> {
+    fn values(&self) -> Result<(Batch, Vec<u32>, usize)> {
         let dialect = self.records.dialect;
         let index = |names: &[String]| names.iter().cloned().zip(0u32..).collect::<HashMap<_, _>>();
         let categories: Vec<_> = self.schema.columns.iter().map(|c| index(c.categories())).collect();
         let class_of = index(&self.classes);
-        let mut values = Vec::with_capacity(rows * self.features.len());
+        let mut values = Vec::with_capacity(self.rows * self.features.len());
         let (mut labels, mut dropped) = (Vec::new(), 0);
         let mut kept: Vec<Precision> = vec![Precision::default(); self.features.len()];
         self.records.each(self.top.skip, |record, _| {
             let cell = |c: usize| record.get(c).unwrap_or_default();
-            let class = self.label.map(|c| class_of.get(&column::canonical(cell(c), dialect)).copied());
+            let class = self.roles.label.map(|c| class_of.get(&column::canonical(cell(c), dialect)).copied());
             let lacks = class == Some(None) || self.features.iter().any(|c| column::is_missing(cell(*c)));
             if lacks && self.missing == Missing::Drop {
                 dropped += 1;
@@ -523,7 +618,9 @@ impl<'a> Table<'a> {
             Ok(())
         })?;
         for (precision, column) in kept.iter().zip(&self.schema.columns) {
-            if let Some(message) = precision.lost() {
+            // What is near together among few rows for a model need not be in its eyes.
+            let lost = if self.like { precision.beyond() } else { precision.lost() };
+            if let Some(message) = lost {
                 return Err(Error::format(self.records.path, format!("column \"{}\"", column.name), message));
             }
         }

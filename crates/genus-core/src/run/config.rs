@@ -50,4 +50,7 @@ pub struct DataConfig {
     pub drop_missing: bool,
     /// Hash of the rows that were trained on.
     pub sha256: String,
+    /// Hash of the names of their columns and classes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub names: String,
 }

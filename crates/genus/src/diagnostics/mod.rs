@@ -47,5 +47,5 @@ fn some(split: &Split, n: usize, seed: Seed) -> Split {
 
 /// Names of the columns of a plane.
 fn axes(schema: &Schema) -> [String; 2] {
-    [0, 1].map(|c| schema.column(c).name)
+    [0, 1].map(|c| schema.column(c).heading())
 }

@@ -55,7 +55,7 @@ fn rows(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {
     for c in 0..d.min(COLUMNS) {
         let values = |x: &Batch| x.iter().map(|row| f64::from(row[c])).collect::<Vec<f64>>();
         panels.push(Panel::Bars {
-            title: of.data.schema.column(c).name,
+            title: of.data.schema.column(c).heading(),
             unit: String::new(),
             sets: sets.iter().rev().map(|(name, x)| Named::new(name.to_lowercase(), values(x))).collect(),
             large: false,

@@ -179,7 +179,7 @@ pub(super) fn describe(spec: &ModelSpec, model: &dyn Model, data: &Dataset) -> S
         shape: evaluate::extents(data.domain()),
         top: data.domain().top().unwrap_or(0.0),
         range: range(&data.train.x),
-        columns: data.schema.names(),
+        columns: data.schema.headings(),
         classes: data.schema.classes().to_vec(),
         data: data.provenance.clone(),
         rows: data.splits().map(|(n, s)| (n, s.x.rows() as u64)).collect(),

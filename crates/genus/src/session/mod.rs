@@ -102,6 +102,7 @@ pub fn train(
     let (run, lock) = RunDir::create(out)?;
     let mut source = request.data.clone();
     source.sha256 = data.digest();
+    source.names = data.schema.names_digest();
     let config = RunConfig {
         format: FORMAT,
         genus: VERSION.into(),
@@ -158,6 +159,13 @@ pub fn resume(
             "{} was trained on other rows than {} holds now; give the same data, or train into a new folder",
             run.path().display(),
             stored.data.source
+        )));
+    }
+    if !stored.data.names.is_empty() && stored.data.names != data.schema.names_digest() {
+        return Err(Error::Run(format!(
+            "the columns or classes of {} have other names than when {} began; give the same data, or train into a new folder",
+            stored.data.source,
+            run.path().display()
         )));
     }
     go(request, data, &run, &lock, true, observer)
