@@ -11,6 +11,8 @@ pub struct Split {
     pub x: Batch,
     /// What each row comes with, a column for each of [`Schema::given`]: its class. None for the whole split if there is nothing.
     pub given: Option<Batch>,
+    /// The line of its file that each row stands in; empty where rows come from no table.
+    pub lines: Vec<u64>,
 }
 
 /// Which rows.
@@ -76,12 +78,13 @@ pub struct Dataset {
 impl Split {
     /// Rows that come with nothing.
     pub fn unlabelled(x: Batch) -> Self {
-        Self { x, given: None }
+        Self { x, given: None, lines: Vec::new() }
     }
 
     /// Rows with the number of their class.
     pub fn labelled(x: Batch, classes: &[u32]) -> Self {
-        Self { x, given: Some(Batch::from_fn(classes.len(), 1, |r, _| classes[r] as f32)) }
+        let given = Batch::from_fn(classes.len(), 1, |r, _| classes[r] as f32);
+        Self { given: Some(given), ..Self::unlabelled(x) }
     }
 
     /// The class of each row, a number of [`Schema::classes`].
@@ -91,7 +94,16 @@ impl Split {
 
     /// The rows at `index`, with what they come with.
     pub fn select(&self, index: &[usize]) -> Self {
-        Self { x: self.x.select(index), given: self.given.as_ref().map(|g| g.select(index)) }
+        Self {
+            x: self.x.select(index),
+            given: self.given.as_ref().map(|g| g.select(index)),
+            lines: index.iter().filter_map(|r| self.lines.get(*r).copied()).collect(),
+        }
+    }
+
+    /// Where a row is, in words: `line 12` of its file, or `row 3` counted from 0.
+    pub fn place(&self, row: usize) -> String {
+        self.lines.get(row).map_or_else(|| format!("row {row}"), |line| format!("line {line}"))
     }
 }
 

@@ -181,7 +181,8 @@ fn has_name(column: &Column) -> bool {
     column.name.strip_prefix("column ").is_none_or(|n| n.parse::<usize>().is_err())
 }
 
-fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+/// Names in words, of many the first.
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     const MOST: usize = 12;
     let names: Vec<&String> = names.into_iter().collect();
     let shown: Vec<&str> = names.iter().take(MOST).map(|n| n.as_str()).collect();
@@ -500,7 +501,7 @@ impl Schema {
                 }
                 _ => None,
             };
-            Ok(Split { x, given })
+            Ok(Split { x, given, lines: split.lines })
         };
         if by_position {
             provenance.remarks.push(

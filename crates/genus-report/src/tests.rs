@@ -56,6 +56,7 @@ fn summary(shape: &[usize], top: f32) -> Summary {
         top,
         range: Some((-3.0, 3.0)),
         columns: Vec::new(),
+        doubts: String::new(),
         classes: vec!["zero".into(), EVIL.into(), "two".into()],
         data: Provenance {
             name: "digits".into(),

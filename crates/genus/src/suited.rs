@@ -52,19 +52,20 @@ pub(crate) fn mixture(size: Size) -> toml::Table {
 
 /// Of causal networks over images, whose steps are long.
 pub(crate) fn image(size: Size) -> toml::Table {
-    slow(size, NETWORK / 4)
-}
-
-/// Of chains of several transitions, whose steps are longer still.
-pub(crate) fn chain(size: Size) -> toml::Table {
-    slow(size, NETWORK / 7)
-}
-
-fn slow(size: Size, steps: usize) -> toml::Table {
-    let (batch, epochs) = batches(size, steps);
+    let (batch, epochs) = batches(size, NETWORK / 4);
     let patience = (PATIENCE / 2).div_ceil(size.rows.div_ceil(batch).max(1)).max(3);
     table(&format!(
         "[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\n[train.optimizer]\nschedule = \"constant\"\n"
+    ))
+}
+
+/// Of chains of several transitions, whose steps are long too, and whose loss rests for thousands of them before it falls.
+pub(crate) fn chain(size: Size) -> toml::Table {
+    let width = if size.columns < 500 { 500 } else { 1000 };
+    let (batch, epochs) = batches(size, NETWORK * 2 / 5);
+    let patience = (4 * PATIENCE).div_ceil(size.rows.div_ceil(batch).max(1)).max(3);
+    table(&format!(
+        "hidden = [{width}, {width}]\n[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\n[train.optimizer]\nrate = 0.002\nschedule = \"constant\"\n"
     ))
 }
 

@@ -36,7 +36,7 @@ fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&Path>) -> R
     let (schema, x) = if is_table(output) { schema.beside(rows) } else { (schema.clone(), rows.x.clone()) };
     if let Some(path) = output {
         data::write(path, &x, &schema)?;
-        output::note(format!("{} rows written to {}", x.rows(), path.display()));
+        output::note(written(x.rows(), "row", path));
         return Ok(());
     }
     if cx.json {
@@ -51,6 +51,12 @@ fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&Path>) -> R
     }
     output::csv(&data::to_csv(&x, &schema));
     Ok(())
+}
+
+/// Says what went where.
+fn written(n: usize, what: &str, path: &Path) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s} written to {}", path.display())
 }
 
 /// Whether rows go where they have columns with names.
@@ -151,7 +157,7 @@ fn pour(
     drop(progress);
     if let (Some(file), Some(path)) = (file, output) {
         file.finish()?;
-        output::note(format!("{n} rows written to {}", path.display()));
+        output::note(written(n, "row", path));
     }
     Ok(())
 }
@@ -168,10 +174,12 @@ pub fn score(
     args: &ScoringArgs,
     output: Option<&Path>,
 ) -> Result<()> {
-    let (_, model) = open(run)?;
+    let (run, model) = open(run)?;
     let density = model.as_density().ok_or_else(|| cannot(model.as_ref(), Capability::Density))?;
     let x = cx.rows(source, false, model.as_ref())?.split.x;
-    let lp = density.score(&x, &scoring(args)?)?;
+    let mut lp = density.score(&x, &scoring(args)?)?;
+    // A run that was interrupted has no summary, and no doubts that are known.
+    lp.protocol = run.summary().unwrap_or_default().doubted(&lp.protocol);
     if let Some(path) = output {
         // f64, which the array writers do not hold: a table of text keeps every digit.
         let spread = |r: usize| lp.spread.as_ref().map_or(String::new(), |s| format!(",{}", s[r]));
@@ -189,7 +197,7 @@ pub fn score(
     let words = [lp.evidence.to_string(), "nats".into(), lp.measure.to_string(), lp.protocol.clone()];
     output::note(words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join("; "));
     match output {
-        Some(path) => output::note(format!("{} scores written to {}", lp.nats.len(), path.display())),
+        Some(path) => output::note(written(lp.nats.len(), "score", path)),
         None => lp.nats.iter().for_each(output::line),
     }
     Ok(())
@@ -203,9 +211,12 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -
     if name == SplitName::Rows && set.digest() == run.config()?.data.sha256 {
         name = SplitName::Train;
     }
-    let mut summary = genus::run::Summary::default();
+    let doubts = run.summary().unwrap_or_default().doubts;
+    let mut summary = genus::run::Summary { doubts, ..genus::run::Summary::default() };
     if let Some(density) = model.as_density() {
-        summary.scores.push(figures::score(density, name, &x, &how, None, &mut |_, _| ())?.score);
+        let mut score = figures::score(density, name, &x, &how, None, &mut |_, _| ())?.score;
+        score.protocol = summary.doubted(&score.protocol);
+        summary.scores.push(score);
     }
     summary.figures = model.figures(&x, &how)?;
     if cx.json {
@@ -289,7 +300,7 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let piped = (t.source.data == "-").then(super::piped).transpose()?;
     let data = piped.as_ref().map_or_else(|| t.source.data.clone(), |(_, path)| path.display().to_string());
     let source = Source { data, ..t.source.clone() };
-    let Rows { split: Split { x, given }, name, set } = cx.rows(&source, true, model.as_ref())?;
+    let Rows { split: Split { x, given, lines }, name, set } = cx.rows(&source, true, model.as_ref())?;
     let fill = if sample { Fill::Sample } else { Fill::Mean };
     let holes = x.data().iter().filter(|v| v.is_nan()).count();
     let filled = conditional.complete(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
@@ -315,7 +326,7 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
             return emit_bytes(&bytes, y.rows(), t.output.as_deref());
         }
     }
-    let (schema, y) = schema.beside(&Split { x: y, given });
+    let (schema, y) = schema.beside(&Split { x: y, given, lines });
     let (schema, y) = schema.arranged(y, &set.provenance.order);
     emit(cx, &Split::unlabelled(y), &schema, t.output.as_deref())
 }
@@ -325,7 +336,7 @@ fn emit_bytes(bytes: &[u8], rows: usize, output: Option<&Path>) -> Result<()> {
     match output {
         Some(path) => {
             genus::outfile::write(path, bytes)?;
-            output::note(format!("{rows} rows written to {}", path.display()));
+            output::note(written(rows, "row", path));
         }
         None => {
             output::csv(bytes);

@@ -374,3 +374,29 @@ fn origins_are_those_of_the_model() {
         assert_eq!(place.ok("score run --data one.csv").stdout.trim(), all.lines().nth(i).unwrap());
     }
 }
+
+/// Protects from looking for a row by counting: what is remarkable is named by its line, and what scores of such columns are worth is
+/// said wherever they are.
+#[test]
+fn rows_are_named_by_their_lines() {
+    let place = Place::new();
+    let mut text = "# remarks\nspeed,mass,even\n".to_owned();
+    for (i, row) in rows(100).iter().enumerate() {
+        let speed = if i == 41 { 1e7 } else { row[0] };
+        writeln!(text, "{speed},{:.4},{}", row[1], 0.5 * (i % 2) as f64).unwrap();
+    }
+    place.file("t.csv", &text);
+    let set = "--set components=1 --set restarts=1";
+    place.ok(&format!("train gmm --data t.csv --split 0.5/0.1/0.4 --out run {set}"));
+    let exhibits = place.text("run/report.html");
+    assert!(exhibits.contains("In the file, the most likely are in the lines"), "lines are named");
+    for command in ["evaluate", "score"] {
+        let out = place.ok(&format!("{command} run --data t.csv"));
+        assert!((out.stdout + &out.stderr).contains("not comparable: values repeat in even"));
+    }
+    place.ok(&format!("train gmm --data t.csv --out all {set}"));
+    let warnings = place.json("evaluate all --data t.csv --json");
+    assert!(warnings["scores"][0]["protocol"].as_str().unwrap().contains("not comparable"));
+    let summary: serde_json::Value = serde_json::from_str(&place.text("all/summary.json")).unwrap();
+    assert!(summary["warnings"].to_string().contains("is 10000000 in line 44 of the training rows"), "{summary}");
+}

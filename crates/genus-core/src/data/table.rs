@@ -5,7 +5,7 @@ use super::dialect::{self, Dialect, is_comma_number};
 use super::input::{Input, MAX_LINE, MAX_TEXT, MAX_VALUES};
 use super::precision::Precision;
 use super::{Label, Missing};
-use crate::schema::unnamed;
+use crate::schema::{list, unnamed};
 use crate::{
     Advice, Batch, Column, Dataset, Domain, Error, Kind, Provenance, Result, Schema, Shape, Split, Support,
 };
@@ -242,7 +242,7 @@ fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path)
     let unknown = |what: String| {
         Error::config(
             "label",
-            format!("{} has no column {what}; there are: {}", path.display(), top.columns.join(", ")),
+            format!("{} has no column {what}; there are: {}", path.display(), list(&top.columns)),
         )
     };
     // The class of a model, if it is here: rows without names that are as many as its columns come without.
@@ -323,7 +323,7 @@ fn understood<T>(
         let message = format!("{n} rows of {width} columns are more than is read; split the table");
         return Err(Error::format(path, "table", message));
     }
-    input.charge(4 * n as u64 * (width as u64 + 1), "its values")?;
+    input.charge(4 * n as u64 * (width as u64 + 3), "its values")?;
     if let Cow::Owned(copy) = &body.text {
         input.charge(copy.len() as u64, "its text")?;
     }
@@ -514,7 +514,8 @@ impl<'a> Table<'a> {
 
     fn dataset(&self, name: &str) -> Result<Dataset> {
         let (top, path, mut remarks) = (&self.top, self.records.path, self.roles.remarks.clone());
-        let (x, labels, dropped) = self.values()?;
+        let (x, labels, lines) = self.values()?;
+        let dropped = self.rows - lines.len();
         if x.is_empty() {
             return Err(Error::format(path, "table", "every row lacks a value, so that none is left"));
         }
@@ -526,10 +527,11 @@ impl<'a> Table<'a> {
             _ => (labels, self.classes.clone()),
         };
         let schema = self.schema.clone();
-        let (schema, train) = match self.roles.label {
+        let (schema, mut train) = match self.roles.label {
             Some(c) => (schema.with_classes(top.columns[c].clone(), classes), Split::labelled(x, &labels)),
             None => (schema, Split::unlabelled(x)),
         };
+        train.lines = lines;
         let header = match (top.named, top.skip) {
             (true, 1) => "names in the first line",
             (true, _) => "names in the remark above",
@@ -582,23 +584,23 @@ impl<'a> Table<'a> {
         writer.into_inner().map_err(|e| Error::format(self.records.path, "table", e.to_string()))
     }
 
-    /// Reads the records again: features, numbers of classes, and how many rows were left out.
-    fn values(&self) -> Result<(Batch, Vec<u32>, usize)> {
+    /// Reads the records again: features, numbers of classes, and the lines of the rows that are used.
+    fn values(&self) -> Result<(Batch, Vec<u32>, Vec<u64>)> {
         let dialect = self.records.dialect;
         let index = |names: &[String]| names.iter().cloned().zip(0u32..).collect::<HashMap<_, _>>();
         let categories: Vec<_> = self.schema.columns.iter().map(|c| index(c.categories())).collect();
         let class_of = index(&self.classes);
         let mut values = Vec::with_capacity(self.rows * self.features.len());
-        let (mut labels, mut dropped) = (Vec::new(), 0);
+        let (mut labels, mut lines) = (Vec::new(), Vec::with_capacity(self.rows));
         let mut kept: Vec<Precision> = vec![Precision::default(); self.features.len()];
-        self.records.each(self.top.skip, |record, _| {
+        self.records.each(self.top.skip, |record, line| {
             let cell = |c: usize| record.get(c).unwrap_or_default();
             let class = self.roles.label.map(|c| class_of.get(&column::canonical(cell(c), dialect)).copied());
             let lacks = class == Some(None) || self.features.iter().any(|c| column::is_missing(cell(*c)));
             if lacks && self.missing == Missing::Drop {
-                dropped += 1;
                 return Ok(());
             }
+            lines.push(line);
             let columns = self.features.iter().zip(&self.schema.columns).zip(&categories).zip(&mut kept);
             for (((&c, column), names), precision) in columns {
                 let cell = cell(c);
@@ -624,7 +626,7 @@ impl<'a> Table<'a> {
                 return Err(Error::format(self.records.path, format!("column \"{}\"", column.name), message));
             }
         }
-        Ok((Batch::new(values, self.features.len())?, labels, dropped))
+        Ok((Batch::new(values, self.features.len())?, labels, lines))
     }
 }
 

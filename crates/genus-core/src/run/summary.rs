@@ -39,6 +39,8 @@ pub struct Summary {
     pub figures: Vec<Figure>,
     /// Likelihood checks.
     pub audit: Vec<AuditRow>,
+    /// Why scores of these columns cannot be compared with those of others; empty if they can.
+    pub doubts: String,
     /// Warnings of the fit.
     pub warnings: Vec<String>,
     /// Number of trainable parameters.
@@ -53,6 +55,14 @@ pub struct Summary {
     pub machine: String,
     /// Version of genus, compiler, commit where known.
     pub versions: Vec<(String, String)>,
+}
+
+impl Summary {
+    /// The protocol of a score with what makes it doubtful.
+    pub fn doubted(&self, protocol: &str) -> String {
+        let words = [protocol, &self.doubts].into_iter().filter(|w| !w.is_empty());
+        words.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The mean log-probability of a split, with all that makes it comparable.

@@ -2,7 +2,7 @@
 
 use super::some;
 use crate::panel::{Named, Notes, Shade};
-use crate::{Diagnostic, Exhibit, Found, Panel, Result, Scored, Seed, Trained};
+use crate::{Diagnostic, Exhibit, Found, Panel, Result, Scored, Seed, Split, Trained};
 
 /// Training rows beside the test rows.
 const ROWS: usize = 2000;
@@ -32,7 +32,7 @@ impl Diagnostic for Scores {
         let mut found = Found::default();
         if let (Some(scored), Some(test)) = (of.test, &of.data.test) {
             sets.insert(0, Named::new("test", scored.nats.clone()));
-            found.exhibits.push(extremes(scored, &test.x, kind));
+            found.exhibits.push(extremes(scored, test, kind));
         }
         let bars = Panel::Bars {
             title: "Log-probability of rows".into(),
@@ -50,7 +50,7 @@ impl Diagnostic for Scores {
     }
 }
 
-fn extremes(scored: &Scored, x: &crate::Batch, kind: &str) -> Exhibit {
+fn extremes(scored: &Scored, test: &Split, kind: &str) -> Exhibit {
     let mut order: Vec<usize> = (0..scored.nats.len()).collect();
     order.sort_by(|a, b| scored.nats[*b].total_cmp(&scored.nats[*a]));
     let k = ENDS.min(order.len());
@@ -58,7 +58,7 @@ fn extremes(scored: &Scored, x: &crate::Batch, kind: &str) -> Exhibit {
     let panel = |title: &str, which: &[usize]| Panel::Rows {
         title: title.into(),
         each: String::new(),
-        sets: vec![Named::new(title, &x.select(&which.iter().map(|r| scored.rows[*r]).collect::<Vec<_>>()))],
+        sets: vec![Named::new(title, &test.x.select(&which.iter().map(|r| scored.rows[*r]).collect::<Vec<_>>()))],
         per_line: None,
         notes: Some(Notes {
             label: "Nats".into(),
@@ -66,11 +66,15 @@ fn extremes(scored: &Scored, x: &crate::Batch, kind: &str) -> Exhibit {
         }),
         shade: Shade::Data,
     };
+    let number = |r: usize| test.lines.get(r).map_or_else(|| r.to_string(), u64::to_string);
     let numbers =
-        |which: &[usize]| which.iter().map(|r| scored.rows[*r].to_string()).collect::<Vec<_>>().join(", ");
+        |which: &[usize]| which.iter().map(|r| number(scored.rows[*r])).collect::<Vec<_>>().join(", ");
+    let counted = match test.lines.is_empty() {
+        true => "Counted from 0 within that split, the most likely are the rows",
+        false => "In the file, the most likely are in the lines",
+    };
     let text = format!(
-        "Rows of the test split with their log-probability, nats per row, {kind}. Counted from 0 within that split, the most likely are \
-         the rows {}; the least likely are {}.",
+        "Rows of the test split with their log-probability, nats per row, {kind}. {counted} {}; the least likely are {}.",
         numbers(&order[..k]),
         numbers(&low)
     );

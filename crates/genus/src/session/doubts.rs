@@ -70,9 +70,9 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
             .into_iter()
             .max_by(|a, b| (f64::from(*a) - middle).abs().total_cmp(&(f64::from(*b) - middle).abs()));
         if let Some(v) = furthest.filter(|v| half > 0.0 && (f64::from(*v) - middle).abs() > FAR * half) {
-            let row = data.train.x.iter().position(|r| r[c] == v).unwrap_or_default();
+            let row = data.train.place(data.train.x.iter().position(|r| r[c] == v).unwrap_or_default());
             found.warnings.push(format!(
-                "column \"{name}\" is {} in training row {row}, and half of it lies between {} and {}: such a cell squeezes the others together; mend it or leave the row out",
+                "column \"{name}\" is {} in {row} of the training rows, and half of it lies between {} and {}: such a cell squeezes the others together; mend it or leave the row out",
                 column.text(v),
                 column.text(values[(n - 1) / 4]),
                 column.text(values[3 * (n - 1) / 4])
@@ -112,7 +112,7 @@ mod tests {
         }
         let found = of(|r| if r == 17 { 1e12 } else { r as f32 + 0.25 });
         assert!(
-            found.warnings.len() == 1 && found.warnings[0].contains("in training row 17"),
+            found.warnings.len() == 1 && found.warnings[0].contains("in row 17 of the training rows"),
             "{:?}",
             found.warnings
         );

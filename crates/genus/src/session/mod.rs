@@ -261,9 +261,9 @@ fn go(
             looked => looked?,
         }
         // Whoever reads a score must not have to know its columns.
-        for score in summary.scores.iter_mut().filter(|_| !doubts.protocol.is_empty()) {
-            let join = if score.protocol.is_empty() { "" } else { ", " };
-            score.protocol = format!("{}{join}{}", score.protocol, doubts.protocol);
+        summary.doubts = doubts.protocol;
+        for i in 0..summary.scores.len() {
+            summary.scores[i].protocol = summary.doubted(&summary.scores[i].protocol);
         }
     }
     if stopped != Some(StopReason::Interrupted) {
