@@ -3,7 +3,7 @@
 use crate::facts::{chosen, name_of};
 use crate::scale::nats_decimals;
 use genus_core::run::{RunDir, Score};
-use genus_core::{Error, Result};
+use genus_core::{Error, Measure, Result};
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +22,15 @@ struct Line {
     model: String,
     data: String,
     sha256: String,
+    /// How bits were made of the data, if they were: other bits are other data.
+    bits: String,
     score: Score,
 }
 
 /// The score that each run stands for, those on test rows first, in one table.
 ///
 /// # Errors
-/// [`Error::Config`] if the numbers cannot stand in one table: other data, other rows, another measure, another protocol. [`Error::Run`]
+/// [`Error::Config`] if the numbers cannot stand in one table: other data, other rows, another measure, bits that were made otherwise. [`Error::Run`]
 /// if a run has no score, and whatever reading a folder meets.
 pub fn table(runs: &[RunDir], format: Format) -> Result<String> {
     let lines = runs.iter().map(line).collect::<Result<Vec<_>>>()?;
@@ -102,8 +104,9 @@ fn line(run: &RunDir) -> Result<Line> {
     let Some(score) = chosen(&summary) else {
         return Err(Error::Run(format!("{name} has no score: {} states no likelihood", config.model)));
     };
+    let bits = if score.measure == Measure::Binarized { summary.transform.clone() } else { String::new() };
     let data = if summary.data.name.is_empty() { config.data.source } else { summary.data.name.clone() };
-    Ok(Line { run: name, model: config.model, data, sha256: config.data.sha256, score: score.clone() })
+    Ok(Line { run: name, model: config.model, data, sha256: config.data.sha256, bits, score: score.clone() })
 }
 
 /// Refuses numbers that must not be compared.
@@ -114,7 +117,8 @@ fn alike(a: &Line, b: &Line) -> Result<()> {
             ("the data (SHA-256)", of.sha256.clone()),
             ("the split", s.split.to_string()),
             ("the measure", s.measure.to_string()),
-            ("the protocol", s.protocol.clone()),
+            ("the number of rows", s.rows.to_string()),
+            ("the way to bits", of.bits.clone()),
         ]
     };
     for ((what, ours), (_, theirs)) in words(a).into_iter().zip(words(b)) {

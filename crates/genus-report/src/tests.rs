@@ -56,6 +56,7 @@ fn summary(shape: &[usize], top: f32) -> Summary {
         top,
         range: Some((-3.0, 3.0)),
         columns: Vec::new(),
+        transform: String::new(),
         doubts: String::new(),
         classes: vec!["zero".into(), EVIL.into(), "two".into()],
         data: Provenance {
@@ -583,8 +584,17 @@ fn scores_of_runs_are_one_table_if_they_may_be_compared() {
         "{csv}"
     );
 
-    other.scores[0].protocol = "drawn, \"anew\"".into();
-    let (_c, c) = of(&other);
+    // An estimator may differ, which the table says; bits that were made otherwise are other data.
+    let mut one = one;
+    one.scores[0].measure = Measure::Binarized;
+    other.scores[0].measure = Measure::Binarized;
+    other.scores[0].protocol = "500 importance samples".into();
+    let ((_c, c), (_d, d)) = (of(&one), of(&other));
+    assert!(table(&[c.clone(), d], Format::Csv).unwrap().contains("500 importance samples"));
+    other.transform = "drawn, \"anew\"".into();
+    let (_e, e) = of(&other);
+    let refused = table(&[c.clone(), e], Format::Csv).unwrap_err().to_string();
+    assert!(refused.contains("the way to bits differs, \"\" and \"drawn, \"anew\"\""), "{refused}");
     let refused = table(&[a, c], Format::Csv).unwrap_err().to_string();
-    assert!(refused.contains("the protocol differs, \"fixed binarisation\""), "{refused}");
+    assert!(refused.contains("the measure differs"), "{refused}");
 }

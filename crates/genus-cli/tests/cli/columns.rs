@@ -315,7 +315,8 @@ fn what_was_given_comes_back_as_it_was_written() {
     // Tabs, and from standard input into the file itself.
     assert!(file("speed\tmass\twidth\n0.10\t50\t\n").starts_with("speed\tmass\twidth\n0.10\t50\t"));
     // Classes that are unknown, or not there, are no reason to lose the column.
-    let mut text = table("speed,mass,width", &[0, 1, 2], 60).replace('\n', ",a\n").replace("width,a", "width,class");
+    let mut text =
+        table("speed,mass,width", &[0, 1, 2], 60).replace('\n', ",a\n").replace("width,a", "width,class");
     text = text.replacen(",a\n", ",b\n", 20);
     place.file("classed.csv", &text);
     place.ok("train gmm --data classed.csv --set components=1 --set restarts=1 --out classed");
@@ -398,5 +399,8 @@ fn rows_are_named_by_their_lines() {
     let warnings = place.json("evaluate all --data t.csv --json");
     assert!(warnings["scores"][0]["protocol"].as_str().unwrap().contains("not comparable"));
     let summary: serde_json::Value = serde_json::from_str(&place.text("all/summary.json")).unwrap();
-    assert!(summary["warnings"].to_string().contains("is 10000000 in line 44 of the training rows"), "{summary}");
+    assert!(
+        summary["warnings"].to_string().contains("is 10000000 in line 44 of the training rows"),
+        "{summary}"
+    );
 }

@@ -296,11 +296,7 @@ pub(super) fn filled(input: &mut Input<'_>, how: &How<'_>, x: &Batch, schema: &S
 }
 
 /// Finds out what a table is, for `f`.
-fn understood<T>(
-    input: &mut Input<'_>,
-    how: &How<'_>,
-    f: impl FnOnce(&Table<'_>) -> Result<T>,
-) -> Result<T> {
+fn understood<T>(input: &mut Input<'_>, how: &How<'_>, f: impl FnOnce(&Table<'_>) -> Result<T>) -> Result<T> {
     let text = input.rest(MAX_TEXT)?;
     let path = &input.path().to_owned();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
@@ -574,7 +570,9 @@ impl<'a> Table<'a> {
             })?;
             row += 1;
             let mut cells: Vec<Cow<'_, str>> = record.iter().map(Cow::Borrowed).collect();
-            for (v, (c, column)) in values.iter().zip(&place).filter(|(_, (c, _))| column::is_missing(&record[*c])) {
+            for (v, (c, column)) in
+                values.iter().zip(&place).filter(|(_, (c, _))| column::is_missing(&record[*c]))
+            {
                 let text = column.text(*v);
                 let comma = dialect.decimal_comma && column.categories().is_empty();
                 cells[*c] = Cow::Owned(if comma { text.replace('.', ",") } else { text });

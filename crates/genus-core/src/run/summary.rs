@@ -39,6 +39,8 @@ pub struct Summary {
     pub figures: Vec<Figure>,
     /// Likelihood checks.
     pub audit: Vec<AuditRow>,
+    /// What lies between the rows of the data and those that the model works on, in words; empty if nothing does.
+    pub transform: String,
     /// Why scores of these columns cannot be compared with those of others; empty if they can.
     pub doubts: String,
     /// Warnings of the fit.

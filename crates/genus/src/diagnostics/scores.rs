@@ -58,7 +58,10 @@ fn extremes(scored: &Scored, test: &Split, kind: &str) -> Exhibit {
     let panel = |title: &str, which: &[usize]| Panel::Rows {
         title: title.into(),
         each: String::new(),
-        sets: vec![Named::new(title, &test.x.select(&which.iter().map(|r| scored.rows[*r]).collect::<Vec<_>>()))],
+        sets: vec![Named::new(
+            title,
+            &test.x.select(&which.iter().map(|r| scored.rows[*r]).collect::<Vec<_>>()),
+        )],
         per_line: None,
         notes: Some(Notes {
             label: "Nats".into(),

@@ -181,6 +181,7 @@ pub(super) fn describe(spec: &ModelSpec, model: &dyn Model, data: &Dataset) -> S
         range: range(&data.train.x),
         columns: data.schema.headings(),
         classes: data.schema.classes().to_vec(),
+        transform: model.transform().map_or_else(String::new, crate::transform::Transform::protocol),
         data: data.provenance.clone(),
         rows: data.splits().map(|(n, s)| (n, s.x.rows() as u64)).collect(),
         machine: machine(),
