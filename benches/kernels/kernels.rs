@@ -163,17 +163,32 @@ fn layers(bench: &mut Bench) {
             linear_backward(&x, &w, &y, dy.clone(), outputs, Activation::Relu, mask, [true; 2])
         });
     }
-    let coupling = Coupling { kept: vec![0], moved: vec![1], act: Activation::Relu };
-    let (w0, w1, w2) = (values(64, 5), values(64 * 64, 6), values(128, 7));
-    let (b, end) = (vec![0.0; 64], vec![0.0; 2]);
-    let net = CouplingNet { layers: vec![(&w0, &b), (&w1, &b), (&w2, &end)], scale: &[1.0] };
-    let x = values(256 * 3, 8);
-    let flops = (2 * 256 * (64 + 64 * 64 + 128)) as f64;
-    let (_, kept) = coupling.forward(&x, &net);
-    bench.time("coupling 1-64-64-2 forward", Work::Flops(flops), || coupling.forward(&x, &net));
-    bench.time("coupling 1-64-64-2 backward", Work::Flops(2.0 * flops), || {
-        coupling.backward(&x, &net, &kept, x.clone())
-    });
+    flows(bench);
+}
+
+/// Steps in the plane with networks of 64-64 hidden units.
+fn flows(bench: &mut Bench) {
+    let (rows, act) = (256, Activation::Relu);
+    let x = values(rows * 2, 8);
+    let spline = Warp::Spline { bins: 8, bound: 4.0 };
+    for (name, step) in [
+        ("affine coupling", Step::coupling(2, vec![0], 0, &[64, 64], act, Warp::Affine { bound: 2.0 })),
+        ("spline coupling", Step::coupling(2, vec![0], 0, &[64, 64], act, spline)),
+        ("masked spline", Step::autoregressive(vec![0, 1], false, 0, &[64, 64], act, spline)),
+    ] {
+        let outputs = step.widths().last().copied().unwrap_or_default();
+        let flops = (2 * rows * (64 * step.widths()[0] + 64 * 64 + 64 * outputs)) as f64;
+        let stack = Stack::new(2, 0, vec![step]);
+        let mut p = values(stack.parameters(), 5);
+        stack.mask(&mut p);
+        let kept = stack.forward(&x, &[], &p, true).kept;
+        let dlog = values(rows, 9);
+        bench.time(&format!("{name} forward"), Work::Flops(flops), || stack.forward(&x, &[], &p, true));
+        bench.time(&format!("{name} backward"), Work::Flops(2.0 * flops), || {
+            stack.backward(&[], &p, &kept, x.clone(), &dlog)
+        });
+        bench.time(&format!("{name} inverse"), Work::Flops(flops), || stack.inverse(&x, &[], &p));
+    }
 }
 
 fn passes(bench: &mut Bench) {

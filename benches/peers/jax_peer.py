@@ -62,10 +62,10 @@ def pixelcnn(p, x, _):
 def realnvp(p, x, _):
     log_det = 0.0
     for c in range(8):
-        net, scale = p[7 * c : 7 * c + 6], p[7 * c + 6]
+        net = p[6 * c : 6 * c + 6]
         a, b = x[:, c % 2 : c % 2 + 1], x[:, 1 - c % 2 : 2 - c % 2]
         s, t = jnp.split(mlp(net, a), 2, 1)
-        s = jnp.tanh(s) * scale
+        s = jnp.tanh(s)
         b = b * jnp.exp(s) + t
         log_det = log_det + s.sum(1)
         x = jnp.concatenate([a, b] if c % 2 == 0 else [b, a], 1)

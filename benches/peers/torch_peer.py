@@ -70,10 +70,10 @@ def realnvp(p):
     def loss(x):
         log_det = 0.0
         for c in range(8):
-            net, scale = p[7 * c : 7 * c + 6], p[7 * c + 6]
+            net = p[6 * c : 6 * c + 6]
             a, b = x[:, c % 2 : c % 2 + 1], x[:, 1 - c % 2 : 2 - c % 2]
             s, t = mlp(net, a).chunk(2, 1)
-            s = torch.tanh(s) * scale
+            s = torch.tanh(s)
             b = b * torch.exp(s) + t
             log_det = log_det + s.sum(1)
             x = torch.cat([a, b] if c % 2 == 0 else [b, a], 1)

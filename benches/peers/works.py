@@ -80,7 +80,7 @@ def init(work):
     if work == "rbm":
         return [0.01 * rng.standard_normal((784, 500)).astype(np.float32), np.zeros(784, np.float32), np.zeros(500, np.float32)]
     if work == "realnvp":
-        return sum([dense(1, 64, 64, 2) + [np.ones(1, np.float32)] for _ in range(8)], [])
+        return sum([dense(1, 64, 64, 2) for _ in range(8)], [])
     if work == "dcgan":
         g = dense(100, 7 * 7 * 128)
         for i, o in ((128, 64), (64, 1)):  # transposed kernels are [in, out, high, wide]

@@ -62,6 +62,7 @@ impl Found {
         let mut lines = text.lines();
         let mut table = false;
         let mut words = false;
+        let before = self.models.len();
         while let Some(line) = lines.next() {
             match line {
                 "#[serde(default, deny_unknown_fields)]" => table = true,
@@ -80,6 +81,13 @@ impl Found {
                 continue;
             }
             (table, words) = (false, false);
+        }
+        // A model may have the configuration of another.
+        let lent =
+            || text.lines().find_map(|l| l.trim().strip_prefix("type Config = ")?.strip_suffix("Config;"));
+        if let (true, Some(of)) = (self.models.len() == before && text.contains("ModelSpec::new::<"), lent())
+        {
+            self.models.push((module(file), format!("{of}Config")));
         }
     }
 

@@ -2,15 +2,14 @@
 
 use genus_core::{Batch, Seed};
 use genus_nn::{
-    Activation, Coupling, Id, Linear, Loss, Objective, Params, StepContext, View, ops, tensor, tensor_from,
+    Activation, Base, Bijection as _, Loss, Objective, Params, Step, StepContext, Steps, View, Warp, tensor,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 pub struct Likelihood {
     /// Points with a log-determinant of zero.
     x: Batch,
-    layers: Vec<(Arc<Coupling>, Id, Vec<Linear>)>,
+    steps: Steps,
 }
 
 impl Likelihood {
@@ -26,33 +25,19 @@ impl Likelihood {
             let values: Vec<f32> = x.collect();
             move |r, c| values[3 * r + c]
         });
-        let layers = (0..8)
-            .map(|l| {
-                let of = Coupling { kept: vec![l % 2], moved: vec![1 - l % 2], act: Activation::Relu };
-                let scale = params.add(format!("{l}.scale"), &[1], vec![1.0]);
-                let net =
-                    [(1, 64, Activation::Relu), (64, 64, Activation::Relu), (64, 2, Activation::Identity)];
-                let net = net.into_iter().enumerate().map(|(i, (from, to, act))| {
-                    Linear::new(params, &format!("{l}.{i}"), from, to, act, &mut rng)
-                });
-                (Arc::new(of), scale, net.collect())
-            })
-            .collect();
-        Self { x, layers }
+        let coupling = |l: usize| {
+            Step::coupling(2, vec![l % 2], 0, &[64, 64], Activation::Relu, Warp::Affine { bound: 1.0 })
+        };
+        let steps = Steps::new(params, "flow", 2, 0, (0..8).map(coupling).collect(), &mut rng);
+        Self { x, steps }
     }
 }
 
 impl Objective for Likelihood {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], _: &StepContext) -> genus_core::Result<Loss> {
-        let mut x = tensor(self.x.select(rows));
-        for (of, scale, net) in &self.layers {
-            let net: Vec<ops::Layer> = net.iter().map(|l| (view.get(l.w()), view.get(l.b()))).collect();
-            x = ops::coupling(x, view.get(*scale), &net, of);
-        }
-        let zero = tensor_from(vec![0.0; 2], [1, 2]);
-        let nll = ops::gaussian_nll(x.clone().narrow(1, 0, 2), zero.clone(), zero);
-        let log_det = x.narrow(1, 2, 1).squeeze_dim::<1>(1);
-        Ok(Loss::new((nll - log_det).mean()))
+        let x = self.steps.forward(view, tensor(self.x.select(rows)), None);
+        let log_det = x.clone().narrow(1, 2, 1).squeeze_dim::<1>(1);
+        Ok(Loss::new((Base::Normal.nll(x.narrow(1, 0, 2)) - log_det).mean()))
     }
 
     fn validate(&mut self, _: &View<'_>) -> genus_core::Result<BTreeMap<String, f64>> {

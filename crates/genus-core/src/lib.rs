@@ -51,7 +51,7 @@ pub use evidence::{Evidence, EvidenceKind, LogProb};
 pub use fit::{Family, Fit, FitContext, FitReport, Fitted};
 pub use model::{
     Autoregressive, Chain, ClassConditional, Clusterer, Completion, Conditional, Decoder, Density, Drawing,
-    Encoder, Figure, Fill, LatentVariable, Model, Sampler, Scoring, Visited, level_at,
+    Encoder, Figure, Fill, Invertible, LatentVariable, Model, Sampler, Scoring, Visited, level_at,
 };
 pub use panel::{Exhibit, Panel};
 pub use schema::{Column, Kind, Schema};

@@ -65,6 +65,10 @@ pub trait Model: Send + Sync {
     fn as_autoregressive(&self) -> Option<&dyn Autoregressive> {
         None
     }
+    /// The invertible map to independent values of a known law, if the density is made by one.
+    fn as_invertible(&self) -> Option<&dyn Invertible> {
+        None
+    }
     /// Conditionals of any part of a row given any other, if it has them.
     fn as_conditional(&self) -> Option<&dyn Conditional> {
         None
@@ -264,6 +268,25 @@ pub trait LatentVariable: Density + Decoder {
     /// [`Error::Shape`] or [`Error::Domain`] if `x` is not one row of the domain or a code has another length than
     /// [`Encoder::code_width`].
     fn log_given(&self, x: &Batch, codes: &Batch) -> Result<Vec<f64>>;
+}
+
+/// p(x) = p_base(f(x)) |det ∂f/∂x| with an invertible f.
+///
+/// Audits use it: the way there and back must meet, and the determinant must be that of difference quotients. Rows are those that the
+/// model works on, after its transform.
+#[doc(alias = "normalising flow")]
+pub trait Invertible: Density + Sampler {
+    /// Rows towards the base, and log |det ∂f/∂x| of each, nats.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if rows have another width.
+    fn to_base(&self, x: &Batch) -> Result<(Batch, Vec<f64>)>;
+
+    /// Rows from the base.
+    ///
+    /// # Errors
+    /// As [`to_base`](Self::to_base).
+    fn from_base(&self, z: &Batch) -> Result<Batch>;
 }
 
 /// How a missing value is filled.

@@ -45,12 +45,20 @@ fn digests() -> Vec<(&'static str, u64)> {
         let g = linear_backward(x, &w, &y, c.clone(), n, Activation::Tanh, Some(&stair), [true; 2]);
         say(name, &[&y, &g.x.unwrap(), &g.w.unwrap(), &g.b.unwrap()]);
     }
-    let coupling = Coupling { kept: vec![0, 2], moved: vec![1], act: Activation::Relu };
-    let (w0, w1, b0, x) = (values(66, 5), values(66, 6), values(33, 7), values(4 * 201, 8));
-    let net = CouplingNet { layers: vec![(&w0, &b0), (&w1, &b0[..2])], scale: &[0.7] };
-    let (y, kept) = coupling.forward(&x, &net);
-    let g = coupling.backward(&x, &net, &kept, y.clone());
-    say("coupling", &[&y, &g.x, &g.layers[0].0, &g.layers[1].1, &g.scale, &coupling.inverse(&y, &net)]);
+    let spline = Warp::Spline { bins: 8, bound: 3.0 };
+    for (name, step) in [
+        ("coupling", Step::coupling(3, vec![0, 2], 0, &[33], Activation::Relu, Warp::Affine { bound: 2.0 })),
+        ("masked spline", Step::autoregressive(vec![2, 0, 1], false, 0, &[20], Activation::Tanh, spline)),
+        ("inverse spline", Step::autoregressive(vec![2, 0, 1], true, 0, &[20], Activation::Tanh, spline)),
+    ] {
+        let stack = Stack::new(3, 0, vec![step]);
+        let (mut p, x, dlog) = (values(stack.parameters(), 5), values(3 * 201, 8), values(201, 6));
+        stack.mask(&mut p);
+        let passed = stack.forward(&x, &[], &p, true);
+        let g = stack.backward(&[], &p, &passed.kept, passed.y.clone(), &dlog);
+        let logs: Vec<f32> = passed.log_det.iter().map(|l| *l as f32).collect();
+        say(name, &[&passed.y, &logs, &g.x, &g.parameters, &stack.inverse(&passed.y, &[], &p).y]);
+    }
     for (name, taps, inputs, outputs) in [
         ("causal convolution", Taps::causal(3, Causal::B, 3), 6, 33),
         ("convolution of stride 2", Taps::full(4, 2, 1), 5, 32),

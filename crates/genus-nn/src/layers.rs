@@ -82,7 +82,8 @@ impl Linear {
     }
 }
 
-fn bound(inputs: usize, outputs: usize, act: Activation) -> f64 {
+/// Largest weight of a layer that begins.
+pub(crate) fn bound(inputs: usize, outputs: usize, act: Activation) -> f64 {
     match act {
         Activation::Relu | Activation::LeakyRelu => (6.0 / inputs as f64).sqrt(),
         Activation::Identity | Activation::Tanh | Activation::Sigmoid => {

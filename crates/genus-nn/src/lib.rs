@@ -7,6 +7,7 @@
 //! Hot operations exist twice: [`ops::portable`] in framework operations is the definition, [`ops`] runs the fused kernel of
 //! `genus-kernels` where there is one; tests hold both equal in value and gradient.
 
+mod flow;
 mod fused;
 pub mod gradcheck;
 mod layers;
@@ -16,8 +17,10 @@ mod params;
 mod train;
 
 pub use burn::Tensor;
+pub use flow::{Base, Bijection, Chain, Steps};
 pub use genus_kernels::{
-    Activation, Causal, Conv, Coupling, Images, Lstm, Mixture, Scan, Staircase, TapRow, Taps,
+    Activation, Causal, Conv, Images, Lstm, Mixture, Moved, Scan, Staircase, Step, StepKind, TapRow, Taps,
+    Warp,
 };
 pub use layers::{Linear, Mlp, Nonlinearity};
 pub use optimizer::{Optimizer, OptimizerConfig, Schedule};

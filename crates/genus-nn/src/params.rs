@@ -101,7 +101,12 @@ pub struct View<'a> {
     tracked: Option<Group>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// The parameters themselves.
+    pub fn params(&self) -> &'a Params {
+        self.params
+    }
+
     /// The parameter, `D` being its rank.
     pub fn get<const D: usize>(&self, id: Id) -> Tensor<D> {
         let entry = &self.params.entries[id.0];

@@ -37,6 +37,7 @@ pub mod chapters {
         fvsbn, gated_pixel_cnn as gated_pixelcnn, made, nade, pixel_cnn as pixelcnn, pixel_rnn as pixelrnn,
         rnade,
     };
+    pub use crate::explicit::tractable::flow::{iaf, linear_ica, maf, nice, realnvp, spline_flow};
     pub use crate::explicit::tractable::mixture::gaussian_mixture as gmm;
     pub use crate::implicit::markov_chain::{denoising_chain, gsn};
 }
@@ -57,18 +58,24 @@ pub use explicit::tractable::autoregressive::nade::{Nade, NadeConfig};
 pub use explicit::tractable::autoregressive::pixel_cnn::{PixelCnn, PixelCnnConfig};
 pub use explicit::tractable::autoregressive::pixel_rnn::{PixelRnn, PixelRnnConfig, Recurrence};
 pub use explicit::tractable::autoregressive::rnade::{Rnade, RnadeConfig};
+pub use explicit::tractable::flow::iaf::Iaf;
+pub use explicit::tractable::flow::linear_ica::{Contrast, LinearIca, LinearIcaConfig, Unmixing};
+pub use explicit::tractable::flow::maf::{Maf, MafConfig};
+pub use explicit::tractable::flow::nice::{Nice, NiceConfig};
+pub use explicit::tractable::flow::realnvp::{RealNvp, RealNvpConfig};
+pub use explicit::tractable::flow::spline_flow::{SplineFlow, SplineFlowConfig, Splines};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::{
     Advice, Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Completion,
     Conditional, Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence,
-    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Kind,
+    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Invertible, Kind,
     LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng,
     Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Size, Split, SplitName, State, Stop, StopReason,
     Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at,
     math, metrics, names, number, outfile, panel, run, spec, stop, train, transform,
 };
-pub use genus_nn::{Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
+pub use genus_nn::{Base, Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};
 pub use implicit::markov_chain::gsn::{Gsn, GsnConfig};
 pub use sampling::Sampling;

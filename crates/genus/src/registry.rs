@@ -5,6 +5,7 @@ use crate::{Domain, Error, Model, ModelSpec, Result, State, explicit, implicit, 
 /// The families of this crate in the order of the taxonomy.
 const FAMILIES: &[&[&ModelSpec]] = &[
     explicit::tractable::autoregressive::SPECS,
+    explicit::tractable::flow::SPECS,
     explicit::tractable::mixture::SPECS,
     explicit::approximate::variational::SPECS,
     explicit::approximate::markov_chain::SPECS,
@@ -12,14 +13,8 @@ const FAMILIES: &[&[&ModelSpec]] = &[
 ];
 
 /// Models that are to come: who asks for one is told so.
-const PLANNED: [&str; 16] = [
-    "nice",
-    "realnvp",
-    "maf",
-    "iaf",
-    "spline-flow",
+const PLANNED: [&str; 10] = [
     "glow",
-    "linear-ica",
     "gan",
     "wgan-gp",
     "k-means",

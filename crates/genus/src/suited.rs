@@ -11,6 +11,8 @@ use genus_core::Size;
 const NETWORK: usize = 20_000;
 const PATIENCE: usize = 1050;
 const MACHINE: usize = 7000;
+/// Steps of a flow at most; a tenth of them without progress end it.
+const FLOW: usize = 24_000;
 
 /// Rows per step, and epochs of so many steps together.
 fn batches(size: Size, steps: usize) -> (usize, usize) {
@@ -32,6 +34,16 @@ pub(crate) fn network(size: Size) -> toml::Table {
     let patience = PATIENCE.div_ceil(size.rows.div_ceil(batch).max(1)).max(3);
     table(&format!(
         "[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\n[train.optimizer]\nrate = 0.002\nschedule = \"constant\"\n"
+    ))
+}
+
+/// Of a flow, whose density is sharp: larger batches, a longer average and more patience than other networks have.
+pub(crate) fn flow(size: Size) -> toml::Table {
+    let batch = (size.rows / 40).clamp(20, 256).min(size.rows.max(1));
+    let each = size.rows.div_ceil(batch).max(1);
+    let (epochs, patience) = ((FLOW / each).max(10), (FLOW / 10 / each).max(3));
+    table(&format!(
+        "[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\nema = 0.999\n[train.optimizer]\nrate = 0.003\nschedule = \"constant\"\n"
     ))
 }
 

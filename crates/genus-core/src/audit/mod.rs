@@ -7,6 +7,7 @@ mod autoregressive;
 mod bounds;
 mod chi_square;
 mod discrete;
+mod invertible;
 mod real;
 
 use crate::run::AuditRow;
@@ -54,6 +55,8 @@ const CHECKS: &[Check] = &[
         (Some(density), Some(sampler)) => real::agreement(density, sampler, s.rows, s.seed),
         _ => Ok(None),
     },
+    |s| s.model.as_invertible().map(|f| invertible::inverse(f, s.rows, s.seed)).transpose(),
+    |s| s.model.as_invertible().map_or(Ok(None), |f| invertible::determinant(f, s.rows, s.seed)),
     |s| s.model.as_autoregressive().map(|ar| autoregressive::chain_rule(ar, s.rows)).transpose(),
     |s| s.model.as_autoregressive().map(|ar| autoregressive::dependencies(ar, s.rows, s.seed)).transpose(),
     |s| s.model.as_autoregressive().map(|ar| autoregressive::draws(ar, s.seed)).transpose(),

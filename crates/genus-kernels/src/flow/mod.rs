@@ -7,10 +7,12 @@
 //! Networks of flows are so small that a layer of its own would cost more in handing over than in arithmetic. Rows go through the
 //! whole stack block by block, and log-determinants are summed in double precision.
 
+mod moved;
 mod sequential;
 mod step;
 mod warp;
 
+pub use moved::Moved;
 pub use step::{Step, StepKind};
 pub use warp::Warp;
 

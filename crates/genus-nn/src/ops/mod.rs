@@ -1,7 +1,7 @@
 //! Operations of networks: the fused kernels, and their portable definitions.
 
 mod conv;
-mod coupling;
+mod flow;
 mod gate;
 mod latent;
 mod likelihood;
@@ -10,7 +10,7 @@ mod nade;
 mod running;
 
 pub use conv::{conv, conv_transposed};
-pub use coupling::{Layer, coupling};
+pub use flow::{MOST_STEPS, moved, stack};
 pub use gate::{gate, relu, tanh};
 pub use latent::reparametrise;
 pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// The definitions in framework operations: any device, the source of truth.
 pub mod portable {
     pub use super::conv::portable::{conv, conv_transposed};
-    pub use super::coupling::portable::coupling;
+    pub use super::flow::portable::{moved, stack};
     pub use super::gate::portable::gate;
     pub use super::latent::portable::reparametrise;
     pub use super::likelihood::portable::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
@@ -200,6 +200,15 @@ pub fn gather_masked(
     }
     let op = GatherMasked { rows: Arc::clone(rows), cols: Arc::clone(cols), mask: Arc::clone(mask) };
     apply(op, [input(w)])
+}
+
+/// Some columns of rows, in this order.
+///
+/// # Shapes
+/// x `[rows, columns]` → `[rows, which]`
+pub fn columns(x: Tensor<2>, which: &[usize]) -> Tensor<2> {
+    let index = portable::index(which, &x);
+    x.select(1, index)
 }
 
 /// `out[j] = b[order[j]]`.

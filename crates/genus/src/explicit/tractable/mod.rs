@@ -1,4 +1,5 @@
 //! p(x) can be computed exactly.
 
 pub(crate) mod autoregressive;
+pub(crate) mod flow;
 pub(crate) mod mixture;

@@ -1,0 +1,337 @@
+//! The vocabulary of normalising flows: invertible maps of rows, one after the other, and the laws that they lead to.
+//!
+//! log p(x) = log p_base(f(x)) + log |det ∂f/∂x|, f from rows to the base. A row passes as its values and, in a last column, the sum of
+//! the log-determinants so far; outside of training the sums are in double precision. Whatever has a density given a context may be
+//! made of these: a model of rows, a prior, a posterior.
+
+use crate::layers::bound as initial_bound;
+use crate::{Activation, Id, Linear, Params, Tensor, View, ops, tensor_from};
+use genus_core::{Batch, Result, Rng, Stop};
+use genus_kernels::{Moved, Stack, Step, StepKind};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::PI;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// An invertible map of rows of so many values, given a context.
+pub trait Bijection: Send + Sync + Debug {
+    /// Values of a row.
+    fn dims(&self) -> usize;
+
+    /// Rows towards the base, as part of the graph of `view`; the log-determinant is added to the last column.
+    ///
+    /// # Shapes
+    /// x `[rows, dims + 1]`, context `[rows, context]` → as x
+    fn forward(&self, view: &View<'_>, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2>;
+
+    /// Rows towards the base, with log |det| of each, nats.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](genus_core::Error::Stopped) if it was asked to end.
+    fn to_base(&self, params: &Params, x: &Batch, context: Option<&Batch>) -> Result<(Batch, Vec<f64>)>;
+
+    /// Rows from the base.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](genus_core::Error::Stopped) if it was asked to end.
+    fn from_base(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch>;
+
+    /// Keeps to its masks, whatever the parameters were set to.
+    fn mask(&self, id: Id, values: &mut [f32]) {
+        let _ = (id, values);
+    }
+}
+
+/// Most parameters of a step that goes through with others as one operation: beyond, its layers are operations of their own, which
+/// share their work better.
+const SMALL: usize = 1 << 16;
+/// Rows of a piece outside of training, after which a request to end is heard.
+const PIECE: usize = 4096;
+
+/// The network of a step, as parameters.
+#[derive(Debug, Clone)]
+enum Net {
+    /// All of its layers in one array.
+    Packed(Id),
+    Layers(Vec<Linear>),
+}
+
+/// Steps of fully connected networks.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    whole: Arc<Stack>,
+    nets: Vec<Net>,
+    /// Runs of small steps, which are one operation each, and large ones.
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Packed { steps: std::ops::Range<usize>, stack: Arc<Stack> },
+    Layers { step: usize, moved: Arc<Moved>, seen: Vec<usize> },
+}
+
+impl Steps {
+    /// Adds the networks of these steps: `name.0`, `name.1` …, as one array each if all are small. Hidden layers begin as those of
+    /// [`Linear`], the last one at zero, so that every step begins as the identity.
+    pub fn new(
+        params: &mut Params,
+        name: &str,
+        dims: usize,
+        context: usize,
+        steps: Vec<Step>,
+        rng: &mut Rng,
+    ) -> Self {
+        // A step that takes one value after the other has its gradients in one operation only.
+        let packed =
+            |s: &Step| s.parameters() <= SMALL || *s.kind() == StepKind::Inverse || s.widths()[0] == 0;
+        let begin = |(i, step): (usize, &Step)| {
+            let name = format!("{name}.{i}");
+            match packed(step) {
+                true => Net::Packed(params.add(name, &[step.parameters()], values_of(step, rng))),
+                false => Net::Layers(layers_of(params, &name, step, rng)),
+            }
+        };
+        let nets: Vec<Net> = steps.iter().enumerate().map(begin).collect();
+        let mut parts = Vec::new();
+        let mut at = 0;
+        while at < steps.len() {
+            if let Net::Layers(_) = nets[at] {
+                let step = &steps[at];
+                let moved = Moved { dims, places: step.moved().to_vec(), warp: step.warp() };
+                parts.push(Part::Layers { step: at, moved: Arc::new(moved), seen: step.seen().to_vec() });
+                at += 1;
+                continue;
+            }
+            let run =
+                (at..steps.len()).take_while(|i| matches!(nets[*i], Net::Packed(_))).take(ops::MOST_STEPS);
+            let run = at..at + run.count();
+            at = run.end;
+            let stack = Arc::new(Stack::new(dims, context, steps[run.clone()].to_vec()));
+            parts.push(Part::Packed { steps: run, stack });
+        }
+        Self { whole: Arc::new(Stack::new(dims, context, steps)), nets, parts }
+    }
+
+    /// The steps.
+    pub fn steps(&self) -> &[Step] {
+        self.whole.steps()
+    }
+
+    /// All parameters as the kernels take them.
+    fn packed(&self, params: &Params) -> Vec<f32> {
+        let mut all = Vec::with_capacity(self.whole.parameters());
+        for net in &self.nets {
+            match net {
+                Net::Packed(id) => all.extend(params.values(*id)),
+                Net::Layers(layers) => {
+                    for layer in layers {
+                        all.extend(params.values(layer.w()));
+                        all.extend(params.values(layer.b()));
+                    }
+                }
+            }
+        }
+        // Whatever a file says, what a mask drops is zero.
+        self.whole.mask(&mut all);
+        all
+    }
+
+    fn pieces(
+        &self,
+        x: &Batch,
+        context: Option<&Batch>,
+        run: impl Fn(&[f32], &[f32]) -> (Vec<f32>, Vec<f64>),
+    ) -> Result<(Batch, Vec<f64>)> {
+        let (mut values, mut logs) = (Vec::with_capacity(x.data().len()), Vec::with_capacity(x.rows()));
+        let stop = Stop::current();
+        for start in (0..x.rows()).step_by(PIECE) {
+            stop.check()?;
+            let part = x.slice(start, start + PIECE);
+            let given = context.map(|c| c.slice(start, start + PIECE));
+            let (y, log) = run(part.data(), given.as_ref().map_or(&[], Batch::data));
+            values.extend(y);
+            logs.extend(log);
+        }
+        Ok((Batch::new(values, x.width())?, logs))
+    }
+}
+
+/// The layers of a step as they begin.
+fn layers_of(params: &mut Params, name: &str, step: &Step, rng: &mut Rng) -> Vec<Linear> {
+    let last = step.widths().len() - 2;
+    let begin = |(l, w): (usize, &[usize])| {
+        let act = if l == last { Activation::Identity } else { step.activation() };
+        let name = format!("{name}.{l}");
+        let layer = match step.mask_of(l) {
+            Some(mask) => Linear::masked(params, &name, &Arc::new(mask.clone()), act, rng),
+            None => Linear::new(params, &name, w[0], w[1], act, rng),
+        };
+        if l == last {
+            params.set(layer.w(), vec![0.0; w[0] * w[1]]);
+        }
+        layer
+    };
+    step.widths().windows(2).enumerate().map(begin).collect()
+}
+
+/// The same as values one after the other.
+fn values_of(step: &Step, rng: &mut Rng) -> Vec<f32> {
+    let last = step.widths().len() - 2;
+    let mut values = Vec::with_capacity(step.parameters());
+    for (l, w) in step.widths().windows(2).enumerate() {
+        let bound = if l == last { 0.0 } else { initial_bound(w[0], w[1], step.activation()) };
+        let mut weights: Vec<f32> =
+            (0..w[0] * w[1]).map(|_| ((2.0 * rng.uniform_f64() - 1.0) * bound) as f32).collect();
+        if let Some(mask) = step.mask_of(l) {
+            mask.apply(&mut weights);
+        }
+        values.extend(weights);
+        values.resize(values.len() + w[1], 0.0);
+    }
+    values
+}
+
+impl Bijection for Steps {
+    fn dims(&self) -> usize {
+        self.whole.dims()
+    }
+
+    fn forward(&self, view: &View<'_>, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
+        self.parts.iter().fold(x, |x, part| match part {
+            Part::Packed { steps, stack } => {
+                let of = |net: &Net| match net {
+                    Net::Packed(id) => view.get::<1>(*id),
+                    Net::Layers(_) => unreachable!("a run of packed steps"),
+                };
+                ops::stack(x, context, self.nets[steps.clone()].iter().map(of).collect(), stack)
+            }
+            Part::Layers { step, moved, seen } => {
+                let Net::Layers(layers) = &self.nets[*step] else { unreachable!("a step of layers") };
+                let mut inputs: Vec<Tensor<2>> = context.into_iter().cloned().collect();
+                inputs.push(ops::columns(x.clone(), seen));
+                let inputs = if inputs.len() == 1 { inputs.remove(0) } else { Tensor::cat(inputs, 1) };
+                let of = layers.iter().fold(inputs, |h, layer| layer.forward(view, h));
+                ops::moved(x, of, moved)
+            }
+        })
+    }
+
+    fn to_base(&self, params: &Params, x: &Batch, context: Option<&Batch>) -> Result<(Batch, Vec<f64>)> {
+        let parameters = self.packed(params);
+        self.pieces(x, context, |x, c| {
+            let passed = self.whole.forward(x, c, &parameters, false);
+            (passed.y, passed.log_det)
+        })
+    }
+
+    fn from_base(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch> {
+        let parameters = self.packed(params);
+        let found = self.pieces(y, context, |y, c| {
+            let passed = self.whole.inverse(y, c, &parameters);
+            (passed.y, passed.log_det)
+        });
+        Ok(found?.0)
+    }
+
+    fn mask(&self, id: Id, values: &mut [f32]) {
+        for (net, step) in self.nets.iter().zip(self.steps()) {
+            if matches!(net, Net::Packed(own) if *own == id) {
+                Stack::new(self.dims(), self.whole.context(), vec![step.clone()]).mask(values);
+            }
+        }
+    }
+}
+
+/// Maps one after the other.
+#[derive(Debug)]
+pub struct Chain(pub Vec<Box<dyn Bijection>>);
+
+impl Bijection for Chain {
+    fn dims(&self) -> usize {
+        self.0.first().map_or(0, |b| b.dims())
+    }
+
+    fn forward(&self, view: &View<'_>, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
+        self.0.iter().fold(x, |x, map| map.forward(view, x, context))
+    }
+
+    fn to_base(&self, params: &Params, x: &Batch, context: Option<&Batch>) -> Result<(Batch, Vec<f64>)> {
+        let (mut x, mut sum) = (x.clone(), vec![0.0; x.rows()]);
+        for map in &self.0 {
+            let (y, log) = map.to_base(params, &x, context)?;
+            sum.iter_mut().zip(log).for_each(|(s, l)| *s += l);
+            x = y;
+        }
+        Ok((x, sum))
+    }
+
+    fn from_base(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch> {
+        self.0.iter().rev().try_fold(y.clone(), |y, map| map.from_base(params, &y, context))
+    }
+
+    fn mask(&self, id: Id, values: &mut [f32]) {
+        self.0.iter().for_each(|map| map.mask(id, values));
+    }
+}
+
+/// A law of independent values that a flow leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Base {
+    /// Standard normal.
+    #[default]
+    Normal,
+    /// Standard logistic, with heavier tails: log p(z) = −z − 2 log(1 + e^−z).
+    Logistic,
+}
+
+impl Base {
+    /// −log p of rows, as part of a graph.
+    ///
+    /// # Shapes
+    /// z `[rows, dims]` → `[rows]`
+    pub fn nll(self, z: Tensor<2>) -> Tensor<1> {
+        let d = z.dims()[1];
+        match self {
+            Self::Normal => {
+                let zero = tensor_from(vec![0.0; d], [1, d]);
+                ops::gaussian_nll(z, zero.clone(), zero)
+            }
+            // softplus(z) + softplus(−z), and softplus is the likelihood of a bit.
+            Self::Logistic => {
+                let [rows, d] = z.dims();
+                let zeros = tensor_from(vec![0.0; rows * d], [rows, d]);
+                let ones = zeros.clone() + 1.0;
+                ops::bernoulli_nll(z.clone(), zeros) + ops::bernoulli_nll(z, ones)
+            }
+        }
+    }
+
+    /// log p of each row, nats.
+    pub fn log_prob(self, z: &Batch) -> Vec<f64> {
+        let of = |v: &f32| {
+            let v = f64::from(*v);
+            match self {
+                Self::Normal => -0.5 * (v * v + libm::log(2.0 * PI)),
+                Self::Logistic => -v.abs() - 2.0 * libm::log1p(libm::exp(-v.abs())),
+            }
+        };
+        z.iter().map(|row| row.iter().map(of).sum()).collect()
+    }
+
+    /// Rows of so many values, further apart or closer by the factor `spread`.
+    pub fn draw(self, rows: usize, dims: usize, spread: f64, rng: &mut Rng) -> Batch {
+        Batch::from_fn(rows, dims, |_, _| {
+            let v = match self {
+                Self::Normal => rng.normal(),
+                Self::Logistic => {
+                    // Never at the ends, where the quantile is infinite.
+                    let u = rng.uniform_f64().clamp(1e-300, 1.0 - f64::EPSILON);
+                    libm::log(u) - libm::log1p(-u)
+                }
+            };
+            (spread * v) as f32
+        })
+    }
+}

@@ -1,0 +1,400 @@
+//! Change of variables (nonlinear ICA): p(x) = p_base(f(x)) |det ∂f/∂x| with an invertible f.
+
+pub mod iaf;
+pub mod linear_ica;
+pub mod maf;
+pub mod nice;
+pub mod realnvp;
+pub mod spline_flow;
+
+use crate::draws;
+use crate::training_rows::TrainingRows;
+use genus_core::config::Fraction;
+use genus_core::transform::{RealSteps, Transform};
+use genus_core::{
+    Batch, Dataset, Decoder, Density, Domain, Drawing, Encoder, Error, Event, Evidence, Family, Fit,
+    FitContext, Invertible, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed, Split,
+    State, Support, config,
+};
+use genus_nn::{
+    Activation, Base, Bijection, Loss, Objective, Params, Step, StepContext, Tensor, TrainConfig, View, Warp,
+    tensor,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Members.
+pub const SPECS: &[&ModelSpec] =
+    &[&linear_ica::SPEC, &nice::SPEC, &realnvp::SPEC, &maf::SPEC, &iaf::SPEC, &spline_flow::SPEC];
+
+/// What the configurations of the family have in common.
+pub trait FlowConfig: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
+    /// From the data to rows of real numbers.
+    ///
+    /// # Errors
+    /// If the data are none that can be transformed so.
+    fn transform(&self, rows: &Schema, x: &Batch) -> Result<Transform>;
+
+    /// The law at the end.
+    fn base(&self) -> Base {
+        Base::Normal
+    }
+
+    /// Training.
+    fn train(&self) -> &TrainConfig;
+}
+
+/// A member of the family: its map.
+pub trait Map: Clone + Debug + Send + Sync + 'static {
+    /// Hyper-parameters.
+    type Config: FlowConfig;
+
+    /// Registry entry.
+    fn spec() -> &'static ModelSpec;
+
+    /// Adds the parameters of the map over rows of a domain. What it draws from the stream may be initial values only: a model that is
+    /// read from a file is built from another stream.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there are too many.
+    fn build(
+        config: &Self::Config,
+        rows: &Domain,
+        params: &mut Params,
+        rng: &mut Rng,
+    ) -> Result<Arc<dyn Bijection>>;
+}
+
+/// A fitted flow.
+#[derive(Debug, Clone)]
+pub struct Flow<M: Map> {
+    config: M::Config,
+    transform: Transform,
+    params: Params,
+    map: Arc<dyn Bijection>,
+}
+
+/// −log p of rows, nats, part of the graph of `view`.
+fn nll(map: &dyn Bijection, base: Base, view: &View<'_>, x: &Batch) -> Tensor<1> {
+    let d = x.width();
+    // Rows begin with a log-determinant of 0.
+    let x = Batch::from_fn(x.rows(), d + 1, |r, c| x.row(r).get(c).copied().unwrap_or(0.0));
+    let z = map.forward(view, tensor(x), None);
+    let log_det = z.clone().narrow(1, d, 1).squeeze_dim::<1>(1);
+    base.nll(z.narrow(1, 0, d)) - log_det
+}
+
+/// What training minimises: −log p.
+struct FlowLoss<'a> {
+    map: &'a dyn Bijection,
+    base: Base,
+    seen: TrainingRows,
+}
+
+impl Objective for FlowLoss<'_> {
+    fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
+        let x = self.seen.batch(rows, || cx.rng("noise"))?;
+        Ok(Loss::new(nll(self.map, self.base, view, &x).mean()))
+    }
+
+    fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
+        let Some(x) = &self.seen.valid else { return Ok(BTreeMap::new()) };
+        let (z, log_det) = self.map.to_base(view.params(), x, None)?;
+        let total: f64 = self.base.log_prob(&z).iter().zip(&log_det).map(|(p, d)| p + d).sum();
+        Ok(BTreeMap::from([("loss".into(), -total / x.rows() as f64)]))
+    }
+}
+
+impl<M: Map> Flow<M> {
+    fn build(config: &M::Config, transform: Transform, rng: &mut Rng) -> Result<Self> {
+        let mut params = Params::default();
+        let map = M::build(config, transform.target(), &mut params, rng)?;
+        Ok(Self { config: config.clone(), transform, params, map })
+    }
+
+    /// log p of rows that the model works on, nats.
+    fn log_prob_of(&self, y: &Batch) -> Result<Vec<f64>> {
+        let (z, log_det) = self.map.to_base(&self.params, y, None)?;
+        let base = self.config.base().log_prob(&z);
+        Ok(base.into_iter().zip(log_det).map(|(p, d)| p + d).collect())
+    }
+
+    fn check(&self, x: &Batch) -> Result<()> {
+        match x.width() == self.map.dims() {
+            true => Ok(()),
+            false => Err(Error::shape("rows of the base", self.map.dims(), x.width())),
+        }
+    }
+
+    /// Gradient of −log p against difference quotients, for a configuration and random rows.
+    pub(crate) fn gradient_check(
+        config: &M::Config,
+        domain: &Domain,
+        seed: Seed,
+    ) -> Result<Vec<(String, f64)>> {
+        let mut rng = seed.rng();
+        let Self { mut params, map, .. } =
+            Self::build(config, Transform::identity(domain.clone()), &mut rng)?;
+        let x = Batch::from_fn(3, domain.width(), |_, _| rng.normal() as f32);
+        // Away from the start, where every step is the identity.
+        for id in params.ids().collect::<Vec<_>>() {
+            let mut w = params.values(id);
+            w.iter_mut().for_each(|w| *w += 0.2 * rng.normal() as f32);
+            map.mask(id, &mut w);
+            params.set(id, w);
+        }
+        let mask = |id, w: &mut [f32]| map.mask(id, w);
+        let found = genus_nn::gradcheck::check(&mut params, seed, mask, |view| {
+            Ok(Loss::new(nll(map.as_ref(), config.base(), view, &x).mean()))
+        })?;
+        Ok(found.into_iter().map(|d| (d.name, d.error)).collect())
+    }
+}
+
+impl<M: Map> Family for Flow<M> {
+    type Config = M::Config;
+
+    fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
+        data.check()?;
+        let transform = crate::transform_for(cx, data, || config.transform(&data.schema, &data.train.x))?;
+        let seed = cx.seed.child(M::spec().name);
+        let seen = TrainingRows::new(&transform, data, seed)?;
+        let (rows, columns) = (seen.rows(), data.schema.width());
+        if rows < columns {
+            let message = format!(
+                "{rows} training rows of {columns} columns: a flow learns so few by heart; give more rows, or take `gmm`"
+            );
+            let _ = cx.emit(&Event::Warning { message });
+        }
+        let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
+        if let Some(start) = cx.start {
+            model.params.load(start)?;
+        }
+        let mut objective = FlowLoss { map: model.map.as_ref(), base: config.base(), seen };
+        let report =
+            genus_nn::train(config.train(), &mut model.params, rows, &mut objective, M::spec().name, cx)?;
+        Ok(Fit { model, report })
+    }
+
+    fn restore(state: &State) -> Result<Self> {
+        let config: M::Config = crate::restore_config(state)?;
+        let transform = crate::restore_transform(state)?;
+        let mut model = Self::build(&config, transform, &mut Seed::from(0).rng())?;
+        model.params.load(state)?;
+        Ok(model)
+    }
+}
+
+impl<M: Map> Model for Flow<M> {
+    fn spec(&self) -> &'static ModelSpec {
+        M::spec()
+    }
+
+    fn schema(&self) -> &Schema {
+        self.transform.source()
+    }
+
+    fn transform(&self) -> Option<&Transform> {
+        Some(&self.transform)
+    }
+
+    fn state(&self) -> State {
+        let mut state = crate::header(M::spec(), &config::to_table(&self.config), &self.transform);
+        state.tensors = self.params.state().tensors;
+        state
+    }
+
+    fn as_density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+    fn as_sampler(&self) -> Option<&dyn Sampler> {
+        Some(self)
+    }
+    fn as_encoder(&self) -> Option<&dyn Encoder> {
+        Some(self)
+    }
+    fn as_decoder(&self) -> Option<&dyn Decoder> {
+        Some(self)
+    }
+    fn as_invertible(&self) -> Option<&dyn Invertible> {
+        Some(self)
+    }
+}
+
+impl<M: Map> Density for Flow<M> {
+    fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
+        let own = |y: &Batch| self.log_prob_of(y);
+        let (nats, spread) = draws::through(&self.transform, x, how, Evidence::EXACT, own)?;
+        Ok(LogProb {
+            nats,
+            spread,
+            evidence: self.transform.evidence(Evidence::EXACT),
+            measure: self.transform.measure(),
+            protocol: draws::protocol(&self.transform, how),
+        })
+    }
+}
+
+impl<M: Map> Sampler for Flow<M> {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
+        Ok(self.draw_as(n, &Drawing::default(), rng)?.x)
+    }
+
+    /// The temperature is a factor of the deviations at the base (Kingma & Dhariwal 2018, section 6).
+    fn draw_as(&self, n: usize, how: &Drawing, rng: &mut Rng) -> Result<Split> {
+        if how.given.is_some() {
+            return Err(Error::config("class", "this model has no classes; sample without --class"));
+        }
+        if !(how.temperature > 0.0 && how.temperature.is_finite()) {
+            return Err(Error::config(
+                "temperature",
+                format!("{} is out of range; above 0", how.temperature),
+            ));
+        }
+        let z = self.config.base().draw(n, self.map.dims(), how.temperature, rng);
+        let x = self.transform.inverse(&self.from_base(&z)?);
+        if let Some(r) = (0..x.rows()).find(|r| x.row(*r).iter().any(|v| !v.is_finite())) {
+            return Err(Error::Numerical {
+                what: format!("draw {r}"),
+                step: 0,
+                remedy: "draw at a lower temperature, or train again at a lower rate".into(),
+            });
+        }
+        Ok(Split::unlabelled(x))
+    }
+}
+
+impl<M: Map> Encoder for Flow<M> {
+    fn code_width(&self) -> usize {
+        self.map.dims()
+    }
+
+    /// Where a row lies at the base; of levels, that of the middle of each.
+    fn encode(&self, x: &Batch) -> Result<Batch> {
+        let y = self.transform.forward_at_middles(x)?;
+        Ok(self.to_base(&y)?.0)
+    }
+}
+
+impl<M: Map> Decoder for Flow<M> {
+    fn decode(&self, codes: &Batch) -> Result<Batch> {
+        Ok(self.transform.inverse(&self.from_base(codes)?))
+    }
+}
+
+impl<M: Map> Invertible for Flow<M> {
+    fn to_base(&self, x: &Batch) -> Result<(Batch, Vec<f64>)> {
+        self.check(x)?;
+        self.map.to_base(&self.params, x, None)
+    }
+
+    fn from_base(&self, z: &Batch) -> Result<Batch> {
+        self.check(z)?;
+        self.map.from_base(&self.params, z, None)
+    }
+}
+
+/// Orders of the values of a row, one for each step: as they are, backwards, and from the third on by chance, which is the same in every
+/// model.
+fn orders(dims: usize, steps: usize) -> Vec<Vec<usize>> {
+    let shuffled = |i: usize| Seed::from(0).child("orders").index(i as u64).rng().permutation(dims);
+    (0..steps)
+        .map(|i| match i {
+            0 => (0..dims).collect(),
+            i if i % 2 == 1 && (dims < 4 || i == 1) => (0..dims).rev().collect(),
+            _ if dims < 4 => (0..dims).collect(),
+            // Each pair of steps has an order and its reverse.
+            i => {
+                let mut order = shuffled(i / 2);
+                if i % 2 == 1 {
+                    order.reverse();
+                }
+                order
+            }
+        })
+        .collect()
+}
+
+/// From data to rows of real numbers: standardised, levels with noise between them, by a logit where α is above 0.
+///
+/// # Errors
+/// If the data are none that can be transformed so.
+fn to_line(rows: &Schema, x: &Batch, standardize: bool, alpha: Fraction) -> Result<Transform> {
+    let levels = rows.domain.support != Support::Real;
+    let logit = Some(alpha.get()).filter(|a| levels && *a > 0.0);
+    Transform::to_real(rows, RealSteps { logit, standardize }, x, 0)
+}
+
+/// Masked steps in these orders.
+fn masked(
+    orders: Vec<Vec<usize>>,
+    inverse: bool,
+    hidden: &[usize],
+    act: Activation,
+    warp: Warp,
+) -> Vec<Step> {
+    orders.into_iter().map(|order| Step::autoregressive(order, inverse, 0, hidden, act, warp)).collect()
+}
+
+/// Most steps of a flow.
+const MOST: usize = 1024;
+
+/// Hidden widths, if networks of them for so many steps over rows of `d` values can be afforded.
+///
+/// # Errors
+/// [`Error::Config`] on `layers` or `hidden`; [`Error::Run`] if a file holds fewer values.
+fn afford(hidden: &[NonZeroUsize], d: usize, steps: usize, warp: Warp) -> Result<Vec<usize>> {
+    if steps > MOST {
+        return Err(Error::config("layers", format!("{steps} steps; at most {MOST}")));
+    }
+    let hidden: Vec<usize> = hidden.iter().map(|h| h.get()).collect();
+    // A coupling sees half of a row at least, and moves as much.
+    let all = [&[d / 2], &hidden[..], &[(d / 2).saturating_mul(warp.parameters())]].concat();
+    genus_nn::afford("hidden", &vec![&all[..]; steps])?;
+    Ok(hidden)
+}
+
+/// Couplings need something to keep.
+///
+/// # Errors
+/// [`Error::Domain`] for rows of one value.
+fn two_halves(d: usize) -> Result<()> {
+    match d {
+        0 | 1 => Err(Error::Domain(
+            "a coupling keeps some columns and moves the others, and there is one column; take `spline-flow`, `maf` or `gmm`".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The values that each coupling of a row keeps: half of them, then the other half.
+fn halves(dims: usize, steps: usize) -> Vec<Vec<usize>> {
+    let half = |(i, order): (usize, Vec<usize>)| {
+        let cut = dims / 2;
+        // An order and its reverse: the first half of one is the second of the other, but for the value in the middle.
+        if i % 2 == 0 { order[..cut].to_vec() } else { order[..dims - cut].to_vec() }
+    };
+    orders(dims, steps).into_iter().enumerate().map(half).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Over two couplings every value moves, and every value is seen.
+    #[test]
+    fn halves_complete_each_other() {
+        for dims in [2, 3, 5, 8] {
+            for pair in halves(dims, 6).chunks(2) {
+                let [a, b] = pair else { panic!("pairs") };
+                assert_eq!((a.len(), b.len()), (dims / 2, dims - dims / 2));
+                assert!((0..dims).all(|d| a.contains(&d) != b.contains(&d)), "{a:?} {b:?}");
+            }
+        }
+        assert_eq!(orders(3, 4)[1], [2, 1, 0]);
+    }
+}
