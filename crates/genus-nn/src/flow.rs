@@ -72,7 +72,7 @@ enum Part {
 }
 
 impl Steps {
-    /// Adds the networks of these steps: `name.0`, `name.1` …, as one array each if all are small. Hidden layers begin as those of
+    /// Adds the networks of these steps: `name.0`, `name.1` …, small ones as one array each, a row, which weight decay takes with its biases. Hidden layers begin as those of
     /// [`Linear`], the last one at zero, so that every step begins as the identity.
     pub fn new(
         params: &mut Params,
@@ -88,7 +88,7 @@ impl Steps {
         let begin = |(i, step): (usize, &Step)| {
             let name = format!("{name}.{i}");
             match packed(step) {
-                true => Net::Packed(params.add(name, &[step.parameters()], values_of(step, rng))),
+                true => Net::Packed(params.add(name, &[1, step.parameters()], values_of(step, rng))),
                 false => Net::Layers(layers_of(params, &name, step, rng)),
             }
         };
@@ -201,7 +201,7 @@ impl Bijection for Steps {
         self.parts.iter().fold(x, |x, part| match part {
             Part::Packed { steps, stack } => {
                 let of = |net: &Net| match net {
-                    Net::Packed(id) => view.get::<1>(*id),
+                    Net::Packed(id) => view.get::<2>(*id),
                     Net::Layers(_) => unreachable!("a run of packed steps"),
                 };
                 ops::stack(x, context, self.nets[steps.clone()].iter().map(of).collect(), stack)

@@ -68,16 +68,17 @@ pub const MOST_STEPS: usize = 8;
 /// Rows through the steps of a stack, log |det| added to the last column. Panics for more than [`MOST_STEPS`] steps or none.
 ///
 /// # Shapes
-/// x `[rows, dims + 1]`, context `[rows, context]`, parameters of each step as one row → as x
+/// x `[rows, dims + 1]`, context `[rows, context]`, parameters of each step `[1, parameters]` → as x
 pub fn stack(
     x: Tensor<2>,
     context: Option<&Tensor<2>>,
-    parameters: Vec<Tensor<1>>,
+    parameters: Vec<Tensor<2>>,
     of: &Arc<Stack>,
 ) -> Tensor<2> {
     assert_eq!(parameters.len(), of.steps().len(), "parameters of each step");
     if !here(&x) {
-        return portable::stack(x, context, &parameters, of);
+        let flat: Vec<Tensor<1>> = parameters.into_iter().map(|p| p.flatten(0, 1)).collect();
+        return portable::stack(x, context, &flat, of);
     }
     let op = StackOp(Arc::clone(of));
     let mut all = vec![input(x)];
@@ -290,7 +291,7 @@ mod tests {
                     rest = later;
                     on(&at, own.to_vec(), [own.len()]).autodiff().require_grad()
                 }).collect();
-                let y = if fused { stack(x.clone(), context.as_ref(), parameters.clone(), &of) } else { portable::stack(x.clone(), context.as_ref(), &parameters, &of) };
+                let y = if fused { stack(x.clone(), context.as_ref(), parameters.iter().map(|p| p.clone().unsqueeze()).collect(), &of) } else { portable::stack(x.clone(), context.as_ref(), &parameters, &of) };
                 let weight = draw(&at, seed ^ 20, [rows, d + 1]) / (rows as f32).sqrt();
                 let g = (y.clone() * weight).sum().backward();
                 let mut found = vec![values(y), grad(&x, &g)];
