@@ -286,7 +286,7 @@ pub trait Invertible: Density + Sampler {
     ///
     /// # Errors
     /// As [`to_base`](Self::to_base).
-    fn from_base(&self, z: &Batch) -> Result<Batch>;
+    fn to_rows(&self, z: &Batch) -> Result<Batch>;
 }
 
 /// How a missing value is filled.

@@ -34,7 +34,7 @@ pub trait Bijection: Send + Sync + Debug {
     ///
     /// # Errors
     /// [`Error::Stopped`](genus_core::Error::Stopped) if it was asked to end.
-    fn from_base(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch>;
+    fn to_rows(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch>;
 
     /// Keeps to its masks, whatever the parameters were set to.
     fn mask(&self, id: Id, values: &mut [f32]) {
@@ -225,7 +225,7 @@ impl Bijection for Steps {
         })
     }
 
-    fn from_base(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch> {
+    fn to_rows(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch> {
         let parameters = self.packed(params);
         let found = self.pieces(y, context, |y, c| {
             let passed = self.whole.inverse(y, c, &parameters);
@@ -266,8 +266,8 @@ impl Bijection for Chain {
         Ok((x, sum))
     }
 
-    fn from_base(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch> {
-        self.0.iter().rev().try_fold(y.clone(), |y, map| map.from_base(params, &y, context))
+    fn to_rows(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch> {
+        self.0.iter().rev().try_fold(y.clone(), |y, map| map.to_rows(params, &y, context))
     }
 
     fn mask(&self, id: Id, values: &mut [f32]) {

@@ -20,12 +20,14 @@ use crate::crew;
 use std::sync::{Mutex, PoisonError};
 
 /// Most rows of a block.
-const ROWS: usize = 64;
+const ROWS: usize = 128;
+/// Rows that are too few to be shared.
+const FEW: usize = 32;
 
 /// Rows of a block: a whole number of blocks that are alike, whatever the number of threads is.
 fn block(rows: usize) -> usize {
     let blocks = rows.div_ceil(ROWS);
-    let blocks = if blocks > 1 { blocks.next_multiple_of(2) } else { 1 };
+    let blocks = if rows > FEW { blocks.next_multiple_of(2) } else { 1 };
     rows.div_ceil(blocks).max(1)
 }
 

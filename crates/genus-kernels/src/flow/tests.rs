@@ -223,5 +223,5 @@ fn same_bits_at_any_thread_count() {
 #[test]
 fn blocks_are_alike() {
     let sizes = [0, 1, 64, 65, 100, 256, 300].map(block);
-    assert_eq!(sizes, [1, 1, 64, 33, 50, 64, 50]);
+    assert_eq!(sizes, [1, 1, 32, 33, 50, 128, 75]);
 }

@@ -675,7 +675,7 @@ impl Encoder for LinearIca {
 
 impl Decoder for LinearIca {
     fn decode(&self, codes: &Batch) -> Result<Batch> {
-        Ok(self.transform.inverse(&self.from_base(codes)?))
+        Ok(self.transform.inverse(&self.to_rows(codes)?))
     }
 }
 
@@ -688,7 +688,7 @@ impl Invertible for LinearIca {
         Ok((Batch::new(values, x.width())?, vec![self.log_det; x.rows()]))
     }
 
-    fn from_base(&self, z: &Batch) -> Result<Batch> {
+    fn to_rows(&self, z: &Batch) -> Result<Batch> {
         if z.width() != self.mean.len() {
             return Err(Error::shape("sources", self.mean.len(), z.width()));
         }

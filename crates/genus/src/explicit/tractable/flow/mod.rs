@@ -164,19 +164,20 @@ impl<M: Map> Family for Flow<M> {
         let seed = cx.seed.child(M::spec().name);
         let seen = TrainingRows::new(&transform, data, seed)?;
         let (rows, columns) = (seen.rows(), data.schema.width());
-        if rows < columns {
-            let message = format!(
-                "{rows} training rows of {columns} columns: a flow learns so few by heart; give more rows, or take `gmm`"
-            );
-            let _ = cx.emit(&Event::Warning { message });
+        let few = (rows < columns).then(|| {
+            format!("{rows} training rows of {columns} columns: a flow learns so few by heart; give more rows, or take `gmm`")
+        });
+        if let Some(message) = few.clone() {
+            cx.emit(&Event::Warning { message });
         }
         let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
         if let Some(start) = cx.start {
             model.params.load(start)?;
         }
         let mut objective = FlowLoss { map: model.map.as_ref(), base: config.base(), seen };
-        let report =
+        let mut report =
             genus_nn::train(config.train(), &mut model.params, rows, &mut objective, M::spec().name, cx)?;
+        report.warnings.splice(0..0, few);
         Ok(Fit { model, report })
     }
 
@@ -256,7 +257,7 @@ impl<M: Map> Sampler for Flow<M> {
             ));
         }
         let z = self.config.base().draw(n, self.map.dims(), how.temperature, rng);
-        let x = self.transform.inverse(&self.from_base(&z)?);
+        let x = self.transform.inverse(&self.to_rows(&z)?);
         if let Some(r) = (0..x.rows()).find(|r| x.row(*r).iter().any(|v| !v.is_finite())) {
             return Err(Error::Numerical {
                 what: format!("draw {r}"),
@@ -282,7 +283,7 @@ impl<M: Map> Encoder for Flow<M> {
 
 impl<M: Map> Decoder for Flow<M> {
     fn decode(&self, codes: &Batch) -> Result<Batch> {
-        Ok(self.transform.inverse(&self.from_base(codes)?))
+        Ok(self.transform.inverse(&self.to_rows(codes)?))
     }
 }
 
@@ -292,9 +293,9 @@ impl<M: Map> Invertible for Flow<M> {
         self.map.to_base(&self.params, x, None)
     }
 
-    fn from_base(&self, z: &Batch) -> Result<Batch> {
+    fn to_rows(&self, z: &Batch) -> Result<Batch> {
         self.check(z)?;
-        self.map.from_base(&self.params, z, None)
+        self.map.to_rows(&self.params, z, None)
     }
 }
 
