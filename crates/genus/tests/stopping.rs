@@ -42,6 +42,8 @@ fn config(spec: &ModelSpec, phase: &str) -> toml::Table {
     match spec.name {
         "gmm" if long => all(&["components=40", "tolerance=0.0", "iterations=100000", "restarts=1"]),
         "gmm" => all(&["components=8", "iterations=2", "restarts=1"]),
+        "linear-ica" if long => all(&["tolerance=0.0", "iterations=100000000"]),
+        "linear-ica" => all(&["iterations=2"]),
         "boltzmann-machine" => all(&[epochs, "hidden=20", "train.transitions=1"]),
         _ => all(&[epochs]),
     }
