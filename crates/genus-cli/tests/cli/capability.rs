@@ -15,7 +15,7 @@ fn models_that_can_are_named() {
     place.refused("sample made --class 0", 1, &["made cannot sample by class"]);
     place.refused("sample made --temperature 0.5", 1, &["made cannot sample at a temperature"]);
     for verb in ["encode", "reconstruct", "interpolate"] {
-        let remedy = "models that can: nice";
+        let remedy = "models that can: linear-ica";
         place.refused(&format!("{verb} gmm --data iris"), 1, &["gmm cannot", remedy]);
     }
     let words = "train made --data iris --out run";
