@@ -144,7 +144,8 @@ pub trait Density: Model {
 /// How to draw, where there is a choice. The default is the model's law.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drawing {
-    /// Divides the logits of every conditional: below 1 draws are less varied than the model's law, above 1 more.
+    /// Below 1 draws are less varied than the model's law, above 1 more: divides the logits of every conditional, or multiplies the
+    /// deviations at the base of a flow.
     pub temperature: f64,
     /// Rows that come with these values of [`Schema::given`] only: of this class.
     pub given: Option<Vec<f32>>,

@@ -45,8 +45,9 @@ pub trait Bijection: Send + Sync + Debug {
 /// Most parameters of a step that goes through with others as one operation: beyond, its layers are operations of their own, which
 /// share their work better.
 const SMALL: usize = 1 << 16;
-/// Rows of a piece outside of training, after which a request to end is heard.
-const PIECE: usize = 4096;
+/// Products of a piece outside of training, after which a request to end is heard, and its rows at most and at least.
+const PIECE: usize = 1 << 31;
+const ROWS: [usize; 2] = [64, 4096];
 
 /// The network of a step, as parameters.
 #[derive(Debug, Clone)]
@@ -72,8 +73,8 @@ enum Part {
 }
 
 impl Steps {
-    /// Adds the networks of these steps: `name.0`, `name.1` …, small ones as one array each, a row, which weight decay takes with its biases. Hidden layers begin as those of
-    /// [`Linear`], the last one at zero, so that every step begins as the identity.
+    /// Adds the networks of these steps: `name.0`, `name.1` …, small ones as one array each, a row, which weight decay takes with its
+    /// biases. Hidden layers begin as those of [`Linear`], the last one at zero, so that every step begins as the identity.
     pub fn new(
         params: &mut Params,
         name: &str,
@@ -144,11 +145,12 @@ impl Steps {
         run: impl Fn(&[f32], &[f32]) -> (Vec<f32>, Vec<f64>),
     ) -> Result<(Batch, Vec<f64>)> {
         let (mut values, mut logs) = (Vec::with_capacity(x.data().len()), Vec::with_capacity(x.rows()));
-        let stop = Stop::current();
-        for start in (0..x.rows()).step_by(PIECE) {
+        let (stop, [least, most]) = (Stop::current(), ROWS);
+        let piece = (PIECE / self.whole.parameters().max(1)).clamp(least, most);
+        for start in (0..x.rows()).step_by(piece) {
             stop.check()?;
-            let part = x.slice(start, start + PIECE);
-            let given = context.map(|c| c.slice(start, start + PIECE));
+            let part = x.slice(start, start + piece);
+            let given = context.map(|c| c.slice(start, start + piece));
             let (y, log) = run(part.data(), given.as_ref().map_or(&[], Batch::data));
             values.extend(y);
             logs.extend(log);

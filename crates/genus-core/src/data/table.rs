@@ -579,6 +579,10 @@ impl<'a> Table<'a> {
             }
             writer.write_record(cells.iter().map(|c| c.as_bytes())).map_err(failed)
         })?;
+        if row < x.rows() {
+            let path = self.records.path.display();
+            return Err(Error::Domain(format!("{path} has {row} rows now, and had {}", x.rows())));
+        }
         writer.into_inner().map_err(|e| Error::format(self.records.path, "table", e.to_string()))
     }
 

@@ -240,20 +240,27 @@ pub struct LinearIca {
 const ROWS: usize = 1024;
 
 /// Σ over rows of what `each` adds to so many numbers; the order of additions is that of the rows' jobs.
-fn sums(z: &[f64], d: usize, len: usize, each: impl Fn(&[f64], &mut [f64]) + Sync) -> Vec<f64> {
-    let parts: Vec<Vec<f64>> = z
-        .par_chunks(ROWS * d)
-        .map(|rows| {
-            let mut sum = vec![0.0; len];
-            rows.chunks_exact(d).for_each(|row| each(row, &mut sum));
-            sum
-        })
-        .collect();
+///
+/// # Errors
+/// [`Error::Stopped`].
+fn sums(z: &[f64], d: usize, len: usize, each: impl Fn(&[f64], &mut [f64]) + Sync) -> Result<Vec<f64>> {
+    let stop = Stop::current();
+    let parts = z.par_chunks(ROWS * d).map(|rows| {
+        let mut sum = vec![0.0; len];
+        for (r, row) in rows.chunks_exact(d).enumerate() {
+            if r.is_multiple_of(64) {
+                stop.check()?;
+            }
+            each(row, &mut sum);
+        }
+        Ok(sum)
+    });
+    let parts = parts.collect::<Result<Vec<Vec<f64>>>>()?;
     let mut total = vec![0.0; len];
     for part in parts {
         total.iter_mut().zip(part).for_each(|(t, v)| *t += v);
     }
-    total
+    Ok(total)
 }
 
 /// (W Wᵀ)^{−1/2} W.
@@ -271,7 +278,10 @@ fn dot(a: impl Iterator<Item = f64>, z: &[f64]) -> f64 {
 type Heard<'a> = &'a mut dyn FnMut(f64) -> bool;
 
 /// E[z g(wᵀz)] − E[g′(wᵀz)] w for each row w of W.
-fn fixed_point(z: &[f64], w: &DMatrix<f64>, contrast: Contrast) -> DMatrix<f64> {
+///
+/// # Errors
+/// [`Error::Stopped`].
+fn fixed_point(z: &[f64], w: &DMatrix<f64>, contrast: Contrast) -> Result<DMatrix<f64>> {
     let (k, d) = w.shape();
     let n = (z.len() / d) as f64;
     let found = sums(z, d, k * (d + 1), |z, sum| {
@@ -281,8 +291,9 @@ fn fixed_point(z: &[f64], w: &DMatrix<f64>, contrast: Contrast) -> DMatrix<f64> 
             own[..d].iter_mut().zip(z).for_each(|(s, z)| *s += z * g);
             own[d] += slope;
         }
-    });
-    DMatrix::from_fn(k, d, |i, j| (found[i * (d + 1) + j] - found[i * (d + 1) + d] * w[(i, j)]) / n)
+    })?;
+    let at = |i, j| (found[i * (d + 1) + j] - found[i * (d + 1) + d] * w[(i, j)]) / n;
+    Ok(DMatrix::from_fn(k, d, at))
 }
 
 fn symmetric(
@@ -294,7 +305,8 @@ fn symmetric(
 ) -> (DMatrix<f64>, bool) {
     let mut w = decorrelated(begin);
     for _ in 0..config.iterations.get() {
-        let next = decorrelated(&fixed_point(z, &w, config.contrast));
+        let Ok(next) = fixed_point(z, &w, config.contrast) else { break };
+        let next = decorrelated(&next);
         let turned = (0..d).map(|i| (1.0 - next.row(i).dot(&w.row(i)).abs()).abs()).fold(0.0, f64::max);
         w = next;
         if turned <= config.tolerance.get() {
@@ -329,7 +341,8 @@ fn deflation(
         let mut row = clear(begin.rows(i, 1).into_owned(), &w);
         let mut converged = false;
         for _ in 0..config.iterations.get() {
-            let next = clear(fixed_point(z, &row, config.contrast), &w);
+            let Ok(next) = fixed_point(z, &row, config.contrast) else { break };
+            let next = clear(next, &w);
             let turned = (1.0 - next.row(0).dot(&row.row(0)).abs()).abs();
             row = next;
             converged = turned <= config.tolerance.get();
@@ -350,19 +363,24 @@ fn log_abs_det(w: &DMatrix<f64>) -> f64 {
 }
 
 /// The laws of the sources of rows, and their mean log-likelihood.
-fn laws(z: &[f64], w: &DMatrix<f64>) -> (Vec<Source>, f64) {
-    let (d, n) = (w.ncols(), z.len() / w.ncols());
-    let fitted: Vec<(Source, f64)> = (0..d)
-        .into_par_iter()
-        .map(|i| {
-            let s: Vec<f64> = z.chunks_exact(d).map(|z| dot(w.row(i).iter().copied(), z)).collect();
-            let law = Source::fit(&s);
-            (law, s.iter().map(|s| law.log_prob(*s)).sum::<f64>() / n as f64)
-        })
-        .collect();
+///
+/// # Errors
+/// [`Error::Stopped`].
+fn laws(z: &[f64], w: &DMatrix<f64>) -> Result<(Vec<Source>, f64)> {
+    let (d, n, stop) = (w.ncols(), z.len() / w.ncols(), Stop::current());
+    let fitted = (0..d).into_par_iter().map(|i| {
+        stop.check()?;
+        let s: Vec<f64> = z.chunks_exact(d).map(|z| dot(w.row(i).iter().copied(), z)).collect();
+        let law = Source::fit(&s);
+        Ok((law, s.iter().map(|s| law.log_prob(*s)).sum::<f64>() / n as f64))
+    });
+    let fitted = fitted.collect::<Result<Vec<(Source, f64)>>>()?;
     let total = fitted.iter().map(|(_, l)| l).sum::<f64>() + log_abs_det(w);
-    (fitted.into_iter().map(|(law, _)| law).collect(), total)
+    Ok((fitted.into_iter().map(|(law, _)| law).collect(), total))
 }
+
+/// Rows that the laws of sources are fitted to where there is no time for more.
+const FEW: usize = 1000;
 
 /// Climbs the likelihood by the natural gradient from `w`; a step that does not rise is halved.
 fn likelihood(
@@ -372,10 +390,10 @@ fn likelihood(
     heard: Heard<'_>,
 ) -> (DMatrix<f64>, bool) {
     let (d, n) = (w.ncols(), (z.len() / w.ncols()) as f64);
-    let (mut sources, mut best) = laws(z, &w);
+    let Ok((mut sources, mut best)) = laws(z, &w) else { return (w, false) };
     let mut rate = 0.1;
     for _ in 0..config.iterations.get() {
-        let sums = sums(z, d, d * d, |z, sum| {
+        let found = sums(z, d, d * d, |z, sum| {
             let y: Vec<f64> = (0..d).map(|i| dot(w.row(i).iter().copied(), z)).collect();
             for i in 0..d {
                 let Source { scale, shape } = sources[i];
@@ -385,11 +403,12 @@ fn likelihood(
                 sum[i * d..(i + 1) * d].iter_mut().zip(&y).for_each(|(s, y)| *s += phi * y);
             }
         });
-        let gradient = DMatrix::from_fn(d, d, |i, j| f64::from(u8::from(i == j)) - sums[i * d + j] / n);
+        let Ok(found) = found else { break };
+        let gradient = DMatrix::from_fn(d, d, |i, j| f64::from(u8::from(i == j)) - found[i * d + j] / n);
         let mut rose = false;
         while rate > 1e-8 {
             let next = &w + rate * &gradient * &w;
-            let (laws, total) = laws(z, &next);
+            let Ok((laws, total)) = laws(z, &next) else { return (w, false) };
             if total > best {
                 let gain = total - best;
                 (w, sources, best, rose) = (next, laws, total, true);
@@ -465,7 +484,7 @@ fn whitened(x: &Batch, schema: &Schema) -> Result<(Vec<f64>, Vec<f64>, DMatrix<f
         for (i, a) in row.iter().enumerate() {
             sum[i * d..(i + 1) * d].iter_mut().zip(row).for_each(|(s, b)| *s += a * b);
         }
-    });
+    })?;
     let covariance = DMatrix::from_fn(d, d, |i, j| products[i * d + j] / n);
     let eigen = SymmetricEigen::new(covariance);
     let most = eigen.eigenvalues.max();
@@ -551,7 +570,10 @@ impl Family for LinearIca {
             cx.warn(&mut report, message);
         }
         // Of variance 1, the least normal first.
-        let (sources, mean_nats) = laws(&z, &found);
+        let (sources, mean_nats) = match laws(&z, &found) {
+            Err(Error::Stopped(_)) => Stop::new().during(|| laws(&z[..z.len().min(FEW * d)], &found))?,
+            fitted => fitted?,
+        };
         let mut order: Vec<usize> = (0..d).collect();
         let off = |s: &Source| libm::log(s.shape / 2.0).abs();
         order.sort_by(|a, b| off(&sources[*b]).total_cmp(&off(&sources[*a])));

@@ -116,6 +116,17 @@ impl<M: Map> Flow<M> {
         Ok(Self { config: config.clone(), transform, params, map })
     }
 
+    /// Reads parameters, and keeps them to the masks of the map whatever the file says.
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.params.load(state)?;
+        for id in self.params.ids().collect::<Vec<_>>() {
+            let mut values = self.params.values(id);
+            self.map.mask(id, &mut values);
+            self.params.set(id, values);
+        }
+        Ok(())
+    }
+
     /// log p of rows that the model works on, nats.
     fn log_prob_of(&self, y: &Batch) -> Result<Vec<f64>> {
         let (z, log_det) = self.map.to_base(&self.params, y, None)?;
@@ -172,7 +183,7 @@ impl<M: Map> Family for Flow<M> {
         }
         let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
         if let Some(start) = cx.start {
-            model.params.load(start)?;
+            model.load(start)?;
         }
         let mut objective = FlowLoss { map: model.map.as_ref(), base: config.base(), seen };
         let mut report =
@@ -185,7 +196,7 @@ impl<M: Map> Family for Flow<M> {
         let config: M::Config = crate::restore_config(state)?;
         let transform = crate::restore_transform(state)?;
         let mut model = Self::build(&config, transform, &mut Seed::from(0).rng())?;
-        model.params.load(state)?;
+        model.load(state)?;
         Ok(model)
     }
 }
