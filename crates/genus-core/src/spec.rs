@@ -1,5 +1,6 @@
 //! The registry entry of a family of models.
 
+use crate::Shape;
 use crate::{
     Capability, Dataset, Domain, Error, EvidenceKind, Family, Fit, FitContext, Fitted, Model, Result, Seed,
     State, SupportKind, config, data,
@@ -34,13 +35,16 @@ pub struct Size {
     pub columns: usize,
     /// Whether these are real numbers.
     pub real: bool,
+    /// Whether they are images.
+    pub image: bool,
 }
 
 impl Size {
     /// That of a data set.
     pub fn of(data: &Dataset) -> Self {
         let real = data.domain().support.kind() == SupportKind::Real;
-        Self { rows: data.train.x.rows(), columns: data.schema.width(), real }
+        let image = matches!(data.domain().shape, Shape::Image { .. });
+        Self { rows: data.train.x.rows(), columns: data.schema.width(), real, image }
     }
 }
 

@@ -41,7 +41,7 @@ pub use conv::{Conv, ConvGrads, Images};
 pub use counter::Stream;
 pub use flow::{Moved, Passed, Stack, StackGrads, Step, StepKind, Warp};
 pub use gate::{gate_backward, gate_forward};
-pub use gather::{gather_masked, scatter_masked};
+pub use gather::{gather_columns, gather_masked, put_columns, scatter_columns, scatter_masked};
 pub use gaussian::{Gaussian, gaussian_backward, gaussian_nll};
 pub use gemm::{Limits, Mat, gemm};
 pub use gibbs::{LayerPair, bernoulli_sample, layer_inputs, layer_probabilities, probabilities};

@@ -36,6 +36,16 @@ pub trait Bijection: Send + Sync + Debug {
     /// [`Error::Stopped`](genus_core::Error::Stopped) if it was asked to end.
     fn to_rows(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch>;
 
+    /// Sets what begins by the first rows, before training.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](genus_core::Error::Stopped) if it was asked to end, [`Error::Numerical`](genus_core::Error::Numerical) if a value
+    /// is lost on the way.
+    fn begin(&self, params: &mut Params, x: &Batch, context: Option<&Batch>) -> Result<()> {
+        let _ = (params, x, context);
+        Ok(())
+    }
+
     /// Keeps to its masks, whatever the parameters were set to.
     fn mask(&self, id: Id, values: &mut [f32]) {
         let _ = (id, values);
@@ -69,7 +79,7 @@ pub struct Steps {
 #[derive(Debug, Clone)]
 enum Part {
     Packed { steps: std::ops::Range<usize>, stack: Arc<Stack> },
-    Layers { step: usize, moved: Arc<Moved>, seen: Vec<usize> },
+    Layers { step: usize, moved: Arc<Moved>, seen: Arc<[usize]> },
 }
 
 impl Steps {
@@ -100,7 +110,7 @@ impl Steps {
             if let Net::Layers(_) = nets[at] {
                 let step = &steps[at];
                 let moved = Moved { dims, places: step.moved().to_vec(), warp: step.warp() };
-                parts.push(Part::Layers { step: at, moved: Arc::new(moved), seen: step.seen().to_vec() });
+                parts.push(Part::Layers { step: at, moved: Arc::new(moved), seen: step.seen().into() });
                 at += 1;
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Layers: the ids of their parameters and a forward function.
 
-use crate::{Activation, Id, Params, Staircase, Tensor, View, ops};
+use crate::{Activation, Conv, Id, Params, Staircase, Taps, Tensor, View, ops};
 use genus_core::Rng;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -122,5 +122,45 @@ impl Mlp {
     /// The last layer.
     pub fn last(&self) -> Option<&Linear> {
         self.layers.last()
+    }
+}
+
+/// f(conv(x) + b) over images stored height × width × channels.
+#[derive(Debug, Clone)]
+pub struct Convolution {
+    conv: Arc<Conv>,
+    w: Id,
+    b: Id,
+    act: Activation,
+}
+
+impl Convolution {
+    /// Adds `name.w` and `name.b`: weights uniform in ±√(6/fan-in) before relu, ±√(3/fan-in) elsewhere, zero bias.
+    pub fn new(
+        params: &mut Params,
+        name: &str,
+        taps: Taps,
+        [inputs, outputs]: [usize; 2],
+        act: Activation,
+        rng: &mut Rng,
+    ) -> Self {
+        let fan = (taps.count() * inputs) as f64;
+        let gain = if matches!(act, Activation::Relu | Activation::LeakyRelu) { 6.0 } else { 3.0 };
+        let shape = [taps.count(), inputs, outputs];
+        let w = params.uniform(format!("{name}.w"), &shape, (gain / fan).sqrt(), rng);
+        let b = params.add(format!("{name}.b"), &[outputs], vec![0.0; outputs]);
+        Self { conv: Arc::new(Conv { taps, inputs, outputs }), w, b, act }
+    }
+
+    /// Weights and bias at zero.
+    pub fn reset(&self, params: &mut Params) {
+        params.set(self.w, vec![0.0; self.conv.weights()]);
+        params.set(self.b, vec![0.0; self.conv.outputs]);
+    }
+
+    /// # Shapes
+    /// x `[rows, height, width, inputs]` → `[rows, height', width', outputs]`
+    pub fn forward(&self, view: &View<'_>, x: Tensor<4>) -> Tensor<4> {
+        ops::conv(x, view.get(self.w), view.get(self.b), &self.conv, self.act)
     }
 }

@@ -10,6 +10,7 @@
 mod flow;
 mod fused;
 pub mod gradcheck;
+mod image_flow;
 mod layers;
 pub mod ops;
 mod optimizer;
@@ -22,7 +23,8 @@ pub use genus_kernels::{
     Activation, Causal, Conv, Images, Lstm, Mixture, Moved, Scan, Staircase, Step, StepKind, TapRow, Taps,
     Warp,
 };
-pub use layers::{Linear, Mlp, Nonlinearity};
+pub use image_flow::{ConvNet, Grid, ImageFlow};
+pub use layers::{Convolution, Linear, Mlp, Nonlinearity};
 pub use optimizer::{Optimizer, OptimizerConfig, Schedule};
 pub use params::{Group, Id, Params, View, afford, holding};
 pub use train::{Loss, Objective, Player, StepContext, TrainConfig, play, train};

@@ -37,7 +37,7 @@ pub mod chapters {
         fvsbn, gated_pixel_cnn as gated_pixelcnn, made, nade, pixel_cnn as pixelcnn, pixel_rnn as pixelrnn,
         rnade,
     };
-    pub use crate::explicit::tractable::flow::{iaf, linear_ica, maf, nice, realnvp, spline_flow};
+    pub use crate::explicit::tractable::flow::{glow, iaf, linear_ica, maf, nice, realnvp, spline_flow};
     pub use crate::explicit::tractable::mixture::gaussian_mixture as gmm;
     pub use crate::implicit::markov_chain::{denoising_chain, gsn};
 }
@@ -58,9 +58,11 @@ pub use explicit::tractable::autoregressive::nade::{Nade, NadeConfig};
 pub use explicit::tractable::autoregressive::pixel_cnn::{PixelCnn, PixelCnnConfig};
 pub use explicit::tractable::autoregressive::pixel_rnn::{PixelRnn, PixelRnnConfig, Recurrence};
 pub use explicit::tractable::autoregressive::rnade::{Rnade, RnadeConfig};
+pub use explicit::tractable::flow::glow::{Glow, GlowConfig};
 pub use explicit::tractable::flow::iaf::Iaf;
 pub use explicit::tractable::flow::linear_ica::{Contrast, LinearIca, LinearIcaConfig, Unmixing};
 pub use explicit::tractable::flow::maf::{Maf, MafConfig};
+pub use explicit::tractable::flow::multiscale::Multiscale;
 pub use explicit::tractable::flow::nice::{Nice, NiceConfig};
 pub use explicit::tractable::flow::realnvp::{RealNvp, RealNvpConfig};
 pub use explicit::tractable::flow::spline_flow::{SplineFlow, SplineFlowConfig, Splines};

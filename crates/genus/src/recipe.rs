@@ -159,6 +159,8 @@ recipes!(
     "maf-8gaussians",
     "realnvp-8gaussians",
     "nice-mnist",
+    "realnvp-mnist",
+    "glow-mnist",
     "nade-adult",
     "nade-connect4",
     "nade-mushrooms",

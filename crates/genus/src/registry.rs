@@ -13,8 +13,7 @@ const FAMILIES: &[&[&ModelSpec]] = &[
 ];
 
 /// Models that are to come: who asks for one is told so.
-const PLANNED: [&str; 10] = [
-    "glow",
+const PLANNED: [&str; 9] = [
     "gan",
     "wgan-gp",
     "k-means",

@@ -49,10 +49,30 @@ pub(crate) fn flow(size: Size) -> toml::Table {
     ))
 }
 
+/// Of a flow of couplings, which takes images at several scales.
+pub(crate) fn coupling_flow(size: Size) -> toml::Table {
+    if !size.image {
+        return flow(size);
+    }
+    let mut table = image_flow(size);
+    table.insert("logit".into(), 1e-6.into());
+    table
+}
+
+/// Of a flow over images, whose steps are long.
+pub(crate) fn image_flow(size: Size) -> toml::Table {
+    let batch = (size.rows / 70).clamp(20, 64).min(size.rows.max(1));
+    let each = size.rows.div_ceil(batch).max(1);
+    let (epochs, patience) = ((FLOW / 4).div_ceil(each).max(4), (FLOW / 40).div_ceil(each).max(3));
+    table(&format!(
+        "[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\nema = 0.999\n[train.optimizer]\nrate = 0.002\nschedule = \"constant\"\n"
+    ))
+}
+
 /// Of a mixture: full covariances where the rows suffice for several of each parameter, else more components with fewer. Noise between
 /// levels gives rows enough.
 pub(crate) fn mixture(size: Size) -> toml::Table {
-    let Size { rows, columns, real } = size;
+    let Size { rows, columns, real, .. } = size;
     let each = (columns + 1) * (columns + 2) / 2;
     match real {
         true if rows >= 8 * each => table(&format!("components = {}\n", (rows / (4 * each)).clamp(1, 8))),
@@ -141,7 +161,7 @@ mod tests {
     #[test]
     fn lengths_follow_the_rows() {
         let of = |rows| {
-            let t = network(Size { rows, columns: 9, real: false });
+            let t = network(Size { rows, columns: 9, real: false, image: false });
             ["batch", "epochs", "patience"].map(|k| t["train"][k].as_integer().unwrap())
         };
         assert_eq!(of(2), [2, 20_000, 1050]);
@@ -157,8 +177,8 @@ mod tests {
             for rows in [1, 30, 1000, 1_000_000] {
                 for columns in [1, 8, 180, 784, 10_000] {
                     let Some(suited) = spec.suited else { continue };
-                    for real in [false, true] {
-                        let table = suited(Size { rows, columns, real });
+                    for [real, image] in [[false, false], [false, true], [true, false], [true, true]] {
+                        let table = suited(Size { rows, columns, real, image });
                         crate::session::effective_config(spec, &[&table], &[])
                             .unwrap_or_else(|e| panic!("{}: {e}", spec.name));
                     }

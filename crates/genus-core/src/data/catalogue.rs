@@ -100,7 +100,7 @@ const fn binary_rows(
 
 const UCI: &str = "UCI Machine Learning Repository, CC BY 4.0";
 
-static ENTRIES: [Entry; 28] = [
+static ENTRIES: [Entry; 30] = [
     Entry {
         name: "digits",
         title: "Optical digits 8×8",
@@ -169,6 +169,18 @@ static ENTRIES: [Entry; 28] = [
         "Image of four levels, 2×3",
         "0..4 2×3×1",
         "Pixels of four levels, each a pair of dependent bits; small enough to enumerate.",
+    ),
+    toy(
+        "shades4",
+        "Image of four levels, 2×2",
+        "0..4 2×2×1",
+        "Pixels of four levels, each a pair of dependent bits; small enough to enumerate.",
+    ),
+    toy(
+        "shades16",
+        "Image of four levels, 4×4",
+        "0..4 4×4×1",
+        "Pixels of four levels, each a pair of dependent bits; exact entropy.",
     ),
     toy(
         "colours2",

@@ -53,6 +53,41 @@ impl Moved {
         y
     }
 
+    /// Moves rows without a log-determinant, or with `back` moves them back, and gives log |det| of each, the sums in double precision.
+    ///
+    /// # Shapes
+    /// x `[rows, dims]`, of `[rows, moved × parameters]` → `[rows]`
+    pub fn apply(&self, x: &mut [f32], of: &[f32], back: bool) -> Vec<f64> {
+        let (width, m, each) = (self.dims, self.places.len(), self.warp.parameters());
+        let rows = x.len() / width.max(1);
+        assert_eq!(
+            (x.len(), of.len()),
+            (rows * width, rows * m * each),
+            "rows, and parameters of every value"
+        );
+        assert!(self.places.iter().all(|p| *p < width), "values that are there");
+        let (mut log_det, size) = (vec![0.0; rows], self.block());
+        if m > 0 {
+            let mut by_row: Vec<(&mut [f32], &mut f64)> =
+                x.chunks_exact_mut(width).zip(&mut log_det).collect();
+            crew::rows([(&mut by_row, 1)], size, |i, [rows]| {
+                let from: Vec<f32> =
+                    rows.iter().flat_map(|(x, _)| self.places.iter().map(|p| x[*p])).collect();
+                let (mut to, mut logs) = (vec![0.0; from.len()], vec![0.0; from.len()]);
+                let of = &of[i * size * m * each..][..from.len() * each];
+                match back {
+                    true => self.warp.inverse(&from, of, &mut to, &mut logs),
+                    false => self.warp.forward(&from, of, &mut to, &mut logs),
+                }
+                for (r, (x, log_det)) in rows.iter_mut().enumerate() {
+                    self.places.iter().zip(&to[r * m..]).for_each(|(p, v)| x[*p] = *v);
+                    **log_det = logs[r * m..][..m].iter().map(|v| f64::from(*v)).sum();
+                }
+            });
+        }
+        log_det
+    }
+
     /// Gradients with respect to the rows and the parameters from that of the result.
     pub fn backward(&self, x: &[f32], of: &[f32], dy: Vec<f32>) -> [Vec<f32>; 2] {
         let rows = self.check(x, of);

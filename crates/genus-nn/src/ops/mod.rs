@@ -21,8 +21,8 @@ pub use running::running;
 use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
 use genus_kernels::{
-    Activation, Staircase, gather_masked as gather_kernel, linear_backward, linear_forward, scatter_masked,
-    tied_backward, tied_forward,
+    Activation, Staircase, gather_columns, gather_masked as gather_kernel, linear_backward, linear_forward,
+    put_columns, scatter_columns, scatter_masked, tied_backward, tied_forward,
 };
 use std::sync::Arc;
 
@@ -83,6 +83,21 @@ pub mod portable {
         let kept = Tensor::from_data(kept, &w.device().inner());
         let (rows, cols) = (index(rows, &w), index(cols, &w));
         w.select(0, rows).select(1, cols) * kept
+    }
+
+    /// As [`columns`](super::columns).
+    pub fn columns(x: Tensor<2>, which: &[usize]) -> Tensor<2> {
+        let index = index(which, &x);
+        x.select(1, index)
+    }
+
+    /// As [`put`](super::put).
+    pub fn put(x: Tensor<2>, values: Tensor<2>, which: &[usize]) -> Tensor<2> {
+        let width = x.dims()[1];
+        // Values lie behind the rows, and each column says where it is found.
+        let mut at: Vec<usize> = (0..width).collect();
+        which.iter().enumerate().for_each(|(i, p)| at[*p] = width + i);
+        columns(Tensor::cat(vec![x, values], 1), &at)
     }
 
     /// Positions as a tensor on the device of `like`.
@@ -202,13 +217,62 @@ pub fn gather_masked(
     apply(op, [input(w)])
 }
 
+#[derive(Debug, Clone)]
+struct Columns {
+    width: usize,
+    places: Arc<[usize]>,
+}
+
+impl FusedOp<1> for Columns {
+    type Kept = ();
+
+    fn forward(&self, [x]: [&[f32]; 1], shapes: [&[usize]; 1]) -> (Vec<f32>, Vec<usize>, ()) {
+        (gather_columns(x, self.width, &self.places), vec![shapes[0][0], self.places.len()], ())
+    }
+
+    fn backward(&self, _: Pass<'_, (), 1>, grad: Vec<f32>) -> [Option<Vec<f32>>; 1] {
+        [Some(scatter_columns(&grad, self.width, &self.places))]
+    }
+}
+
 /// Some columns of rows, in this order.
 ///
 /// # Shapes
 /// x `[rows, columns]` → `[rows, which]`
-pub fn columns(x: Tensor<2>, which: &[usize]) -> Tensor<2> {
-    let index = portable::index(which, &x);
-    x.select(1, index)
+pub fn columns(x: Tensor<2>, which: &Arc<[usize]>) -> Tensor<2> {
+    if !here(&x) {
+        return portable::columns(x, which);
+    }
+    apply(Columns { width: x.dims()[1], places: Arc::clone(which) }, [input(x)])
+}
+
+#[derive(Debug, Clone)]
+struct Put(Columns);
+
+impl FusedOp<2> for Put {
+    type Kept = ();
+
+    fn forward(&self, [x, values]: [&[f32]; 2], shapes: [&[usize]; 2]) -> (Vec<f32>, Vec<usize>, ()) {
+        (put_columns(x.to_vec(), self.0.width, &self.0.places, values), shapes[0].to_vec(), ())
+    }
+
+    fn backward(&self, _: Pass<'_, (), 2>, grad: Vec<f32>) -> [Option<Vec<f32>>; 2] {
+        let Columns { width, places } = &self.0;
+        let values = gather_columns(&grad, *width, places);
+        let nothing = vec![0.0; values.len()];
+        [Some(put_columns(grad, *width, places, &nothing)), Some(values)]
+    }
+}
+
+/// Rows with other values in some columns, each of which is named once.
+///
+/// # Shapes
+/// x `[rows, columns]`, values `[rows, which]` → as x
+pub fn put(x: Tensor<2>, values: Tensor<2>, which: &Arc<[usize]>) -> Tensor<2> {
+    if !here(&x) {
+        return portable::put(x, values, which);
+    }
+    apply(Put(Columns { width: x.dims()[1], places: Arc::clone(which) }), [input(x), input(values)])
 }
 
 /// `out[j] = b[order[j]]`.
@@ -305,6 +369,25 @@ mod tests {
                 [values(y), grad(&x, &g), grad(&w, &g), grad(&b, &g)]
             };
             for (name, (f, p)) in ["y", "dx", "dw", "db"].iter().zip(run(tied, true).iter().zip(&run(portable::tied, false))) {
+                close(name, f, p);
+            }
+        }
+
+        #[test]
+        fn columns_equal_their_definition(rows in 1usize..40, width in 1usize..30, n in 1usize..30, seed: u64) {
+            let which: Arc<[usize]> = Seed::from(seed).rng().permutation(width)[..n.min(width)].into();
+            let run = |fused: bool| {
+                let at = side(fused);
+                let x = draw(&at, seed, [rows, width]).autodiff().require_grad();
+                let v = draw(&at, seed ^ 1, [rows, which.len()]).autodiff().require_grad();
+                let y = match fused {
+                    true => columns(put(x.clone(), v.clone() * 2.0, &which).exp(), &which) + columns(x.clone(), &which),
+                    false => portable::columns(portable::put(x.clone(), v.clone() * 2.0, &which).exp(), &which) + portable::columns(x.clone(), &which),
+                };
+                let g = (y.clone() * draw(&at, seed ^ 3, [rows, which.len()])).sum().backward();
+                [values(y), grad(&x, &g), grad(&v, &g)]
+            };
+            for (name, (f, p)) in ["y", "dx", "dv"].iter().zip(run(true).iter().zip(&run(false))) {
                 close(name, f, p);
             }
         }

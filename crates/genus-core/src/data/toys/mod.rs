@@ -78,6 +78,12 @@ fn source(name: &str) -> Option<Source> {
         "shades6" => {
             Source::Pairs(once!(BinaryTree, BinaryTree::grid(2, 6, Seed::from(6))), image([2, 3, 1]))
         }
+        "shades4" => {
+            Source::Pairs(once!(BinaryTree, BinaryTree::grid(2, 4, Seed::from(4))), image([2, 2, 1]))
+        }
+        "shades16" => {
+            Source::Pairs(once!(BinaryTree, BinaryTree::grid(4, 8, Seed::from(32))), image([4, 4, 1]))
+        }
         "colours2" => Source::Pairs(once!(BinaryTree, BinaryTree::new(12, Seed::from(2))), image([1, 2, 3])),
         "twotrees8" => {
             Source::TwoTrees(once!([BinaryTree; 2], [8, 80].map(|s| BinaryTree::grid(2, 4, Seed::from(s)))))
@@ -272,6 +278,8 @@ mod tests {
             "pairs4",
             "grid12",
             "shades6",
+            "shades4",
+            "shades16",
             "colours2",
         ]) {
             let (set, more) =

@@ -1,8 +1,10 @@
 //! Change of variables (nonlinear ICA): p(x) = p_base(f(x)) |det ∂f/∂x| with an invertible f.
 
+pub mod glow;
 pub mod iaf;
 pub mod linear_ica;
 pub mod maf;
+pub mod multiscale;
 pub mod nice;
 pub mod realnvp;
 pub mod spline_flow;
@@ -28,8 +30,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// Members.
-pub const SPECS: &[&ModelSpec] =
-    &[&linear_ica::SPEC, &nice::SPEC, &realnvp::SPEC, &maf::SPEC, &iaf::SPEC, &spline_flow::SPEC];
+pub const SPECS: &[&ModelSpec] = &[
+    &linear_ica::SPEC,
+    &nice::SPEC,
+    &realnvp::SPEC,
+    &glow::SPEC,
+    &maf::SPEC,
+    &iaf::SPEC,
+    &spline_flow::SPEC,
+];
 
 /// What the configurations of the family have in common.
 pub trait FlowConfig: Serialize + DeserializeOwned + Default + Clone + Debug + Send + Sync {
@@ -68,6 +77,12 @@ pub trait Map: Clone + Debug + Send + Sync + 'static {
         rng: &mut Rng,
     ) -> Result<Arc<dyn Bijection>>;
 }
+
+/// Rows by which a map begins.
+const FIRST: usize = 512;
+
+/// Why affine steps do not reach the entropy of levels.
+const EDGES: &str = "affine steps smooth the edges of dequantised levels; splines follow them";
 
 /// A fitted flow.
 #[derive(Debug, Clone)]
@@ -182,8 +197,13 @@ impl<M: Map> Family for Flow<M> {
             cx.emit(&Event::Warning { message });
         }
         let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
-        if let Some(start) = cx.start {
-            model.load(start)?;
+        match cx.start {
+            Some(start) => model.load(start)?,
+            None => {
+                let first: Vec<usize> = (0..rows.min(FIRST)).collect();
+                let x = seen.batch(&first, || seed.child("first").rng())?;
+                model.map.begin(&mut model.params, &x, None)?;
+            }
         }
         let mut objective = FlowLoss { map: model.map.as_ref(), base: config.base(), seen };
         let mut report =
