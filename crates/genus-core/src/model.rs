@@ -57,7 +57,7 @@ pub trait Model: Send + Sync {
     fn as_decoder(&self) -> Option<&dyn Decoder> {
         None
     }
-    /// The likelihood given a code, if rows come from codes with a standard normal prior.
+    /// The likelihood given a code, if rows come from codes with a prior that can be written down.
     fn as_latent_variable(&self) -> Option<&dyn LatentVariable> {
         None
     }
@@ -269,6 +269,15 @@ pub trait LatentVariable: Density + Decoder {
     /// [`Error::Shape`] or [`Error::Domain`] if `x` is not one row of the domain or a code has another length than
     /// [`Encoder::code_width`].
     fn log_given(&self, x: &Batch, codes: &Batch) -> Result<Vec<f64>>;
+
+    /// log p(z) of each code, nats: standard normal unless a model says otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a code has another length than [`Encoder::code_width`].
+    fn log_prior(&self, codes: &Batch) -> Result<Vec<f64>> {
+        let of = |z: &[f32]| z.iter().map(|v| -0.5 * (f64::from(*v).powi(2) + crate::math::LN_2PI)).sum();
+        Ok(codes.iter().map(of).collect())
+    }
 }
 
 /// p(x) = p_base(f(x)) |det ∂f/∂x| with an invertible f.
@@ -288,6 +297,20 @@ pub trait Invertible: Density + Sampler {
     /// # Errors
     /// As [`to_base`](Self::to_base).
     fn to_rows(&self, z: &Batch) -> Result<Batch>;
+
+    /// Where rows are on the way from the base, after each of about so many parts of the map; the last are the rows themselves.
+    ///
+    /// # Errors
+    /// As [`to_base`](Self::to_base).
+    fn path(&self, z: &Batch, parts: usize) -> Result<Vec<Batch>> {
+        let _ = parts;
+        Ok(vec![self.to_rows(z)?])
+    }
+
+    /// Values of the base that leave the map together, coarse ones last, where it has several scales.
+    fn scales(&self) -> Vec<Vec<usize>> {
+        Vec::new()
+    }
 }
 
 /// How a missing value is filled.

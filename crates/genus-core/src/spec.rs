@@ -134,6 +134,8 @@ pub struct ModelSpec {
     pub capabilities: &'static [Capability],
     /// Kinds of rows that it can be fitted to.
     pub supports: &'static [SupportKind],
+    /// Passes of its networks that a row takes in each direction, in words; empty where there is nothing to choose between.
+    pub passes: &'static str,
     /// True if it is trained by steps (checkpoints, `[train]` table).
     pub iterative: bool,
     /// At least one tiny configuration per kind of rows and per way of training or scoring that has code of its own.
@@ -166,6 +168,7 @@ impl ModelSpec {
             estimated: false,
             capabilities: &[],
             supports: &[],
+            passes: "",
             iterative: false,
             tiny_fits: &[],
             gradient_check: None,
@@ -216,6 +219,12 @@ impl ModelSpec {
     #[must_use]
     pub const fn rows(self, supports: &'static [SupportKind]) -> Self {
         Self { supports, ..self }
+    }
+
+    /// Sets [`passes`](Self::passes).
+    #[must_use]
+    pub const fn passes(self, passes: &'static str) -> Self {
+        Self { passes, ..self }
     }
 
     /// Sets [`iterative`](Self::iterative).

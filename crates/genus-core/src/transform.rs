@@ -252,6 +252,17 @@ impl Transform {
         self.steps.iter().any(|s| matches!(s, Step::Dequantize { .. }))
     }
 
+    /// log |det| of what comes after a logit, nats, which is the same for every row: added to log p of a row that the model works on, it gives
+    /// log p in logit space. None without a logit.
+    pub fn log_det_after_logit(&self) -> Option<f64> {
+        let at = self.steps.iter().position(|s| matches!(s, Step::Logit { .. }))?;
+        let of = |step: &Step| match step {
+            Step::Standardize { std, .. } => std.iter().map(|s| -libm::log(*s)).sum(),
+            _ => 0.0,
+        };
+        Some(self.steps[at + 1..].iter().map(of).sum())
+    }
+
     /// The steps in words, for protocols; empty if there are none.
     pub fn protocol(&self) -> String {
         let words: Vec<String> = self

@@ -36,6 +36,20 @@ pub trait Bijection: Send + Sync + Debug {
     /// [`Error::Stopped`](genus_core::Error::Stopped) if it was asked to end.
     fn to_rows(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch>;
 
+    /// Where rows are on the way from the base, after each of at most so many parts of the map; the last are the rows themselves.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](genus_core::Error::Stopped) if it was asked to end.
+    fn path(&self, params: &Params, y: &Batch, context: Option<&Batch>, parts: usize) -> Result<Vec<Batch>> {
+        let _ = parts;
+        Ok(vec![self.to_rows(params, y, context)?])
+    }
+
+    /// Values of the base that leave the map together, where it has several scales.
+    fn scales(&self) -> Vec<Vec<usize>> {
+        Vec::new()
+    }
+
     /// Sets what begins by the first rows, before training.
     ///
     /// # Errors
@@ -169,6 +183,12 @@ impl Steps {
     }
 }
 
+/// So many steps in at most so many parts of about the same length.
+pub(crate) fn in_parts(steps: usize, parts: usize) -> Vec<std::ops::Range<usize>> {
+    let parts = parts.clamp(1, steps.max(1));
+    (0..parts).map(|i| i * steps / parts..(i + 1) * steps / parts).collect()
+}
+
 /// The layers of a step as they begin.
 fn layers_of(params: &mut Params, name: &str, step: &Step, rng: &mut Rng) -> Vec<Linear> {
     let last = step.widths().len() - 2;
@@ -244,6 +264,23 @@ impl Bijection for Steps {
             (passed.y, passed.log_det)
         });
         Ok(found?.0)
+    }
+
+    fn path(&self, params: &Params, y: &Batch, context: Option<&Batch>, parts: usize) -> Result<Vec<Batch>> {
+        let (all, mut y, mut path) = (self.packed(params), y.clone(), Vec::new());
+        for range in in_parts(self.steps().len(), parts).into_iter().rev() {
+            let steps = &self.steps()[range.clone()];
+            let stack = Stack::new(self.dims(), self.whole.context(), steps.to_vec());
+            let before: usize = self.steps()[..range.start].iter().map(Step::parameters).sum();
+            let own = &all[before..before + stack.parameters()];
+            let found = self.pieces(&y, context, |y, c| {
+                let passed = stack.inverse(y, c, own);
+                (passed.y, passed.log_det)
+            });
+            y = found?.0;
+            path.push(y.clone());
+        }
+        Ok(path)
     }
 
     fn mask(&self, id: Id, values: &mut [f32]) {

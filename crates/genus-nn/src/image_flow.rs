@@ -3,6 +3,7 @@
 //! A row keeps its order all the way. What a step works on is a [`Grid`], the places of the row that make an image: squeezing,
 //! splitting and masks make other grids of one, and move no value. Whatever is in no grid of a later step is split off.
 
+use crate::flow::in_parts;
 use crate::{Activation, Bijection, Convolution, Id, Linear, Params, Tensor, View, ops, tensor_from, values};
 use genus_core::{Batch, Error, Result, Rng, Seed, Stop};
 use genus_kernels::{Moved, Taps, Warp, gather_columns, put_columns};
@@ -398,6 +399,7 @@ pub struct ImageFlow {
     dims: usize,
     context: usize,
     parts: Vec<Part>,
+    scales: Vec<Vec<usize>>,
 }
 
 /// Rows of a piece outside of training, after which a request to end is heard.
@@ -406,7 +408,7 @@ const PIECE: usize = 64;
 impl ImageFlow {
     /// No step yet, over rows of so many values, each with so many that are given.
     pub fn new(dims: usize, context: usize) -> Self {
-        Self { dims, context, parts: Vec::new() }
+        Self { dims, context, parts: Vec::new(), scales: Vec::new() }
     }
 
     /// The places of `moved` move by what a network says of those of `seen`, which are others. It begins as the identity.
@@ -440,6 +442,11 @@ impl ImageFlow {
         }));
     }
 
+    /// No later step has these values: they are of one scale.
+    pub fn leave(&mut self, grid: &Grid) {
+        self.scales.push(grid.at.to_vec());
+    }
+
     /// A piece of rows through a step, and log |det| of each.
     fn step(
         &self,
@@ -468,14 +475,14 @@ impl ImageFlow {
     fn through(
         &self,
         params: &Params,
+        parts: &[Part],
         x: &Batch,
         context: Option<&Batch>,
         back: bool,
     ) -> Result<(Batch, Vec<f64>)> {
         let (mut all, mut logs) = (Vec::with_capacity(x.data().len()), Vec::with_capacity(x.rows()));
         let stop = Stop::current();
-        let order: Vec<&Part> =
-            if back { self.parts.iter().rev().collect() } else { self.parts.iter().collect() };
+        let order: Vec<&Part> = if back { parts.iter().rev().collect() } else { parts.iter().collect() };
         for start in (0..x.rows()).step_by(PIECE) {
             let mut rows = x.slice(start, start + PIECE).into_data();
             let given = context.map(|c| crate::tensor(c.slice(start, start + PIECE)));
@@ -509,11 +516,24 @@ impl Bijection for ImageFlow {
     }
 
     fn to_base(&self, params: &Params, x: &Batch, context: Option<&Batch>) -> Result<(Batch, Vec<f64>)> {
-        self.through(params, x, context, false)
+        self.through(params, &self.parts, x, context, false)
     }
 
     fn to_rows(&self, params: &Params, y: &Batch, context: Option<&Batch>) -> Result<Batch> {
-        Ok(self.through(params, y, context, true)?.0)
+        Ok(self.through(params, &self.parts, y, context, true)?.0)
+    }
+
+    fn path(&self, params: &Params, y: &Batch, context: Option<&Batch>, parts: usize) -> Result<Vec<Batch>> {
+        let (mut y, mut path) = (y.clone(), Vec::new());
+        for range in in_parts(self.parts.len(), parts).into_iter().rev() {
+            y = self.through(params, &self.parts[range], &y, context, true)?.0;
+            path.push(y.clone());
+        }
+        Ok(path)
+    }
+
+    fn scales(&self) -> Vec<Vec<usize>> {
+        self.scales.clone()
     }
 
     fn begin(&self, params: &mut Params, x: &Batch, context: Option<&Batch>) -> Result<()> {
@@ -588,6 +608,8 @@ mod tests {
             let given = (context > 0).then(|| Batch::from_fn(70, context, |_, _| rng.normal() as f32));
             let (z, log_det) = flow.to_base(&params, &x, given.as_ref()).unwrap();
             let back = flow.to_rows(&params, &z, given.as_ref()).unwrap();
+            let path = flow.path(&params, &z, given.as_ref(), 4).unwrap();
+            assert_eq!((path.len(), path[3].data()), (4, back.data()));
             assert!(x.data().iter().zip(back.data()).all(|(a, b)| (a - b).abs() < 2e-5));
             let rows = crate::tensor(Batch::from_fn(70, 17, |r, c| x.row(r).get(c).copied().unwrap_or(0.0)));
             let tensor = given.clone().map(crate::tensor);

@@ -1,8 +1,9 @@
 //! Scores in which chance has a part: several draws, and how far they leave the number uncertain.
 
 use genus_core::math::log_mean_exp;
+use genus_core::stop::paced;
 use genus_core::transform::{Noise, Transform};
-use genus_core::{Batch, Evidence, Result, Scoring, Stop};
+use genus_core::{Batch, Evidence, Figure, Result, Scoring, Stop};
 
 /// Scores of rows, and their standard errors from the draws that they took, if they took any.
 pub(crate) type Drawn = (Vec<f64>, Option<Vec<f64>>);
@@ -54,6 +55,32 @@ pub(crate) fn through(
         .unzip();
     Ok((nats, Some(spread)))
 }
+
+/// The figure by which flows of images are compared in tables since Papamakarios et al. (2017): the mean of log p after noise and logit, one
+/// draw of the noise for each row. Nothing for a model without a logit.
+///
+/// # Errors
+/// As [`through`].
+pub(crate) fn in_logit_space(
+    transform: &Transform,
+    x: &Batch,
+    how: &Scoring,
+    own: impl Fn(&Batch) -> Result<Vec<f64>>,
+) -> Result<Vec<Figure>> {
+    let Some(after) = transform.log_det_after_logit().filter(|_| !x.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let mut sum = 0.0;
+    paced(x.rows(), |rows| {
+        let (y, _) = transform.forward(&x.slice(rows.start, rows.end), Noise::Row(how.seed))?;
+        sum += own(&y)?.iter().sum::<f64>();
+        Ok(())
+    })?;
+    Ok(vec![Figure::new(LOGIT_SPACE, sum / x.rows() as f64 + after, "nats")])
+}
+
+/// Name of that figure.
+pub(crate) const LOGIT_SPACE: &str = "log-likelihood in logit space";
 
 /// How [`through`] comes to its numbers, for protocols.
 pub(crate) fn protocol(transform: &Transform, how: &Scoring) -> String {

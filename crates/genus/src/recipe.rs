@@ -26,6 +26,7 @@
 //! ```
 
 use crate::diagnostics::{mixing, parzen};
+use crate::draws::LOGIT_SPACE;
 use crate::run::{DataConfig, Summary};
 use crate::session::{self, Outcome, Request};
 use crate::{Dataset, Error, ModelSpec, Observer, Result, SplitName, StopReason, data, registry};
@@ -62,12 +63,15 @@ pub enum Measured {
     /// Classes that a chain visits, the fewest of some: more is better.
     #[serde(rename = "classes visited")]
     ClassesVisited,
+    /// Mean log p of the test rows after noise and logit, nats: higher is better.
+    #[serde(rename = "log-likelihood in logit space")]
+    LogitSpace,
 }
 
 impl Measured {
     /// Whether the figure asked for is a floor.
     const fn more_is_better(self) -> bool {
-        matches!(self, Self::ParzenWindow | Self::ClassesVisited)
+        matches!(self, Self::ParzenWindow | Self::ClassesVisited | Self::LogitSpace)
     }
 }
 
@@ -158,6 +162,8 @@ recipes!(
     "spline-flow-rings",
     "maf-8gaussians",
     "realnvp-8gaussians",
+    "gaussian-mnist",
+    "maf-mnist",
     "nice-mnist",
     "realnvp-mnist",
     "glow-mnist",
@@ -366,6 +372,7 @@ fn measure(figure: Measured, summary: &Summary) -> Result<(f64, Option<f64>)> {
         Measured::TotalLogLikelihood => named("total log-likelihood of the training rows"),
         Measured::ParzenWindow => named(parzen::NAME),
         Measured::ClassesVisited => named(mixing::CLASSES),
+        Measured::LogitSpace => named(LOGIT_SPACE),
         Measured::TestNll => test.map(|s| (-s.nats, s.stderr)),
         Measured::GapToEntropy => {
             let entropy = summary

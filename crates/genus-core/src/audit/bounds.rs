@@ -42,8 +42,8 @@ pub(super) fn tightens(density: &dyn Density, rows: &Batch, seed: Seed) -> Resul
     Ok(Some(row("the bound tightens with more draws", rises, figure)))
 }
 
-/// log p(x) = log ∫ p(x|z) N(z; 0, I) dz of each row by quadrature, where z has one or two dimensions; none where every second
-/// point gives another value, because p(x|z) is too narrow for the grid.
+/// log p(x) = log ∫ p(x|z) p(z) dz of each row by quadrature, where z has one or two dimensions; none where every second point gives
+/// another value, because p(x|z) is too narrow for the grid, or where p(z) has mass beside it.
 pub(super) fn marginal(latent: &dyn LatentVariable, rows: &Batch) -> Result<Option<Vec<f64>>> {
     let l = latent.code_width();
     if l > 2 {
@@ -53,12 +53,11 @@ pub(super) fn marginal(latent: &dyn LatentVariable, rows: &Batch) -> Result<Opti
     let step = 16.0 / (n - 1) as f64;
     let axis = |i: usize| -8.0 + step * i as f64;
     let codes = Batch::from_fn(n.pow(l as u32), l, |r, c| axis(if c == 0 { r % n } else { r / n }) as f32);
-    let prior: Vec<f64> = codes
-        .iter()
-        .map(|z| {
-            z.iter().map(|v| -0.5 * (f64::from(*v).powi(2) + crate::math::LN_2PI) + libm::log(step)).sum()
-        })
-        .collect();
+    let cell = l as f64 * libm::log(step);
+    let prior: Vec<f64> = latent.log_prior(&codes)?.iter().map(|p| p + cell).collect();
+    if crate::math::log_sum_exp(prior.iter().copied()).abs() > 2e-3 {
+        return Ok(None);
+    }
     let kept = |i: &usize| (i % n).is_multiple_of(2) && (i / n).is_multiple_of(2);
     let thinned = l as f64 * std::f64::consts::LN_2;
     let stop = Stop::current();
@@ -90,6 +89,109 @@ pub(super) fn below_exact(latent: &dyn LatentVariable, rows: &Batch, seed: Seed)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Decoder, Domain, Encoder, Evidence, EvidenceKind, Family, Fit, FitContext, Measure, Model, ModelSpec,
+        Schema, State,
+    };
+
+    /// x = z + noise of variance 1, z from a law that is not normal.
+    struct Sum {
+        schema: Schema,
+        prior: fn(f64) -> f64,
+    }
+
+    impl Family for Sum {
+        type Config = std::collections::BTreeMap<String, u32>;
+        fn fit(_: &Self::Config, _: &crate::Dataset, _: &mut FitContext<'_>) -> Result<Fit<Self>> {
+            unreachable!()
+        }
+        fn restore(_: &State) -> Result<Self> {
+            unreachable!()
+        }
+    }
+
+    static SPEC: ModelSpec = ModelSpec::new::<Sum>("sum", "Sum", "guest::explicit::approximate::sum");
+
+    impl Model for Sum {
+        fn spec(&self) -> &'static ModelSpec {
+            &SPEC
+        }
+        fn schema(&self) -> &Schema {
+            &self.schema
+        }
+        fn state(&self) -> State {
+            State::default()
+        }
+    }
+
+    impl Density for Sum {
+        fn score(&self, x: &Batch, _: &Scoring) -> Result<LogProb> {
+            Ok(LogProb {
+                nats: vec![0.0; x.rows()],
+                spread: None,
+                evidence: Evidence::EXACT,
+                measure: Measure::Lebesgue,
+                protocol: String::new(),
+            })
+        }
+    }
+
+    impl Encoder for Sum {
+        fn code_width(&self) -> usize {
+            1
+        }
+        fn encode(&self, x: &Batch) -> Result<Batch> {
+            Ok(x.clone())
+        }
+    }
+
+    impl Decoder for Sum {
+        fn decode(&self, codes: &Batch) -> Result<Batch> {
+            Ok(codes.clone())
+        }
+    }
+
+    fn normal(v: f64) -> f64 {
+        -0.5 * (v * v + crate::math::LN_2PI)
+    }
+
+    impl LatentVariable for Sum {
+        fn log_given(&self, x: &Batch, codes: &Batch) -> Result<Vec<f64>> {
+            Ok(codes.iter().map(|z| normal(f64::from(x.row(0)[0] - z[0]))).collect())
+        }
+        fn log_prior(&self, codes: &Batch) -> Result<Vec<f64>> {
+            Ok(codes.iter().map(|z| (self.prior)(f64::from(z[0]))).collect())
+        }
+    }
+
+    /// Two normals of deviation ½ at ±2, given one of deviation 1: again two normals at ±2, of variance 1.25.
+    #[test]
+    fn the_marginal_is_that_under_the_models_prior() {
+        let two = |v: f64, variance: f64| {
+            let of = |m: f64| {
+                (-0.5 * (v - m).powi(2) / variance).exp() / (crate::math::LN_2PI.exp() * variance).sqrt()
+            };
+            (0.5 * (of(2.0) + of(-2.0))).ln()
+        };
+        let schema = Schema::from(Domain::real(1));
+        let model = Sum {
+            schema: schema.clone(),
+            prior: |v| {
+                let of = |m: f64| {
+                    (-0.5 * (v - m).powi(2) / 0.25).exp() / (crate::math::LN_2PI.exp() * 0.25).sqrt()
+                };
+                (0.5 * (of(2.0) + of(-2.0))).ln()
+            },
+        };
+        let rows = Batch::from_fn(3, 1, |r, _| r as f32 - 0.5);
+        let found = marginal(&model, &rows).unwrap().unwrap();
+        for (row, nats) in rows.iter().zip(found) {
+            assert!((nats - two(f64::from(row[0]), 1.25)).abs() < 1e-6, "{nats}");
+        }
+        // A prior whose mass lies beside the grid is none that can be summed.
+        let far = Sum { schema, prior: |v| normal(v - 9.0) };
+        assert!(marginal(&far, &rows).unwrap().is_none());
+    }
 
     #[test]
     fn equal_rows_count_as_one() {

@@ -36,7 +36,18 @@ impl Diagnostic for DensityMap {
             depth: DEPTH,
             unit: "log-density, nats".into(),
         };
-        Ok(Exhibit::new("density", "Density", "", vec![heat]).into())
+        let text = match (of.data.provenance.entropy, of.test) {
+            (Some(entropy), Some(test)) => {
+                let reached = -test.score.nats;
+                let error = test.score.stderr.map(|e| format!(" ± {e:.4}")).unwrap_or_default();
+                format!(
+                    "The law that the rows are from has an entropy of {entropy:.4} nats, which no model can go below but by chance; this one needs {reached:.4}{error}, {:.4} more.",
+                    reached - entropy
+                )
+            }
+            _ => String::new(),
+        };
+        Ok(Exhibit::new("density", "Density", text, vec![heat]).into())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is found out about a fitted model, a file each.
 
+mod base;
 mod classes;
 mod codes;
 mod completions;
@@ -27,6 +28,7 @@ pub const ALL: &[&dyn Diagnostic] = &[
     &neighbours::Neighbours,
     &classes::Classes,
     &drawing::Drawing,
+    &base::FromTheBase,
     &completions::Completions,
     &receptive::Receptive,
     &reconstructions::Reconstructions,

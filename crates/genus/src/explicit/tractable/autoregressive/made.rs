@@ -60,6 +60,7 @@ pub static SPEC: ModelSpec =
     )])
     .evidence(EvidenceKind::Exact)
     .can(&[Capability::Density, Capability::Sampler])
+    .passes("1 for each order to score; to draw, one for each column")
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::network)

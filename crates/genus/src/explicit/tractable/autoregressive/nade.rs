@@ -68,6 +68,7 @@ pub static SPEC: ModelSpec =
         Capability::Conditional,
         Capability::ClassConditional,
     ])
+    .passes("1 to score; to draw, one for each column")
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::network)

@@ -62,6 +62,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<PixelCnn>("pixelcnn", "PixelCNN", 
     )])
     .evidence(EvidenceKind::Exact)
     .can(&[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::ClassConditional])
+    .passes("1 to score; to draw, one for each value")
     .rows(&[SupportKind::Binary, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::image)

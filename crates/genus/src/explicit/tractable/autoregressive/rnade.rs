@@ -66,6 +66,7 @@ pub static SPEC: ModelSpec =
         Capability::Conditional,
         Capability::ClassConditional,
     ])
+    .passes("1 to score; to draw, one for each column")
     .rows(&[SupportKind::Real])
     .trained_by_steps()
     .suited(crate::suited::network)

@@ -59,6 +59,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Glow>("glow", "Glow", module_path!
     )])
     .evidence(EvidenceKind::Exact)
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .passes("1 to score, 1 to draw")
     .rows(&[SupportKind::Discrete, SupportKind::Real])
     .trained_by_steps()
     .suited(crate::suited::image_flow)
@@ -160,9 +161,13 @@ impl Map for Steps {
                 flow.mix(params, grid, true);
                 flow.couple(params, [&kept, &moved], ConvNet::Plain { channels: hidden }, warp, rng);
             }
-            if level + 1 < scales.len() {
-                flow.couple(params, [&stays(grid), &corners(grid, &[1, 2])], ConvNet::Single, warp, rng);
+            if level + 1 == scales.len() {
+                flow.leave(grid);
+                break;
             }
+            let off = corners(grid, &[1, 2]);
+            flow.couple(params, [&stays(grid), &off], ConvNet::Single, warp, rng);
+            flow.leave(&off);
         }
         Ok(Arc::new(flow))
     }

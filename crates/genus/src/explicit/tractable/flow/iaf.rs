@@ -54,6 +54,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Iaf>("iaf", "Inverse autoregressiv
     )])
     .evidence(EvidenceKind::Exact)
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .passes("1 to draw; to score and to train, one for each column")
     .rows(&[SupportKind::Real, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::flow)

@@ -66,6 +66,7 @@ pub static SPEC: ModelSpec =
         ])
         .evidence(EvidenceKind::Exact)
         .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+        .passes("1 to score, 1 to draw")
         .rows(&[SupportKind::Real, SupportKind::Discrete])
         .suited(|_| toml::Table::new())
         .tiny_fits(&[

@@ -57,6 +57,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Maf>("maf", "Masked autoregressive
     )])
     .evidence(EvidenceKind::Exact)
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .passes("1 to score; to draw, one for each column")
     .rows(&[SupportKind::Real, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::flow)

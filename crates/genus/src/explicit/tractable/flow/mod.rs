@@ -14,7 +14,7 @@ use crate::training_rows::TrainingRows;
 use genus_core::config::Fraction;
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{
-    Batch, Dataset, Decoder, Density, Domain, Drawing, Encoder, Error, Event, Evidence, Family, Fit,
+    Batch, Dataset, Decoder, Density, Domain, Drawing, Encoder, Error, Event, Evidence, Family, Figure, Fit,
     FitContext, Invertible, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed, Split,
     State, Support, config,
 };
@@ -240,6 +240,10 @@ impl<M: Map> Model for Flow<M> {
         state
     }
 
+    fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
+        draws::in_logit_space(&self.transform, x, how, |y| self.log_prob_of(y))
+    }
+
     fn as_density(&self) -> Option<&dyn Density> {
         Some(self)
     }
@@ -327,6 +331,15 @@ impl<M: Map> Invertible for Flow<M> {
     fn to_rows(&self, z: &Batch) -> Result<Batch> {
         self.check(z)?;
         self.map.to_rows(&self.params, z, None)
+    }
+
+    fn path(&self, z: &Batch, parts: usize) -> Result<Vec<Batch>> {
+        self.check(z)?;
+        self.map.path(&self.params, z, None, parts)
+    }
+
+    fn scales(&self) -> Vec<Vec<usize>> {
+        self.map.scales()
     }
 }
 

@@ -118,6 +118,10 @@ impl Multiscale {
                 let net = ConvNet::Residual { channels: hidden, blocks: self.blocks };
                 flow.couple(params, [&kept, &moved], net, warp, rng);
             }
+            match level + 1 < scales.len() {
+                true => flow.leave(&corners(grid, &[1, 2])),
+                false => flow.leave(grid),
+            }
         }
         Ok(flow)
     }

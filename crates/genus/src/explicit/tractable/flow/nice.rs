@@ -58,6 +58,7 @@ pub static SPEC: ModelSpec =
         )])
         .evidence(EvidenceKind::Exact)
         .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+        .passes("1 to score, 1 to draw")
         .rows(&[SupportKind::Real, SupportKind::Discrete])
         .trained_by_steps()
         .suited(crate::suited::flow)

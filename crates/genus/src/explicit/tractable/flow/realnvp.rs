@@ -61,6 +61,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<RealNvp>("realnvp", "RealNVP", mod
     )])
     .evidence(EvidenceKind::Exact)
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .passes("1 to score, 1 to draw")
     .rows(&[SupportKind::Real, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::coupling_flow)

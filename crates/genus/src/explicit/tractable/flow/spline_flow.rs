@@ -50,7 +50,7 @@ pub type SplineFlow = Flow<Splines>;
 
 /// Registry entry.
 pub static SPEC: ModelSpec = ModelSpec::new::<SplineFlow>("spline-flow", "Neural spline flow", module_path!())
-    .summary("tables of numbers: the most expressive exact density here; scores and draws in one pass each")
+    .summary("tables of numbers: the most expressive exact density here")
     .papers(&[Reference::new(
         "Durkan, Bekasov, Murray & Papamakarios",
         2019,
@@ -59,6 +59,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<SplineFlow>("spline-flow", "Neural
     )])
     .evidence(EvidenceKind::Exact)
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .passes("1 to score; to draw, one for each column, or 1 with steps = \"coupling\"")
     .rows(&[SupportKind::Real, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::flow)

@@ -386,6 +386,10 @@ impl Model for GaussianMixture {
         exhibit::components(&self.transform, &self.components)
     }
 
+    fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
+        draws::in_logit_space(&self.transform, x, how, |y| Ok(joint(&self.components, y)?.1))
+    }
+
     fn as_density(&self) -> Option<&dyn Density> {
         Some(self)
     }
