@@ -127,7 +127,7 @@ fn what_cannot_be_given_is_refused() {
     assert_eq!(place.ok("score run --data new.csv --drop-missing").stdout.lines().count(), 1);
     place.file("new.csv", "0.1,50,0.5,red\n0.1,51,0.5,red\n");
     place.refused("score run --data new.csv", 1, &["no column `a`"]);
-    place.file("new.csv", "x,y,a,colour\n0.1,50,1e30,red\n");
+    place.file("new.csv", "x,y,a,colour\n0.1,50,1e9,red\n");
     let e = place.run("score run --data new.csv");
     assert!(e.stderr.contains("far") && !e.stdout.contains("NaN"), "{e:?}");
     // What a model of p(x | given) does not do.
