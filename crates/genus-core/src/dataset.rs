@@ -360,6 +360,74 @@ mod tests {
         assert_ne!(cut.digest(), other.digest());
     }
 
+    fn columns(x: Batch) -> Dataset {
+        let kinds = vec![Kind::REAL, Kind::Category(vec!["u".into(), "v".into()]), Kind::Binary, Kind::REAL];
+        let domain = Domain { support: Support::Mixed(kinds.clone()), shape: Shape::Flat(4) };
+        let columns = kinds.into_iter().zip(["p", "q", "r", "s"]).map(|(k, n)| Column::new(n, k)).collect();
+        let schema = Schema { columns, ..Schema::from(domain) };
+        Dataset::new("t", schema, Split::unlabelled(x)).unwrap()
+    }
+
+    fn names(of: &[&str]) -> Vec<String> {
+        of.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    /// Columns that are given leave the rows, in the order that was asked for, and what is left has its own support.
+    #[test]
+    fn columns_can_be_given() {
+        let set = columns(Batch::new(vec![1.5, 1.0, 0.0, 2.5, 3.5, 0.0, 1.0, 4.5], 4).unwrap());
+        let given = set.clone().given(&names(&["s", "q"])).unwrap();
+        given.check().unwrap();
+        assert_eq!(given.train.x.data(), [1.5, 0.0, 3.5, 1.0]);
+        assert_eq!(given.train.given.as_ref().unwrap().data(), [2.5, 1.0, 4.5, 0.0]);
+        assert_eq!(
+            (given.domain().support.clone(), given.schema.formula()),
+            (Support::Real, "p(x | s, q)".into())
+        );
+        assert!(given.schema.classes().is_empty() && given.schema.labels(&given.train).is_none());
+        let other = set.clone().given(&names(&["q", "s"])).unwrap();
+        assert_ne!(given.digest(), other.digest());
+        assert_ne!(given.digest(), set.digest());
+        let class = set.clone().given(&names(&["q"])).unwrap();
+        assert_eq!(class.schema.labels(&class.train), Some(vec![1, 0]));
+        for (of, want) in [
+            (&["t"][..], "no column `t`"),
+            (&["s", "s"], "twice"),
+            (&["p", "q", "r", "s"], "nothing is left"),
+            (&[], "no column is named"),
+        ] {
+            let e = set.clone().given(&names(of)).unwrap_err().to_string();
+            assert!(e.contains(want), "{e}");
+        }
+        let mut holes = set;
+        holes.train.x.row_mut(1)[3] = f32::NAN;
+        let e = holes.given(&names(&["s"])).unwrap_err().to_string();
+        assert!(e.contains("row 1") && e.contains("\"s\""), "{e}");
+    }
+
+    /// Rows for a model find what it is given by name, whatever stands where; without names, only where the model had none.
+    #[test]
+    fn given_columns_are_found_by_name() {
+        let set = columns(Batch::new(vec![1.5, 1.0, 0.0, 2.5, 3.5, 0.0, 1.0, 4.5], 4).unwrap());
+        let own = set.clone().given(&names(&["s", "q"])).unwrap().schema;
+        let found = own.conform(set.clone(), false).unwrap();
+        assert_eq!((found.train.x.data(), &found.schema), (&[1.5, 0.0, 3.5, 1.0][..], &own));
+        assert_eq!(found.train.given.unwrap().data(), [2.5, 1.0, 4.5, 0.0]);
+        let bare = |width: usize| {
+            let x = Batch::from_fn(2, width, |r, c| (10 * r + c) as f32 + 0.5);
+            Dataset::new("t", Domain::real(width), Split::unlabelled(x)).unwrap()
+        };
+        let e = own.conform(bare(4), false).unwrap_err().to_string();
+        assert!(e.contains("p(x | s, q)") && e.contains("no column `s`"), "{e}");
+        let unnamed = bare(3).given(&names(&["column 2"])).unwrap().schema;
+        let found = unnamed.conform(bare(3), false).unwrap();
+        assert_eq!((found.train.x.row(0), found.train.given.unwrap().row(0)), (&[0.5, 2.5][..], &[1.5][..]));
+        assert!(unnamed.conform(bare(4), false).is_err() && unnamed.conform(set, false).is_err());
+        let mut wrong = found.schema.clone();
+        wrong.given.clear();
+        assert!(own.check_parts().is_ok() && wrong.check_parts().is_err());
+    }
+
     /// Hashes that stand in run folders: computed from the bytes that the documentation names, by another program. They change
     /// with [`FORMAT`](crate::run::FORMAT) only.
     #[test]

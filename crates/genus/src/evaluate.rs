@@ -124,6 +124,9 @@ pub fn under_given(
     for alike in order.chunk_by(|a, b| given.row(*a) == given.row(*b)) {
         stop.check()?;
         let found = ask(open.at(given.row(alike[0]))?.as_ref(), &rows.x.select(alike))?;
+        if !found.data().iter().all(|v| v.is_finite()) {
+            return Err(Error::Domain(format!("{}: {}", rows.place(alike[0]), crate::context::TOO_FAR)));
+        }
         alike.iter().zip(found.iter()).for_each(|(r, row)| answers[*r] = row.to_vec());
     }
     let width = answers.first().map_or(1, Vec::len).max(1);

@@ -28,7 +28,7 @@ fn scored(model: &dyn Model, rows: &Split) -> LogProb {
 const FITS: [(&str, &str, f64); 4] = [
     ("maf", "layers=4 hidden=[32] train.epochs=12 train.optimizer.rate=0.005", 0.06),
     ("realnvp", "layers=4 hidden=[32] train.epochs=12 train.optimizer.rate=0.005", 0.06),
-    ("spline-flow", "layers=4 hidden=[32] train.epochs=16 train.optimizer.rate=0.003", 0.1),
+    ("spline-flow", "layers=2 hidden=[32] train.epochs=12 train.optimizer.rate=0.005", 0.06),
     ("rnade", "hidden=32 components=4 train.epochs=12 train.optimizer.rate=0.01", 0.06),
 ];
 const BATCHES: &str = "train.batch=100 train.ema=0.95";

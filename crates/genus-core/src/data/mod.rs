@@ -369,7 +369,12 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
     );
     let keep = options.missing == Missing::Keep;
     match &options.like {
-        Some(like) => set = like.conform(set, keep)?,
+        Some(like) => {
+            set = like.conform(set, keep)?;
+            if like.conditional {
+                set.provenance.entropy = toys::entropy_given(source, &like.given_names());
+            }
+        }
         None => set.check_rows(keep)?,
     }
     Ok(set)

@@ -11,7 +11,8 @@
 //! Exact. Scoring takes one pass; drawing takes one for couplings, and for autoregressive steps one value after the other, which costs
 //! about as much here since every unit is computed once.
 //!
-//! Given columns enter every network: p(x | given) = p_base(f(x; given)) |det ∂f/∂x|.
+//! Given columns enter every network: p(x | given) = p_base(f(x; given)) |det ∂f/∂x|. Then an affine step that sees nothing else comes
+//! first, since rows may lie anywhere under what is given, and splines bend within their bound.
 //!
 //! ## Trained by
 //! Minibatch Adam on −log p.
@@ -168,7 +169,7 @@ impl Map for Splines {
         }
         let warp = Warp::Spline { bins, bound: config.bound.get() as f32 };
         let hidden = super::afford(&config.hidden, d, given, n, warp)?;
-        let steps = match config.steps {
+        let mut steps: Vec<Step> = match config.steps {
             Self::Autoregressive => {
                 super::masked(orders(d, n), false, given, &hidden, Activation::Relu, warp)
             }
@@ -178,6 +179,11 @@ impl Map for Splines {
                 halves(d, n).into_iter().map(step).collect()
             }
         };
+        if given > 0 {
+            // Beyond its bound a spline is the identity, wherever rows are under what is given: they are brought there first.
+            let centred = Warp::Affine { bound: super::maf::BOUND };
+            steps.insert(0, Step::coupling(d, Vec::new(), given, &hidden, Activation::Relu, centred));
+        }
         Ok(Arc::new(Steps::new(params, "step", d, given, steps, rng)))
     }
 }

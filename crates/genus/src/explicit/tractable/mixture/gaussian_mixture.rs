@@ -252,6 +252,10 @@ impl Family for GaussianMixture {
             );
             cx.warn(&mut report, message);
         }
+        if context.is_some() && k == 1 && config.covariance.is_diagonal() {
+            let message = "one component without correlations: what is given changes nothing; take covariance=full, or more `components`";
+            cx.warn(&mut report, message);
+        }
         let mut best: Option<Climb> = None;
         let mut iterations = 0;
         for start in 0..restarts {

@@ -398,7 +398,10 @@ impl<C: Conditionals> Density for Factorization<C> {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
         let (y, log_det) = self.transform.forward(x, Noise::Row(how.seed))?;
         let joint = self.joint(&y)?;
-        let nats = (0..y.rows()).map(|r| log_sum_exp(joint.iter().map(|class| class[r]))).collect();
+        let nats: Vec<f64> = (0..y.rows()).map(|r| log_sum_exp(joint.iter().map(|class| class[r]))).collect();
+        if let Some(r) = nats.iter().position(|v| v.is_nan()).filter(|_| self.context.is_some()) {
+            return Err(Error::Domain(format!("row {r}: {}", context::TOO_FAR)));
+        }
         let class = match self.prior().len() {
             0 => String::new(),
             n => format!("summed over {n} classes, as frequent as in training"),
