@@ -42,9 +42,9 @@ pub enum Command {
     Sample {
         /// Run folder.
         run: PathBuf,
-        /// How many rows.
-        #[arg(short, default_value_t = 64)]
-        n: usize,
+        /// How many rows [default: 64]; with --given-rows, how many for each row of the file [default: 1].
+        #[arg(short)]
+        n: Option<usize>,
         /// File to write: .png, .npz, .npy or .csv; without it rows are printed as CSV.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -52,8 +52,14 @@ pub enum Command {
         #[arg(long, default_value_t = 0)]
         seed: u64,
         /// Draw rows of this class only, by its name.
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["given", "given_rows"])]
         class: Option<String>,
+        /// What the rows are given, of a model that was trained with --given: every column once, for example "a=1.5,b=red".
+        #[arg(long, value_name = "COLUMN=VALUE,…")]
+        given: Option<String>,
+        /// The same from the rows of a table, which may have other columns too.
+        #[arg(long, value_name = "FILE", conflicts_with = "given")]
+        given_rows: Option<String>,
         /// Below 1 less varied than the model's law, above 1 more.
         #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
         temperature: f64,
@@ -163,6 +169,9 @@ pub enum DataCommand {
         name: String,
         #[command(flatten)]
         cut: Cut,
+        /// Columns that a model would be given.
+        #[arg(long, value_name = "COLUMNS")]
+        given: Option<String>,
     },
     /// Download a data set, resumably, and check it.
     Get {
@@ -184,6 +193,9 @@ pub struct Train {
     pub data: Option<String>,
     #[command(flatten)]
     pub cut: Cut,
+    /// Learn p(the other columns | these), numbers or categories, or `class`: names with commas between them.
+    #[arg(long, value_name = "COLUMNS")]
+    pub given: Option<String>,
     /// Change a key of the configuration, for example --set train.epochs=20.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -194,7 +206,7 @@ pub struct Train {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with the training in --out.
-    #[arg(long, requires = "out", conflicts_with_all = ["set", "config", "seed", "split", "label", "drop_missing"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["set", "config", "seed", "split", "label", "drop_missing", "given"])]
     pub resume: bool,
     /// Have the command done in this time: three quarters for training, the rest for what follows. 90s, 10m, 1.5h.
     #[arg(long, value_name = "TIME", value_parser = duration)]

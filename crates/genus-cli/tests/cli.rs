@@ -16,6 +16,8 @@ mod config;
 mod files;
 #[path = "cli/folders.rs"]
 mod folders;
+#[path = "cli/given.rs"]
+mod given;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/program.rs"]

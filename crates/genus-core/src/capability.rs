@@ -40,6 +40,8 @@ capabilities! {
     Decoder "reconstruct" as_decoder;
     Conditional "impute" as_conditional;
     Clusterer "cluster" as_clusterer;
+    /// If it was fitted with given columns, or with classes:
+    Given "condition" as_given;
     /// If the configuration asks for classes and the data have labels:
     ClassConditional "classify" as_class_conditional;
 }

@@ -1,7 +1,8 @@
 //! Data as a fit takes them: splits, domain, names, and where they came from.
 
 use crate::digest::Parts;
-use crate::{Advice, Batch, Domain, Error, Result, Schema, Seed};
+use crate::schema::list;
+use crate::{Advice, Batch, Column, Domain, Error, Result, Schema, Seed, Shape, Support};
 use serde::{Deserialize, Serialize};
 
 /// Rows with optional class labels.
@@ -87,11 +88,6 @@ impl Split {
         Self { given: Some(given), ..Self::unlabelled(x) }
     }
 
-    /// The class of each row, a number of [`Schema::classes`].
-    pub fn labels(&self) -> Option<Vec<u32>> {
-        self.given.as_ref().map(|g| g.iter().map(|row| row[0] as u32).collect())
-    }
-
     /// The rows at `index`, with what they come with.
     pub fn select(&self, index: &[usize]) -> Self {
         Self {
@@ -144,32 +140,112 @@ impl Dataset {
         }
         for (name, split) in self.splits() {
             self.schema.check(&split.x, missing).map_err(|e| e.within(format_args!("{name} split")))?;
-            let Some(given) = &split.given else { continue };
-            if given.rows() != split.x.rows() {
-                return Err(Error::shape(
-                    format!("classes of the {name} split"),
-                    split.x.rows(),
-                    given.rows(),
-                ));
-            }
-            let classes = &self.schema.given;
-            if given.width() != classes.len() {
-                return Err(Error::shape(
-                    format!("given columns of the {name} split"),
-                    classes.len(),
-                    given.width(),
-                ));
-            }
-            for (r, row) in given.iter().enumerate() {
-                if let Some((v, column)) = row.iter().zip(classes).find(|(v, c)| !c.kind.admits(**v)) {
-                    return Err(Error::Domain(format!(
-                        "{name} split: row {r} has the class {v}, and \"{}\" has {}",
-                        column.name, column.kind
-                    )));
+            let Some(given) = &split.given else {
+                if self.schema.conditional {
+                    let what = format!("{name} split: its rows lack what they are given with");
+                    return Err(Error::Domain(format!("{what} ({})", self.schema.formula())));
                 }
+                continue;
+            };
+            if given.rows() != split.x.rows() {
+                let what = format!("what the {name} split is given");
+                return Err(Error::shape(what, split.x.rows(), given.rows()));
             }
+            self.schema.check_given(given).map_err(|e| e.within(format_args!("{name} split")))?;
         }
         Ok(())
+    }
+
+    /// The same for models of p(rows | these columns): they are taken out of the rows, in this order, and rows are given with them.
+    /// `class` is a name of the class where no column has that name; a class that is not named is left out, with a remark.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a name is unknown or there twice, if nothing is left to be modelled, or if rows lack their class.
+    pub fn given(mut self, names: &[String]) -> Result<Self> {
+        let refuse = |message: String| Err(Error::config("given", message));
+        let schema = &self.schema;
+        let flat = matches!(schema.domain.shape, Shape::Flat(_));
+        let columns: Vec<Column> =
+            (0..if flat { schema.width() } else { 0 }).map(|c| schema.column(c)).collect();
+        // Places of the columns; what rows come with already stands behind them.
+        let all: Vec<&Column> = columns.iter().chain(&schema.given).collect();
+        let mut from: Vec<usize> = Vec::new();
+        for name in names {
+            let exact = all.iter().position(|c| c.name == *name);
+            let class = (name == "class" && schema.given.len() == 1).then_some(columns.len());
+            let Some(at) = exact.or(class) else {
+                let known: Vec<&String> = all.iter().map(|c| &c.name).collect();
+                let near = crate::names::near(name, known.iter().map(|n| n.as_str()));
+                let guess = match near.is_empty() {
+                    true => String::new(),
+                    false => format!(" (did you mean {}?)", near.join(", ")),
+                };
+                let there = match known.is_empty() {
+                    true => "images have no columns, and these have no class".into(),
+                    false => format!("there are {}", list(known)),
+                };
+                return refuse(format!("there is no column `{name}`{guess}; {there}"));
+            };
+            if from.contains(&at) {
+                return refuse(format!("`{name}` is there twice; name it once"));
+            }
+            from.push(at);
+        }
+        if from.is_empty() {
+            return refuse("no column is named; name one at least".into());
+        }
+        let d = columns.len();
+        let kept: Vec<usize> = (0..d).filter(|c| !from.contains(c)).collect();
+        if flat && kept.is_empty() {
+            return refuse("every column is given, so that nothing is left to model; name fewer".into());
+        }
+        let given: Vec<Column> = from.iter().map(|at| all[*at].clone()).collect();
+        if let Some(class) = (d..all.len()).find(|c| !from.contains(c)) {
+            self.provenance.remarks.push(format!(
+                "\"{}\" is the class and is not among what is given: it is left out",
+                all[class].name
+            ));
+        }
+        for split in [Some(&mut self.train), self.valid.as_mut(), self.test.as_mut()].into_iter().flatten() {
+            if split.given.is_none() && from.iter().any(|at| *at >= d) {
+                return refuse("some rows have no class; give rows with one, or other columns".into());
+            }
+            let value = |r: usize, at: usize| match (at < d, &split.given) {
+                (true, _) => split.x.row(r)[at],
+                (false, Some(given)) => given.row(r)[at - d],
+                (false, None) => unreachable!("rows without a class were refused"),
+            };
+            let given = Batch::from_fn(split.x.rows(), from.len(), |r, c| value(r, from[c]));
+            if let Some((r, row)) = given.iter().enumerate().find(|(_, row)| row.iter().any(|v| v.is_nan())) {
+                let c = row.iter().position(|v| v.is_nan()).unwrap_or_default();
+                let message =
+                    format!("{}: no value in the given column \"{}\"", split.place(r), all[from[c]].name);
+                return Err(Error::Domain(message).advise(Advice::Missing));
+            }
+            if flat && kept.len() < d {
+                split.x = Batch::from_fn(split.x.rows(), kept.len(), |r, c| split.x.row(r)[kept[c]]);
+            }
+            split.given = Some(given);
+        }
+        if kept.len() < d {
+            let left: Vec<Column> = kept.iter().map(|c| columns[*c].clone()).collect();
+            self.schema.domain = Domain {
+                support: match &self.schema.domain.support {
+                    // Levels of an array are those of all its columns; a column of a table has its own.
+                    other if self.schema.columns.is_empty() && !matches!(other, Support::Mixed(_)) => {
+                        other.clone()
+                    }
+                    _ => Support::of(left.iter().map(|c| &c.kind)),
+                },
+                shape: Shape::Flat(left.len()),
+            };
+            self.schema.columns = left;
+        }
+        self.schema.given = given;
+        self.schema.conditional = true;
+        // What is known of all columns together is not known of these.
+        self.provenance.entropy = None;
+        Ok(self)
     }
 
     /// The splits that are there, in the order train, valid, test.
@@ -248,8 +324,15 @@ impl Dataset {
         self.schema.digest(&mut parts);
         for (name, split) in self.splits() {
             parts.put(name.to_string()).put(bytemuck::cast_slice(split.x.data()));
-            if let Some(labels) = split.labels() {
-                parts.put("labels").put(bytemuck::cast_slice(&labels));
+            match (&split.given, self.schema.conditional) {
+                (Some(given), true) => {
+                    parts.put("given").put(bytemuck::cast_slice(given.data()));
+                }
+                (Some(given), false) => {
+                    let labels: Vec<u32> = given.iter().map(|row| row[0] as u32).collect();
+                    parts.put("labels").put(bytemuck::cast_slice(&labels));
+                }
+                (None, _) => {}
             }
         }
         parts.hex()
@@ -259,7 +342,7 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Kind, Shape, Support};
+    use crate::Kind;
 
     #[test]
     fn fractions_partition_the_rows_and_follow_the_seed() {
@@ -275,6 +358,74 @@ mod tests {
         assert_eq!(cut.digest(), again.digest());
         let other = set.with_fractions(0.1, 0.2, Seed::from(2)).unwrap();
         assert_ne!(cut.digest(), other.digest());
+    }
+
+    fn columns(x: Batch) -> Dataset {
+        let kinds = vec![Kind::REAL, Kind::Category(vec!["u".into(), "v".into()]), Kind::Binary, Kind::REAL];
+        let domain = Domain { support: Support::Mixed(kinds.clone()), shape: Shape::Flat(4) };
+        let columns = kinds.into_iter().zip(["p", "q", "r", "s"]).map(|(k, n)| Column::new(n, k)).collect();
+        let schema = Schema { columns, ..Schema::from(domain) };
+        Dataset::new("t", schema, Split::unlabelled(x)).unwrap()
+    }
+
+    fn names(of: &[&str]) -> Vec<String> {
+        of.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    /// Columns that are given leave the rows, in the order that was asked for, and what is left has its own support.
+    #[test]
+    fn columns_can_be_given() {
+        let set = columns(Batch::new(vec![1.5, 1.0, 0.0, 2.5, 3.5, 0.0, 1.0, 4.5], 4).unwrap());
+        let given = set.clone().given(&names(&["s", "q"])).unwrap();
+        given.check().unwrap();
+        assert_eq!(given.train.x.data(), [1.5, 0.0, 3.5, 1.0]);
+        assert_eq!(given.train.given.as_ref().unwrap().data(), [2.5, 1.0, 4.5, 0.0]);
+        assert_eq!(
+            (given.domain().support.clone(), given.schema.formula()),
+            (Support::Real, "p(x | s, q)".into())
+        );
+        assert!(given.schema.classes().is_empty() && given.schema.labels(&given.train).is_none());
+        let other = set.clone().given(&names(&["q", "s"])).unwrap();
+        assert_ne!(given.digest(), other.digest());
+        assert_ne!(given.digest(), set.digest());
+        let class = set.clone().given(&names(&["q"])).unwrap();
+        assert_eq!(class.schema.labels(&class.train), Some(vec![1, 0]));
+        for (of, want) in [
+            (&["t"][..], "no column `t`"),
+            (&["s", "s"], "twice"),
+            (&["p", "q", "r", "s"], "nothing is left"),
+            (&[], "no column is named"),
+        ] {
+            let e = set.clone().given(&names(of)).unwrap_err().to_string();
+            assert!(e.contains(want), "{e}");
+        }
+        let mut holes = set;
+        holes.train.x.row_mut(1)[3] = f32::NAN;
+        let e = holes.given(&names(&["s"])).unwrap_err().to_string();
+        assert!(e.contains("row 1") && e.contains("\"s\""), "{e}");
+    }
+
+    /// Rows for a model find what it is given by name, whatever stands where; without names, only where the model had none.
+    #[test]
+    fn given_columns_are_found_by_name() {
+        let set = columns(Batch::new(vec![1.5, 1.0, 0.0, 2.5, 3.5, 0.0, 1.0, 4.5], 4).unwrap());
+        let own = set.clone().given(&names(&["s", "q"])).unwrap().schema;
+        let found = own.conform(set.clone(), false).unwrap();
+        assert_eq!((found.train.x.data(), &found.schema), (&[1.5, 0.0, 3.5, 1.0][..], &own));
+        assert_eq!(found.train.given.unwrap().data(), [2.5, 1.0, 4.5, 0.0]);
+        let bare = |width: usize| {
+            let x = Batch::from_fn(2, width, |r, c| (10 * r + c) as f32 + 0.5);
+            Dataset::new("t", Domain::real(width), Split::unlabelled(x)).unwrap()
+        };
+        let e = own.conform(bare(4), false).unwrap_err().to_string();
+        assert!(e.contains("p(x | s, q)") && e.contains("no column `s`"), "{e}");
+        let unnamed = bare(3).given(&names(&["column 2"])).unwrap().schema;
+        let found = unnamed.conform(bare(3), false).unwrap();
+        assert_eq!((found.train.x.row(0), found.train.given.unwrap().row(0)), (&[0.5, 2.5][..], &[1.5][..]));
+        assert!(unnamed.conform(bare(4), false).is_err() && unnamed.conform(set, false).is_err());
+        let mut wrong = found.schema.clone();
+        wrong.given.clear();
+        assert!(own.check_parts().is_ok() && wrong.check_parts().is_err());
     }
 
     /// Hashes that stand in run folders: computed from the bytes that the documentation names, by another program. They change

@@ -62,7 +62,29 @@ impl SupportKind {
     }
 }
 
+/// Most levels of whole numbers.
+const MAX_LEVELS: i64 = 65_536;
+
 impl Support {
+    /// What columns hold together: whole numbers that are not negative are levels.
+    pub fn of<'a>(kinds: impl Iterator<Item = &'a Kind> + Clone) -> Self {
+        if kinds.clone().all(|k| *k == Kind::Binary) {
+            return Self::Binary;
+        }
+        if kinds.clone().any(|k| matches!(k, Kind::Category(_))) {
+            return Self::Mixed(kinds.cloned().collect());
+        }
+        let top = kinds.map(|k| match k {
+            Kind::Binary => Some(1),
+            Kind::Whole { least: 0.., most } if *most < MAX_LEVELS => Some(*most),
+            _ => None,
+        });
+        match top.collect::<Option<Vec<i64>>>().and_then(|tops| tops.into_iter().max()) {
+            Some(most) => Self::Discrete { levels: most as u32 + 1 },
+            None => Self::Real,
+        }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> SupportKind {
         match self {

@@ -51,11 +51,11 @@ pub use evidence::{Evidence, EvidenceKind, LogProb};
 pub use fit::{Family, Fit, FitContext, FitReport, Fitted};
 pub use model::{
     Autoregressive, Chain, ClassConditional, Clusterer, Completion, Conditional, Decoder, Density, Drawing,
-    Encoder, Figure, Fill, Invertible, LatentVariable, Model, Sampler, Scoring, Visited, level_at,
+    Encoder, Figure, Fill, Given, Invertible, LatentVariable, Model, Sampler, Scoring, Visited, level_at,
 };
 pub use panel::{Exhibit, Panel};
 pub use schema::{Column, Kind, Schema};
 pub use seed::{Rng, Seed};
-pub use spec::{ModelSpec, Reference, Size, TinyFit};
+pub use spec::{GivenKinds, ModelSpec, Reference, Size, TinyFit};
 pub use state::{State, Tensor};
 pub use stop::Stop;

@@ -77,6 +77,11 @@ pub trait Model: Send + Sync {
     fn as_chain(&self) -> Option<&dyn Chain> {
         None
     }
+    /// The density given columns or a class, if the model was fitted with such. One of [`Schema::conditional`] rows has this alone: all
+    /// else it can do under what is given, by the model that [`Given::at`] gives.
+    fn as_given(&self) -> Option<&dyn Given> {
+        None
+    }
     /// The densities of the classes, if the model was fitted with labels.
     fn as_class_conditional(&self) -> Option<&dyn ClassConditional> {
         None
@@ -84,6 +89,27 @@ pub trait Model: Send + Sync {
     /// The clustering, if rows belong to clusters.
     fn as_clusterer(&self) -> Option<&dyn Clusterer> {
         None
+    }
+}
+
+impl dyn Model + '_ {
+    /// Log-probability of each row of a split, nats, given what it comes with where the model is one of p(x | given); nothing if it has
+    /// no density.
+    ///
+    /// # Errors
+    /// As [`Density::score`] and [`Given::score_given`].
+    pub fn score_split(&self, rows: &Split, how: &Scoring) -> Result<Option<LogProb>> {
+        if let Some(density) = self.as_density() {
+            return density.score(&rows.x, how).map(Some);
+        }
+        match (self.as_given().filter(|_| self.schema().conditional), &rows.given) {
+            (Some(model), Some(given)) => model.score_given(&rows.x, given, how).map(Some),
+            (Some(_), None) => Err(Error::Domain(format!(
+                "the model is of {}, and these rows come without what is given",
+                self.schema().formula()
+            ))),
+            (None, _) => Ok(None),
+        }
     }
 }
 
@@ -350,16 +376,39 @@ pub struct Completion {
     pub warning: Option<String>,
 }
 
-/// p(x) = Σ p(class) p(x | class), by a model that was fitted with labels.
-pub trait ClassConditional: Density {
-    /// Number of classes.
-    fn classes(&self) -> usize;
-
-    /// log p(x | given) of each row under what it comes with, a row of [`Schema::given`] each: its class. Nats.
+/// The model writes p(x | given) down and draws from it: given columns of numbers and categories, or a class.
+#[doc(alias = "conditional density estimation")]
+#[doc(alias = "context")]
+pub trait Given: Model {
+    /// log p(x | given) of each row under what it is given, a row of [`Schema::given`] each. Nats.
     ///
     /// # Errors
-    /// As [`Density::score`], and [`Error::Config`] if there is no such class.
-    fn score_given(&self, x: &Batch, given: &Batch) -> Result<LogProb>;
+    /// As [`Density::score`], and [`Error::Domain`] or [`Error::Config`] if a value is none that may be given.
+    fn score_given(&self, x: &Batch, given: &Batch, how: &Scoring) -> Result<LogProb>;
+
+    /// A row for each row of what is given, at a temperature as [`Drawing::temperature`] says; 1 is the model's law.
+    ///
+    /// # Errors
+    /// As [`score_given`](Self::score_given), and [`Error::Unsupported`] if the model has no other temperature than 1.
+    fn sample_given(&self, given: &Batch, temperature: f64, rng: &mut Rng) -> Result<Batch>;
+
+    /// The model of rows under one value of what is given: a model of p(x) like others, which can be saved.
+    ///
+    /// # Errors
+    /// As [`score_given`](Self::score_given).
+    fn at(&self, given: &[f32]) -> Result<Box<dyn Model>>;
+
+    /// What whoever asks for these should hear: numbers far outside of those that were seen in training.
+    fn doubts(&self, given: &Batch) -> Vec<String> {
+        let _ = given;
+        Vec::new()
+    }
+}
+
+/// p(x) = Σ p(class) p(x | class), by a model that was fitted with labels. What it is given is the class.
+pub trait ClassConditional: Density + Given {
+    /// Number of classes.
+    fn classes(&self) -> usize;
 
     #[doc(alias = "predict_proba")]
     /// p(class | x) by Bayes' rule, with the classes as frequent as in training: `[rows, classes]`.

@@ -24,6 +24,20 @@ pub fn near<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a
     found.into_iter().take(3).map(|(_, n)| n).collect()
 }
 
+/// The parts of a list that is separated by commas; a part in double quotes may hold commas, and loses its quotes.
+pub fn parts(text: &str) -> Vec<String> {
+    let (mut all, mut part, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => all.push(std::mem::take(&mut part)),
+            c => part.push(c),
+        }
+    }
+    all.push(part);
+    all.into_iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect()
+}
+
 /// Edit distance: insertions, deletions, replacements.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -51,5 +65,11 @@ mod tests {
         assert_eq!(near("Gaussian RBM", known), ["gaussian-rbm"]);
         assert!(near("zebra", known).is_empty() && near(&"made".repeat(20), known).is_empty());
         assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn lists_have_parts() {
+        assert_eq!(parts(" a, \"b, c\",d=\"1,5\",,"), ["a", "b, c", "d=1,5"]);
+        assert!(parts("").is_empty());
     }
 }

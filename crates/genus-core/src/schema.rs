@@ -5,7 +5,7 @@
 //! refused.
 
 use crate::digest::Parts;
-use crate::{Batch, Dataset, Domain, Error, Result, Shape, Split, Support};
+use crate::{Batch, Dataset, Domain, Error, Result, Shape, Split, Support, names};
 use serde::{Deserialize, Serialize};
 
 /// What rows of data are.
@@ -16,9 +16,13 @@ pub struct Schema {
     /// One for each value of a row; none where all values are alike and have no names, as those of images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<Column>,
-    /// What rows come with and what is not modelled itself: their class.
+    /// What rows come with and what is not modelled itself: their class, or the columns that a model of
+    /// [`conditional`](Self::conditional) rows is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<Column>,
+    /// Whether models of these rows are of p(rows | given): then every row has a value of every given column, and they may be numbers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conditional: bool,
     /// Whether numbers have a comma for a point where rows are written as text, with semicolons between them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub decimal_comma: bool,
@@ -154,6 +158,42 @@ impl Column {
         }
     }
 
+    /// The value that a text stands for, with the column's origin taken off.
+    fn read(&self, text: &str) -> std::result::Result<f32, String> {
+        if let Kind::Category(known) = &self.kind {
+            let at = known.iter().position(|n| n == text).map(|i| i as f32);
+            return at.ok_or_else(|| {
+                let message = format!("\"{text}\" in column \"{}\" was never seen in training", self.name);
+                format!("{message}; known are {}", list(known))
+            });
+        }
+        let number = text.parse::<f64>().ok().map(|v| (v - self.origin) as f32);
+        match number.filter(|v| self.may_be_given(*v)) {
+            Some(v) => Ok(v),
+            None if self.kind == Kind::Binary => Err(format!("{}: `{text}` is not 0 or 1", self.name)),
+            None => Err(format!("{}: `{text}` is not a finite number", self.name)),
+        }
+    }
+
+    /// Whether a model may be given this value: between whole numbers there are others.
+    fn may_be_given(&self, v: f32) -> bool {
+        match self.kind {
+            Kind::Category(_) | Kind::Binary => self.kind.admits(v),
+            Kind::Whole { .. } | Kind::Real { .. } => v.is_finite(),
+        }
+    }
+
+    /// Why [it may not](Self::may_be_given).
+    fn refuse_given(&self, v: f32) -> String {
+        let what = if v.is_nan() { "no value".into() } else { v.to_string() };
+        let must = match &self.kind {
+            Kind::Category(names) => format!("the index of one of {}", list(names)),
+            Kind::Binary => "0 or 1".into(),
+            Kind::Whole { .. } | Kind::Real { .. } => "a finite number".into(),
+        };
+        format!("{what} in the given column \"{}\"; it must be {must}", self.name)
+    }
+
     /// The nearest value to `v` that the column can hold: a whole number where all were whole, not below 0 where none was; digits behind
     /// the point as many as there were.
     fn hold(&self, v: f32) -> f32 {
@@ -192,7 +232,7 @@ pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 
 impl From<Domain> for Schema {
     fn from(domain: Domain) -> Self {
-        Self { domain, columns: Vec::new(), given: Vec::new(), decimal_comma: false }
+        Self { domain, columns: Vec::new(), given: Vec::new(), conditional: false, decimal_comma: false }
     }
 }
 
@@ -256,9 +296,18 @@ impl Schema {
         self.columns.iter().map(Column::heading).collect()
     }
 
-    /// Names of the classes that rows come with; none without.
+    /// Names of the classes that rows come with; none without, and none where more than a category is given.
     pub fn classes(&self) -> &[String] {
-        self.given.first().map_or(&[], Column::categories)
+        match &self.given[..] {
+            [one] => one.categories(),
+            _ => &[],
+        }
+    }
+
+    /// The class of each row of a split, a number of [`classes`](Self::classes), if rows come with one.
+    pub fn labels(&self, split: &Split) -> Option<Vec<u32>> {
+        let given = split.given.as_ref().filter(|_| !self.classes().is_empty())?;
+        Some(given.iter().map(|row| row[0] as u32).collect())
     }
 
     /// The name of a class, or its number where it has none.
@@ -279,11 +328,21 @@ impl Schema {
         at.map(|c| c as u32).ok_or_else(|| Error::config("class", refuse()))
     }
 
-    /// Whether rows of one are rows of the other as they stand: the same values and layout, columns, origins and classes.
+    /// Whether rows of one are rows of the other as they stand: the same values and layout, columns, origins, classes and given columns.
     pub fn agrees(&self, other: &Self) -> bool {
         let same = |a: &Column, b: &Column| a.name == b.name && a.origin == b.origin;
+        let given = || {
+            self.given.len() == other.given.len()
+                && self
+                    .given
+                    .iter()
+                    .zip(&other.given)
+                    .all(|(a, b)| same(a, b) && a.categories() == b.categories())
+        };
         self.domain == other.domain
             && self.classes() == other.classes()
+            && self.conditional == other.conditional
+            && (!self.conditional || given())
             && self.columns.len() == other.columns.len()
             && self.columns.iter().zip(&other.columns).all(|(a, b)| same(a, b))
     }
@@ -313,6 +372,7 @@ impl Schema {
                 domain: Domain { support, shape: Shape::Flat(columns.len()) },
                 columns,
                 given: Vec::new(),
+                conditional: false,
                 decimal_comma: self.decimal_comma,
             },
             x,
@@ -370,9 +430,17 @@ impl Schema {
             Support::Binary | Support::Real => true,
         };
         let columns = self.columns.is_empty() || Some(self.columns.len()) == width;
-        let given = self.given.iter().all(|g| !g.categories().is_empty());
+        let category = |g: &Column| !g.categories().is_empty();
+        let given = match self.conditional {
+            true => {
+                let empty = |g: &Column| matches!(g.kind, Kind::Category(_)) && !category(g);
+                !self.given.is_empty() && !self.given.iter().any(empty)
+            }
+            false => self.given.len() <= 1 && self.given.iter().all(category),
+        };
+        let all = || self.columns.iter().chain(&self.given);
         match width {
-            Some(1..=MAX_WIDTH) if support && columns && given && self.columns.iter().all(sound) => Ok(()),
+            Some(1..=MAX_WIDTH) if support && columns && given && all().all(sound) => Ok(()),
             _ => Err(Error::Run(
                 "the description of the rows is none that a model can have; the file is damaged".into(),
             )),
@@ -457,6 +525,9 @@ impl Schema {
     /// [`Error::Domain`] saying what was found and what is known if columns are missing, unknown or of another kind, if a category
     /// was never seen, or if a value does not belong to the domain.
     pub fn conform(&self, set: Dataset, missing: bool) -> Result<Dataset> {
+        if self.conditional {
+            return self.conform_given(set, missing);
+        }
         let (from, by_position) = self.matched(&set.schema)?;
         let columns: Vec<Recode> = match self.columns.is_empty() && set.schema.columns.is_empty() {
             true => Vec::new(),
@@ -513,6 +584,144 @@ impl Schema {
         Ok(Dataset { schema: self.clone(), train: bring(set.train)?, valid, test, provenance })
     }
 
+    /// As [`conform`](Self::conform), where what is given is found by name too.
+    fn conform_given(&self, set: Dataset, missing: bool) -> Result<Dataset> {
+        let set = set.given(&self.given_names()).map_err(|e| match e {
+            Error::Config { message, .. } => {
+                Error::Domain(format!("the model is of {}, and {message}; add what is given", self.formula()))
+            }
+            other => other,
+        })?;
+        let recodes = self.given.iter().zip(&set.schema.given).map(|(own, other)| Recode::new(own, other));
+        let recodes = recodes.collect::<Result<Vec<_>>>()?;
+        let mut given = Vec::new();
+        for (_, split) in set.splits() {
+            let Some(rows) = &split.given else { unreachable!("every split has what was made to be given") };
+            let mut values = Vec::with_capacity(rows.data().len());
+            for (r, row) in rows.iter().enumerate() {
+                for ((v, recode), own) in row.iter().zip(&recodes).zip(&self.given) {
+                    let v = recode.apply(*v).map_err(|e| e.within(split.place(r)))?;
+                    if !own.may_be_given(v) {
+                        return Err(Error::Domain(format!("{}: {}", split.place(r), own.refuse_given(v))));
+                    }
+                    values.push(v);
+                }
+            }
+            given.push(Batch::new(values, self.given.len())?);
+        }
+        let mut rest = set;
+        rest.schema = rest.schema.alone();
+        let mut found = self.alone().conform(rest, missing)?;
+        found.schema = self.clone();
+        let splits = [Some(&mut found.train), found.valid.as_mut(), found.test.as_mut()];
+        splits.into_iter().flatten().zip(given).for_each(|(split, given)| split.given = Some(given));
+        Ok(found)
+    }
+
+    /// The same of rows alone, which are given nothing and have no class.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self { given: Vec::new(), conditional: false, ..self.clone() }
+    }
+
+    /// Names of the given columns.
+    pub fn given_names(&self) -> Vec<String> {
+        self.given.iter().map(|g| g.name.clone()).collect()
+    }
+
+    /// What a model of such rows is of: `p(x)`, or `p(x | a, b)`.
+    pub fn formula(&self) -> String {
+        match self.conditional {
+            true => format!("p(x | {})", list(&self.given_names())),
+            false => "p(x)".into(),
+        }
+    }
+
+    /// Columns that a model of these rows knows: those that it models and those that it is given.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().chain(self.given.iter().filter(|_| self.conditional))
+    }
+
+    /// What is given as rows of their own, to be read from a table.
+    pub fn of_given(&self) -> Self {
+        let support = Support::Mixed(self.given.iter().map(|g| g.kind.clone()).collect());
+        let domain = Domain { support, shape: Shape::Flat(self.given.len()) };
+        Self { domain, columns: self.given.clone(), ..self.alone() }
+    }
+
+    /// A row of what is given, from `a=1.5,b=red`: every given column once, in any order; a text with a comma in double quotes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming what is unknown, missing, said twice or no value of its column.
+    pub fn given_row(&self, text: &str) -> Result<Vec<f32>> {
+        let refuse = |message: String| Error::config("given", message);
+        let mut row = vec![f32::NAN; self.given.len()];
+        for part in names::parts(text) {
+            let form = || refuse(format!("`{part}` is not of the form column=value; {}", self.form()));
+            // Names and values may hold an equals sign themselves: the column that is there decides.
+            let cut = part.match_indices('=').map(|(at, _)| (part[..at].trim(), part[at + 1..].trim()));
+            let mut cut = cut.peekable();
+            let (first, _) = *cut.peek().ok_or_else(form)?;
+            let place = |name: &str| self.given.iter().position(|g| g.name == name);
+            let Some((c, value)) = cut.find_map(|(name, value)| Some((place(name)?, value))) else {
+                let near = names::near(first, self.given.iter().map(|g| g.name.as_str()));
+                let guess = if near.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (did you mean {}?)", near.join(", "))
+                };
+                return Err(refuse(format!("the model is not given `{first}`{guess}; {}", self.form())));
+            };
+            let column = &self.given[c];
+            if !row[c].is_nan() {
+                return Err(refuse(format!("`{}` is there twice; say it once", column.name)));
+            }
+            row[c] = column.read(value).map_err(refuse)?;
+        }
+        let missing = self.given.iter().zip(&row).filter(|(_, v)| v.is_nan()).map(|(g, _)| &g.name);
+        let missing: Vec<&String> = missing.collect();
+        match missing.is_empty() {
+            true => Ok(row),
+            false => Err(refuse(format!("there is no value for {}; {}", list(missing), self.form()))),
+        }
+    }
+
+    /// How what is given is written.
+    fn form(&self) -> String {
+        format!("give \"{}\"", self.given_form())
+    }
+
+    /// An example of what [`given_row`](Self::given_row) takes.
+    pub fn given_form(&self) -> String {
+        let one = |g: &Column| match g.categories().first() {
+            Some(name) => format!("{}={name}", g.name),
+            None => format!("{}=1.5", g.name),
+        };
+        self.given.iter().map(one).collect::<Vec<_>>().join(",")
+    }
+
+    /// A row of what is given, in words: `a = 1.5, b = red`.
+    pub fn given_words(&self, row: &[f32]) -> String {
+        let each = self.given.iter().zip(row).map(|(g, v)| format!("{} = {}", g.name, g.text(*v)));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Checks rows of what is given: a row for each, a value of its kind in every column.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Domain`] naming the row and the column.
+    pub fn check_given(&self, given: &Batch) -> Result<()> {
+        if given.width() != self.given.len() {
+            return Err(Error::shape("given columns", self.given.len(), given.width()));
+        }
+        for (r, row) in given.iter().enumerate() {
+            if let Some((v, g)) = row.iter().zip(&self.given).find(|(v, g)| !g.may_be_given(**v)) {
+                return Err(Error::Domain(format!("row {r}: {}", g.refuse_given(*v))));
+            }
+        }
+        Ok(())
+    }
+
     /// A hash of the names of columns and classes, hexadecimal.
     pub fn names_digest(&self) -> String {
         let mut parts = Parts::default();
@@ -530,6 +739,13 @@ impl Schema {
         self.domain.digest(parts);
         for (c, column) in self.columns.iter().enumerate().filter(|(_, c)| c.origin != 0.0) {
             parts.put("origin").number(c).put(column.origin.to_le_bytes());
+        }
+        if self.conditional {
+            parts.put("given").number(self.given.len());
+            for column in &self.given {
+                parts.put(&column.name).put(column.origin.to_le_bytes());
+                column.kind.digest(parts);
+            }
         }
     }
 }
@@ -614,6 +830,9 @@ impl std::fmt::Display for Schema {
         }
         if self.columns.iter().any(has_name) {
             write!(f, " ({})", list(&self.names()))?;
+        }
+        if self.conditional {
+            return write!(f, ", given {}", list(&self.given_names()));
         }
         match self.given.first() {
             Some(class) if has_name(class) && !class.name.is_empty() => {

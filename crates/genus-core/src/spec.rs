@@ -2,8 +2,8 @@
 
 use crate::Shape;
 use crate::{
-    Capability, Dataset, Domain, Error, EvidenceKind, Family, Fit, FitContext, Fitted, Model, Result, Seed,
-    State, SupportKind, config, data,
+    Capability, Dataset, Domain, Error, EvidenceKind, Family, Fit, FitContext, Fitted, Model, Result, Schema,
+    Seed, State, SupportKind, config, data,
 };
 
 /// The paper that a family follows.
@@ -48,6 +48,15 @@ impl Size {
     }
 }
 
+/// What the columns may hold that a model of p(x | given) is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenKinds {
+    /// Numbers.
+    Numbers,
+    /// Numbers and categories.
+    Any,
+}
+
 /// See [`ModelSpec::suited`].
 pub type Suited = fn(Size) -> toml::Table;
 
@@ -64,6 +73,8 @@ pub struct TinyFit {
     pub data: &'static str,
     /// TOML over the default configuration; fits `data` in well under a second or two.
     pub config: &'static str,
+    /// Columns of `data` that are given; none for p(x).
+    pub given: &'static [&'static str],
     /// Conformance checks that must fail, each with the reason. Strict: passing is then an error.
     pub expected_failures: &'static [(&'static str, &'static str)],
 }
@@ -71,7 +82,13 @@ pub struct TinyFit {
 impl TinyFit {
     /// A tiny fit that passes every check.
     pub const fn new(name: &'static str, data: &'static str, config: &'static str) -> Self {
-        Self { name, data, config, expected_failures: &[] }
+        Self { name, data, config, given: &[], expected_failures: &[] }
+    }
+
+    /// The same of p(x | these columns).
+    #[must_use]
+    pub const fn given(self, given: &'static [&'static str]) -> Self {
+        Self { given, ..self }
     }
 
     /// The same with checks that must fail.
@@ -97,7 +114,8 @@ impl TinyFit {
     /// # Errors
     /// If there is no such set.
     pub fn load(&self) -> Result<Dataset> {
-        data::load(self.data, &data::Options::default())
+        let given = self.given.iter().map(|g| (*g).to_owned()).collect();
+        data::load(self.data, &data::Options { given, ..data::Options::default() })
     }
 }
 
@@ -138,6 +156,8 @@ pub struct ModelSpec {
     pub passes: &'static str,
     /// True if it is trained by steps (checkpoints, `[train]` table).
     pub iterative: bool,
+    /// What it can be given, if it can be fitted as p(x | given).
+    pub given: Option<GivenKinds>,
     /// At least one tiny configuration per kind of rows and per way of training or scoring that has code of its own.
     pub tiny_fits: &'static [TinyFit],
     /// For models trained by gradients: how far the gradient of the training objective lies from difference quotients, per
@@ -170,6 +190,7 @@ impl ModelSpec {
             supports: &[],
             passes: "",
             iterative: false,
+            given: None,
             tiny_fits: &[],
             gradient_check: None,
             default_config: default_config::<F>,
@@ -233,6 +254,12 @@ impl ModelSpec {
         Self { iterative: true, ..self }
     }
 
+    /// Sets [`given`](Self::given).
+    #[must_use]
+    pub const fn given(self, kinds: GivenKinds) -> Self {
+        Self { given: Some(kinds), ..self }
+    }
+
     /// Sets [`suited`](Self::suited).
     #[must_use]
     pub const fn suited(self, suited: Suited) -> Self {
@@ -262,6 +289,15 @@ impl ModelSpec {
     pub fn admits(&self, domain: &Domain) -> bool {
         self.supports.contains(&domain.support.kind())
     }
+
+    /// Whether it can be fitted as p(rows | given) of this schema.
+    pub fn admits_given(&self, rows: &Schema) -> bool {
+        match self.given {
+            None => false,
+            Some(GivenKinds::Any) => true,
+            Some(GivenKinds::Numbers) => rows.given.iter().all(|g| g.categories().is_empty()),
+        }
+    }
 }
 
 /// [`ModelSpec::default_config`] of a family.
@@ -284,6 +320,10 @@ fn check_config<F: Family>(table: &toml::Table) -> Result<toml::Table> {
 fn fit<F: Family>(table: &toml::Table, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fitted> {
     let (config, stop) = (config::from_table(table)?, cx.stop().clone());
     let Fit { model, report } = stop.during(|| F::fit(&config, data, cx))?;
+    if data.schema.conditional && model.as_given().is_none() {
+        let message = "this model has no density given columns; leave them out, or take one that has";
+        return Err(Error::config("given", message));
+    }
     Ok(Fit { model: Box::new(model), report })
 }
 

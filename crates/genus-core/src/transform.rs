@@ -215,6 +215,12 @@ impl Transform {
         Err(Error::Run("the model file's transform does not fit its rows; the file is damaged".into()))
     }
 
+    /// The same of rows alone, which are given nothing and have no class.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self { source: self.source.alone(), ..self.clone() }
+    }
+
     /// The data.
     pub fn source(&self) -> &Schema {
         &self.source

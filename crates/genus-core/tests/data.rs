@@ -21,7 +21,7 @@ fn iris_and_wine_have_their_known_means() {
     );
     assert_eq!(set.train.x.row(0), [5.1, 3.5, 1.4, 0.2]);
     assert_eq!(set.schema.classes(), ["setosa", "versicolor", "virginica"]);
-    let labels = set.train.labels().unwrap();
+    let labels = set.schema.labels(&set.train).unwrap();
     assert_eq!((labels[0], labels[50], labels[149]), (0, 1, 2));
     assert_eq!((set.train.x.rows(), set.schema.columns.len()), (150, 4));
     assert!(set.valid.is_none() && set.test.is_none());
@@ -31,7 +31,7 @@ fn iris_and_wine_have_their_known_means() {
     let m = means(&set.train.x);
     assert!((m[0] - 13.000_618).abs() < 1e-5 && (m[12] - 746.893_258).abs() < 1e-4, "{m:?}");
     assert_eq!((set.train.x.rows(), set.schema.columns[12].name.as_str()), (178, "proline"));
-    let labels = set.train.labels().unwrap();
+    let labels = set.schema.labels(&set.train).unwrap();
     let counts: Vec<usize> = (0..3).map(|c| labels.iter().filter(|l| **l == c).count()).collect();
     assert_eq!(counts, [59, 71, 48]);
 }
@@ -44,7 +44,7 @@ fn digits_have_their_known_sum_and_a_fixed_split() {
     let total: f64 = set.splits().flat_map(|(_, s)| s.x.data()).map(|v| f64::from(*v)).sum();
     assert_eq!(total, 561_718.0);
     let mut per_class = [0; 10];
-    set.splits().flat_map(|(_, s)| s.labels().unwrap()).for_each(|l| per_class[l as usize] += 1);
+    set.splits().flat_map(|(_, s)| set.schema.labels(s).unwrap()).for_each(|l| per_class[l as usize] += 1);
     assert_eq!(per_class, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
     assert_eq!(set.domain().to_string(), "0..17 8×8×1");
     assert_eq!(set.schema.classes()[9], "9");

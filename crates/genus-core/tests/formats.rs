@@ -22,7 +22,7 @@ fn refusal(name: &str, content: &[u8]) -> String {
 }
 
 fn classes(set: &Dataset) -> (Vec<u32>, Vec<String>) {
-    (set.train.labels().unwrap(), set.schema.classes().to_vec())
+    (set.schema.labels(&set.train).unwrap(), set.schema.classes().to_vec())
 }
 
 fn images(side: usize, channels: usize) -> Domain {
@@ -168,7 +168,7 @@ fn archives_with_splits_and_labels() {
         (&[1.0, 1.0][..], &Support::Discrete { levels: 256 })
     );
     assert_eq!(classes(&set), (vec![0, 1], vec!["-1".to_owned(), "1".into()]));
-    assert_eq!(set.test.unwrap().labels().unwrap(), [1, 1]);
+    assert_eq!(set.schema.labels(&set.test.unwrap()).unwrap(), [1, 1]);
     assert!(set.valid.is_none() && set.provenance.splits.contains("2 train, 2 test"));
     assert_eq!(archive(&[("anything", x(1))]).unwrap().domain(), &Domain::binary(1));
     for (arrays, want) in [
@@ -196,7 +196,10 @@ fn tensors_are_read_like_archives() {
     state.tensors.insert("weights".into(), Tensor::f64(&[3], vec![1.0; 3]));
     state.save(&path).unwrap();
     let set = read(&path).unwrap();
-    assert_eq!((set.train.x.data(), set.train.labels().unwrap()), (&[0.5, 1.0, 2.0, 3.0][..], vec![1, 0]));
+    assert_eq!(
+        (set.train.x.data(), set.schema.labels(&set.train).unwrap()),
+        (&[0.5, 1.0, 2.0, 3.0][..], vec![1, 0])
+    );
     state.tensors.remove("train");
     state.tensors.remove("train_labels");
     state.save(&path).unwrap();

@@ -14,7 +14,7 @@ fn table(text: &str, options: &Options) -> genus_core::Result<Dataset> {
 }
 
 fn classes(set: &Dataset) -> (Vec<u32>, Vec<String>) {
-    (set.train.labels().unwrap(), set.schema.classes().to_vec())
+    (set.schema.labels(&set.train).unwrap(), set.schema.classes().to_vec())
 }
 
 #[test]

@@ -126,6 +126,7 @@ pub(crate) fn header(config: &RunConfig, summary: &Summary, finished: bool) -> H
     fact("Splits", either(&summary.data.splits, &config.data.split));
     fact("Source", summary.data.source.clone());
     fact("SHA-256 of the data", config.data.sha256.clone());
+    fact("The model is of", if summary.given.is_empty() { String::new() } else { summary.formula() });
     fact("The model can", summary.capabilities.join(", "));
     let headline = chosen(summary).map(|s| {
         let (_, kind, sign, meaning) = kind(s.evidence);

@@ -58,6 +58,7 @@ fn summary(shape: &[usize], top: f32) -> Summary {
         columns: Vec::new(),
         transform: String::new(),
         doubts: String::new(),
+        given: Vec::new(),
         classes: vec!["zero".into(), EVIL.into(), "two".into()],
         data: Provenance {
             name: "digits".into(),

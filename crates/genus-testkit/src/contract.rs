@@ -1,7 +1,7 @@
 //! Specification, configuration and events.
 
 use crate::subject::{Answer, Subject, ensure};
-use genus_core::{Capability, Error, Event, StopReason};
+use genus_core::{Capability, Error, Event, Scoring, StopReason};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use toml::{Table, Value};
@@ -21,10 +21,25 @@ pub(crate) fn documentation(s: &Subject) -> Result<Answer, String> {
 
 pub(crate) fn capabilities(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
+    ensure(s.spec.given.is_none() || s.spec.capabilities.contains(&Capability::Given), || {
+        "spec says what it is given, and not that it conditions".into()
+    })?;
+    // A model of p(x | given) does all else under what is given.
+    let at = s.under_given()?;
+    let model = match &at {
+        Some(at) => {
+            let own: Vec<_> = Capability::ALL.iter().filter(|c| c.is_in(model)).collect();
+            ensure(own == [&Capability::Given], || format!("without what is given it offers {own:?}"))?;
+            at.as_ref()
+        }
+        None => model,
+    };
     for c in Capability::ALL {
         let (says, has) = (s.spec.capabilities.contains(c), c.is_in(model));
-        // A model has classes only if it was asked to and given labels.
-        let optional = *c == Capability::ClassConditional && says;
+        // A model has classes only if it was asked to and given labels, and conditions on those or on columns.
+        let classes = s.spec.capabilities.contains(&Capability::ClassConditional);
+        let optional =
+            *c == Capability::ClassConditional && says || *c == Capability::Given && (says || classes);
         ensure(says == has || optional, || format!("spec says {c:?}: {says}, the fitted model: {has}"))?;
     }
     let dense = s.spec.evidence.is_some();
@@ -136,8 +151,6 @@ pub(crate) fn stop(s: &Subject) -> Result<Answer, String> {
         format!("stopped: {:?}", fit.report.stopped)
     })?;
     // A stopped fit is a model all the same.
-    if let Some(d) = fit.model.as_density() {
-        d.log_prob(&s.few()?.train.x).map_err(|e| e.to_string())?;
-    }
+    fit.model.score_split(&s.few()?.train, &Scoring::default()).map_err(|e| e.to_string())?;
     Ok(Answer::Held)
 }

@@ -2,7 +2,7 @@
 
 use crate::subject::{Answer, Subject, ensure};
 use genus_core::transform::moments;
-use genus_core::{Batch, Dataset, LogProb, Measure, Scoring, Seed, Support};
+use genus_core::{Batch, Dataset, LogProb, Measure, Scoring, Seed, Split, Support};
 use std::collections::HashMap;
 
 /// Mean log-probability of `x` under independent columns fitted to `train`: categorical with one added count, or normal.
@@ -34,18 +34,25 @@ fn marginals(train: &Batch, x: &Batch, support: &Support) -> f64 {
 }
 
 fn held(set: &Dataset) -> &Batch {
-    &set.test.as_ref().unwrap_or(&set.train).x
+    &held_split(set).x
+}
+
+fn held_split(set: &Dataset) -> &Split {
+    set.test.as_ref().unwrap_or(&set.train)
 }
 
 const UNSCORED: Answer =
     Answer::NotApplicable("it scores no rows of the source, only bits made of them, or none");
 
 fn score(s: &Subject) -> Result<Option<(LogProb, f64)>, String> {
-    let Some(density) = s.model()?.as_density() else { return Ok(None) };
     let set = s.data()?;
-    let x = held(set).slice(0, 2000);
+    let rows = held_split(set);
+    let rows = rows.select(&(0..rows.x.rows().min(2000)).collect::<Vec<_>>());
     let how = Scoring { importance_samples: 20, ..Scoring::default() };
-    let lp = density.score(&x, &how).map_err(|e| e.to_string())?;
+    let Some(lp) = s.model()?.score_split(&rows, &how).map_err(|e| e.to_string())? else {
+        return Ok(None);
+    };
+    let x = rows.x;
     if lp.measure == Measure::Binarized {
         // The law of the bits is not the law of the source.
         return Ok(None);
@@ -121,6 +128,9 @@ fn nearer(draws: &Batch, real: &Batch) -> Result<(), String> {
 /// that of rows whose columns are independent.
 pub(crate) fn draws_beat_marginals(s: &Subject) -> Result<Answer, String> {
     let (model, set) = (s.model()?, s.data()?);
+    if model.schema().conditional {
+        return Ok(Answer::NotApplicable("scores given the columns tell more"));
+    }
     let Some(sampler) = model.as_sampler() else {
         return Ok(Answer::NotApplicable("it draws no rows"));
     };
@@ -132,8 +142,15 @@ pub(crate) fn draws_beat_marginals(s: &Subject) -> Result<Answer, String> {
 }
 
 pub(crate) fn audit(s: &Subject) -> Result<Answer, String> {
-    let model = s.model()?;
-    let rows = held(s.data()?).slice(0, 200);
+    let (model, at) = (s.model()?, s.under_given()?);
+    let model = at.as_deref().unwrap_or(model);
+    // Rows that are given something else lie elsewhere.
+    let rows = match (&at, model.as_sampler()) {
+        (Some(_), Some(sampler)) => {
+            sampler.sample(200, &mut Seed::from(6).rng()).map_err(|e| e.to_string())?
+        }
+        _ => held(s.data()?).slice(0, 200),
+    };
     let restore = &s.spec.restore;
     let found = genus_core::audit::run(model, &rows, restore, "tiny model", Seed::from(6), &mut |_, _| ())
         .map_err(|e| e.to_string())?

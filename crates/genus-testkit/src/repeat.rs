@@ -3,7 +3,7 @@
 use crate::subject::{Answer, Subject, ensure};
 use genus_core::checkpoint::Checkpoints;
 use genus_core::{
-    Batch, Drawing, Event, Fill, FitContext, LogProb, Measure, Model, Scoring, Seed, Silent, State,
+    Batch, Drawing, Event, Fill, FitContext, LogProb, Measure, Model, Scoring, Seed, Silent, Split, State,
     StopReason,
 };
 use std::ops::ControlFlow;
@@ -42,8 +42,8 @@ pub(crate) fn threads(s: &Subject) -> Result<Answer, String> {
         .map(|()| Answer::Held)
 }
 
-/// All that a model says about some rows.
-fn answers(m: &dyn Model, x: &Batch) -> Result<Vec<u64>, String> {
+/// All that a model says about some rows, and under what they are given.
+fn answers(m: &dyn Model, x: &Batch, given: &Batch) -> Result<Vec<u64>, String> {
     let say = |e: genus_core::Error| e.to_string();
     let mut out: Vec<u64> = Vec::new();
     let bits = |v: &f32| u64::from(v.to_bits());
@@ -60,10 +60,15 @@ fn answers(m: &dyn Model, x: &Batch) -> Result<Vec<u64>, String> {
         let how = Scoring { importance_samples: 3, seed: Seed::from(4) };
         out.extend(d.score(x, &how).map_err(say)?.nats.iter().map(|v| v.to_bits()));
     }
+    if let Some(g) = m.as_given() {
+        let how = Scoring { importance_samples: 3, seed: Seed::from(4) };
+        out.extend(g.score_given(x, given, &how).map_err(say)?.nats.iter().map(|v| v.to_bits()));
+        let drawn = g.sample_given(given, 1.0, &mut Seed::from(9).rng()).map_err(say)?;
+        out.extend(drawn.data().iter().map(bits));
+        out.extend(answers(g.at(given.row(0)).map_err(say)?.as_ref(), x, given)?);
+    }
     if let Some(c) = m.as_class_conditional() {
         out.extend(c.posterior(x).map_err(say)?.data().iter().map(bits));
-        let class = Batch::from_fn(x.rows(), 1, |_, _| 1.0);
-        out.extend(c.score_given(x, &class).map_err(say)?.nats.iter().map(|v| v.to_bits()));
         if let Some(s) = m.as_sampler() {
             let how = Drawing { given: Some(vec![1.0]), ..Drawing::default() };
             let drawn = s.draw_as(20, &how, &mut Seed::from(9).rng()).map_err(say)?;
@@ -95,8 +100,9 @@ pub(crate) fn save_load(s: &Subject) -> Result<Answer, String> {
     let read = State::from_bytes(&state, Path::new("memory")).map_err(|e| e.to_string())?;
     let again = (s.spec.restore)(&read).map_err(|e| e.to_string())?;
     ensure(bytes(again.as_ref())? == state, || "the restored model saves other bytes".into())?;
-    let x = s.data()?.train.x.slice(0, 30);
-    ensure(answers(model, &x)? == answers(again.as_ref(), &x)?, || {
+    let rows = s.data()?.train.select(&(0..30).collect::<Vec<_>>());
+    let (x, given) = (rows.x, rows.given.unwrap_or_else(|| Batch::zeros(30, 1)));
+    ensure(answers(model, &x, &given)? == answers(again.as_ref(), &x, &given)?, || {
         "the restored model answers differently".into()
     })?;
     // Every tensor is needed, and its shape is checked: nothing is quietly made up.
@@ -145,22 +151,22 @@ pub(crate) fn resume(s: &Subject) -> Result<Answer, String> {
 /// What a model says about a row does not depend on the rows around it, nor on their order.
 pub(crate) fn row_subsets(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
-    let x = s.data()?.train.x.slice(0, 21);
+    let rows = s.data()?.train.select(&(0..21).collect::<Vec<_>>());
+    let x = &rows.x;
     let backwards: Vec<usize> = (0..x.rows()).rev().collect();
     let say = |e: genus_core::Error| e.to_string();
     let how = Scoring { importance_samples: 3, seed: Seed::from(4) };
-    if let Some(d) = model.as_density() {
-        let all = d.score(&x, &how).map_err(say)?.nats;
-        let mut turned = d.score(&x.select(&backwards), &how).map_err(say)?.nats;
+    let score = |rows: &Split| model.score_split(rows, &how).map(|lp| lp.map(|lp| lp.nats)).map_err(say);
+    if let (Some(all), Some(mut turned)) = (score(&rows)?, score(&rows.select(&backwards))?) {
         turned.reverse();
         ensure(all == turned, || "scores change with the order of rows".into())?;
         for (r, among) in all.iter().enumerate() {
-            let one = d.score(&x.slice(r, r + 1), &how).map_err(say)?.nats[0];
+            let one = score(&rows.select(&[r]))?.unwrap_or_default()[0];
             ensure(one == *among, || format!("row {r} alone scores {one}, among others {among}"))?;
         }
     }
     if let Some(e) = model.as_encoder() {
-        let all = e.encode(&x).map_err(say)?;
+        let all = e.encode(x).map_err(say)?;
         for r in 0..x.rows() {
             let one = e.encode(&x.slice(r, r + 1)).map_err(say)?;
             ensure(one.row(0) == all.row(r), || format!("row {r} alone has another code"))?;
@@ -173,10 +179,11 @@ pub(crate) fn row_subsets(s: &Subject) -> Result<Answer, String> {
 /// fresh one does after its first.
 pub(crate) fn start(s: &Subject) -> Result<Answer, String> {
     let (model, set, config) = (s.model()?, s.data()?, s.config()?);
-    let Some(trained) = model.as_density() else {
+    let rows = set.train.select(&(0..500).collect::<Vec<_>>());
+    let Some(old) = mean_score(model, &rows)? else {
         return Ok(Answer::NotApplicable("it has no density to compare by"));
     };
-    let state = trained.state();
+    let state = model.state();
     let after_one = |start: Option<&State>| -> Result<f64, String> {
         let mut observer = |e: &Event| match e {
             Event::Step { step: 1, .. } => ControlFlow::Break(StopReason::TimeBudget),
@@ -184,20 +191,18 @@ pub(crate) fn start(s: &Subject) -> Result<Answer, String> {
         };
         let mut cx = FitContext::new(Seed::from(5), &mut observer).starting_from(start);
         let fit = (s.spec.fit)(&config, set, &mut cx).map_err(|e| e.to_string())?;
-        mean_score(fit.model.as_ref(), &set.train.x.slice(0, 500))
+        mean_score(fit.model.as_ref(), &rows)?.ok_or_else(|| "no density".into())
     };
-    let [old, fresh, on] =
-        [mean_score(model, &set.train.x.slice(0, 500))?, after_one(None)?, after_one(Some(&state))?];
+    let [fresh, on] = [after_one(None)?, after_one(Some(&state))?];
     ensure((on - old).abs() < 0.5 * (fresh - old).abs() + 0.02, || {
         format!("trained {old:.4} nats, one step on {on:.4}, one step of a fresh one {fresh:.4}")
     })
     .map(|()| Answer::Held)
 }
 
-fn mean_score(model: &dyn Model, x: &Batch) -> Result<f64, String> {
+fn mean_score(model: &dyn Model, rows: &Split) -> Result<Option<f64>, String> {
     let how = Scoring { importance_samples: 20, ..Scoring::default() };
-    let density = model.as_density().ok_or("no density")?;
-    Ok(density.score(x, &how).map_err(|e| e.to_string())?.mean())
+    Ok(model.score_split(rows, &how).map_err(|e| e.to_string())?.map(|lp| lp.mean()))
 }
 
 /// The part of a mean's standard error that comes from draws is how the scoring seeds spread it, on rows that repeat, which have equal

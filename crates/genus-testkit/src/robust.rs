@@ -42,8 +42,35 @@ fn ask(m: &dyn Model, x: &Batch, what: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What is given is checked as rows are.
+fn bad_given(s: &Subject, model: &dyn Model) -> Result<(), String> {
+    let rows = s.data()?.train.select(&[0, 1, 2]);
+    let (Some(open), Some(given)) = (model.as_given(), &rows.given) else { return Ok(()) };
+    let with = |v: f32| {
+        let mut bad = given.clone();
+        bad.row_mut(1)[0] = v;
+        bad
+    };
+    let mut cases = vec![("NaN", with(f32::NAN)), ("infinity", with(f32::INFINITY))];
+    cases.push(("more columns", Batch::zeros(3, given.width() + 1)));
+    for (what, bad) in &cases {
+        let scored = calm(what, || Ok(open.score_given(&rows.x, bad, &Scoring::default()).is_ok()))??;
+        let drawn = calm(what, || Ok(open.sample_given(bad, 1.0, &mut Seed::from(0).rng()).is_ok()))??;
+        let at = calm(what, || Ok(open.at(bad.row(1)).is_ok()))??;
+        ensure(!scored && !drawn && !at, || format!("{what} may be given"))?;
+    }
+    let fewer = calm("fewer rows", || {
+        Ok(open.score_given(&rows.x, &given.slice(0, 2), &Scoring::default()).is_ok())
+    })??;
+    let hot = calm("temperature 0", || Ok(open.sample_given(given, 0.0, &mut Seed::from(0).rng()).is_ok()))??;
+    ensure(!fewer && !hot, || "fewer rows than are scored, or no temperature, will do".into())
+}
+
 pub(crate) fn bad_rows(s: &Subject) -> Result<Answer, String> {
     let model = s.model()?;
+    bad_given(s, model)?;
+    let at = s.under_given()?;
+    let model = at.as_deref().unwrap_or(model);
     let x = s.data()?.train.x.slice(0, 3);
     for (what, rows) in bad(&x, &model.domain().support) {
         ask(model, &rows, what)?;
@@ -67,8 +94,10 @@ pub(crate) fn bad_training_rows(s: &Subject) -> Result<Answer, String> {
     let set = s.few()?;
     let with = |x: Batch| {
         let mut bad = set.clone();
+        // What is not looked at must not be what is found wrong.
+        let rows: Vec<usize> = (0..x.rows()).collect();
+        bad.train.given = bad.train.given.filter(|_| set.schema.conditional).map(|g| g.select(&rows));
         bad.train.x = x;
-        bad.train.given = None;
         bad
     };
     let mut cases: Vec<(&str, Dataset)> =
@@ -89,7 +118,8 @@ pub(crate) fn one_row(s: &Subject) -> Result<Answer, String> {
 }
 
 pub(crate) fn draws(s: &Subject) -> Result<Answer, String> {
-    let model = s.model()?;
+    let (model, at) = (s.model()?, s.under_given()?);
+    let model = at.as_deref().unwrap_or(model);
     let Some(sampler) = model.as_sampler() else {
         return Ok(Answer::NotApplicable("it draws no rows"));
     };

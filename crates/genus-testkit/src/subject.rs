@@ -59,6 +59,18 @@ impl Subject {
         (self.spec.fit)(&self.config()?, set, &mut cx).map_err(|e| e.to_string())
     }
 
+    /// Of a model of p(x | given), that of rows under what the first training row is given.
+    ///
+    /// # Errors
+    /// What the model says.
+    pub fn under_given(&self) -> Result<Option<Box<dyn Model>>, String> {
+        let (model, set) = (self.model()?, self.data()?);
+        match (model.as_given().filter(|_| model.schema().conditional), &set.train.given) {
+            (Some(open), Some(given)) => open.at(given.row(0)).map(Some).map_err(|e| e.to_string()),
+            _ => Ok(None),
+        }
+    }
+
     /// A model fitted to the whole source, once.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use crate::baseline;
 use crate::run::Score;
 use crate::stop::paced;
 use crate::{
-    Batch, Density, Domain, Error, EvidenceKind, LogProb, Measure, Result, Scored, Scoring, Seed, Shape,
+    Batch, Domain, Error, EvidenceKind, LogProb, Measure, Model, Result, Scored, Scoring, Seed, Shape, Split,
     SplitName, Stop, StopReason, metrics,
 };
 
@@ -15,19 +15,24 @@ pub(crate) fn some_rows(rows: usize, n: usize) -> Vec<usize> {
     order
 }
 
-/// The mean log-probability of the rows of a split: of all, or of `most` that are chosen by chance, or, where time is short, of as
-/// many of those as there is time for. `heard` is told how many rows have been scored, of how many.
+/// The mean log-probability of the rows of a split, given what they come with where the model is one of p(x | given): of all, or of
+/// `most` that are chosen by chance, or, where time is short, of as many of those as there is time for. `heard` is told how many rows
+/// have been scored, of how many. Nothing of a model without a density.
 ///
 /// # Errors
 /// If a row is not in the model's domain, [`Error::Stopped`] if it was interrupted or there was no time for any row.
 pub fn score(
-    density: &dyn Density,
+    model: &dyn Model,
     split: SplitName,
-    x: &Batch,
+    rows: &Split,
     how: &Scoring,
     most: Option<usize>,
     heard: &mut dyn FnMut(u64, u64),
-) -> Result<Scored> {
+) -> Result<Option<Scored>> {
+    if !is_scored(model) {
+        return Ok(None);
+    }
+    let x = &rows.x;
     let n = most.map_or(x.rows(), |most| most.min(x.rows()));
     let mut order: Vec<usize> = match n < x.rows() || Stop::current().left().is_some() {
         true => some_rows(x.rows(), n),
@@ -36,7 +41,7 @@ pub fn score(
     let mut parts: Vec<LogProb> = Vec::new();
     let mut done = 0;
     let scored = paced(n, |range| {
-        parts.push(density.score(&x.select(&order[range.clone()]), how)?);
+        parts.extend(model.score_split(&rows.select(&order[range.clone()]), how)?);
         done = range.end;
         heard(done as u64, n as u64);
         Ok(())
@@ -56,9 +61,18 @@ pub fn score(
     let mut each: Vec<(usize, f64, Option<f64>)> =
         order.into_iter().zip(scores).map(|(row, (nats, spread))| (row, nats, spread)).collect();
     each.sort_unstable_by_key(|(row, ..)| *row);
-    let rows: Vec<usize> = each.iter().map(|e| e.0).collect();
+    let scored_rows: Vec<usize> = each.iter().map(|e| e.0).collect();
     let nats: Vec<f64> = each.iter().map(|e| e.1).collect();
     let spread = each.iter().map(|e| e.2).collect::<Option<Vec<f64>>>();
+    if let (Some(open), Some(given)) = (model.as_given(), &rows.given)
+        && model.schema().conditional
+    {
+        // What one part of the rows says of what it is given is not said of all.
+        let none = model.score_split(&rows.select(&[]), how)?;
+        let words =
+            [none.map(|lp| lp.protocol).into_iter().collect(), open.doubts(&given.select(&scored_rows))];
+        protocol = words.concat().join(", ");
+    }
     if done < x.rows() {
         let join = if protocol.is_empty() { "" } else { ", " };
         protocol = format!("{protocol}{join}{done} of {} rows, chosen by chance", x.rows());
@@ -69,16 +83,54 @@ pub fn score(
         split,
         rows: done as u64,
         nats: mean,
-        stderr: Some(all.stderr_of(&x.select(&rows))).filter(|s| s.is_finite()),
+        stderr: Some(all.stderr_of(&x.select(&scored_rows))).filter(|s| s.is_finite()),
         independent: None,
-        uniform: baseline::uniform(density, measure),
+        uniform: baseline::uniform(model, measure),
         bits_per_dim: (measure == Measure::Counting && evidence.kind != EvidenceKind::Unnormalized)
             .then(|| metrics::bits_per_dim(mean, x.width())),
         evidence,
         measure,
         protocol: all.protocol,
     };
-    Ok(Scored { score, rows, nats: all.nats })
+    Ok(Some(Scored { score, rows: scored_rows, nats: all.nats }))
+}
+
+/// Whether [`score`] gives anything.
+pub fn is_scored(model: &dyn Model) -> bool {
+    model.as_density().is_some() || model.schema().conditional && model.as_given().is_some()
+}
+
+/// What `ask` gives for the rows of a split, asked of the model, or, of one of p(x | given), of the model of rows under what each row is
+/// given, with rows that are given the same together.
+///
+/// # Errors
+/// If rows come without what is given, and as `ask`.
+pub fn under_given(
+    model: &dyn Model,
+    rows: &Split,
+    mut ask: impl FnMut(&dyn Model, &Batch) -> Result<Batch>,
+) -> Result<Batch> {
+    let Some(open) = model.as_given().filter(|_| model.schema().conditional) else {
+        return ask(model, &rows.x);
+    };
+    let Some(given) = &rows.given else {
+        let message = format!("the model is of {}, and these rows come without", model.schema().formula());
+        return Err(Error::Domain(message));
+    };
+    let mut order: Vec<usize> = (0..given.rows()).collect();
+    let key = |r: &usize| given.row(*r).iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
+    order.sort_by_cached_key(key);
+    let (stop, mut answers) = (Stop::current(), vec![Vec::new(); given.rows()]);
+    for alike in order.chunk_by(|a, b| given.row(*a) == given.row(*b)) {
+        stop.check()?;
+        let found = ask(open.at(given.row(alike[0]))?.as_ref(), &rows.x.select(alike))?;
+        if !found.data().iter().all(|v| v.is_finite()) {
+            return Err(Error::Domain(format!("{}: {}", rows.place(alike[0]), crate::context::TOO_FAR)));
+        }
+        alike.iter().zip(found.iter()).for_each(|(r, row)| answers[*r] = row.to_vec());
+    }
+    let width = answers.first().map_or(1, Vec::len).max(1);
+    Batch::new(answers.concat(), width)
 }
 
 /// `[height, width, channels]` or `[d]`, for a summary.

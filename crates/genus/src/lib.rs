@@ -16,6 +16,7 @@
 pub mod audit;
 mod baseline;
 mod completion;
+mod context;
 pub mod diagnostics;
 mod draws;
 pub mod evaluate;
@@ -71,11 +72,12 @@ pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, Gaussi
 pub use genus_core::{
     Advice, Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Completion,
     Conditional, Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence,
-    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Invertible, Kind,
-    LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel, Provenance, Reference, Result, Rng,
-    Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Size, Split, SplitName, State, Stop, StopReason,
-    Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited, checkpoint, config, data, fsx, level_at,
-    math, metrics, names, number, outfile, panel, run, spec, stop, train, transform,
+    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Given,
+    GivenKinds, Invertible, Kind, LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel,
+    Provenance, Reference, Result, Rng, Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Size, Split,
+    SplitName, State, Stop, StopReason, Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited,
+    checkpoint, config, data, fsx, level_at, math, metrics, names, number, outfile, panel, run, spec, stop,
+    train, transform,
 };
 pub use genus_nn::{Base, Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};
@@ -99,7 +101,23 @@ fn header(spec: &ModelSpec, config: &toml::Table, transform: &Transform) -> Stat
 }
 
 /// The transform of a fit: that of the model it begins with, if it begins with one, or a fresh one.
+///
+/// # Errors
+/// As [`given_transform_for`], and [`Error::Config`] for rows with given columns.
 fn transform_for(
+    cx: &FitContext<'_>,
+    data: &Dataset,
+    fresh: impl FnOnce() -> Result<Transform>,
+) -> Result<Transform> {
+    context::refuse(&data.schema)?;
+    given_transform_for(cx, data, fresh)
+}
+
+/// As [`transform_for`], of a model that takes rows with given columns too.
+///
+/// # Errors
+/// [`Error::Domain`] or [`Error::Config`] if the model it begins with has other rows or settings.
+fn given_transform_for(
     cx: &FitContext<'_>,
     data: &Dataset,
     fresh: impl FnOnce() -> Result<Transform>,

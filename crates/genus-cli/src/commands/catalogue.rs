@@ -74,6 +74,15 @@ pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
         if !spec.passes.is_empty() {
             output::line(format!("  passes of a row: {}", spec.passes));
         }
+        match spec.given {
+            Some(genus::GivenKinds::Any) => {
+                output::line("  p(x | given): columns of numbers and categories (train --given)");
+            }
+            Some(genus::GivenKinds::Numbers) => {
+                output::line("  p(x | given): columns of numbers (train --given)");
+            }
+            None => {}
+        }
         for r in spec.references {
             output::line(format!("  {}. {}. {}. {}", r.authors, r.title, r.year, r.url));
         }
@@ -137,10 +146,10 @@ pub fn data_list(cx: &Context) -> Result<()> {
 }
 
 /// One data set.
-pub fn data_info(cx: &Context, name: &str, cut: &Cut) -> Result<()> {
+pub fn data_info(cx: &Context, name: &str, cut: &Cut, given: &[String]) -> Result<()> {
     let wanted = genus::names::canonical(name);
-    let Some(e) = data::catalogue().iter().find(|e| e.name == wanted) else {
-        return file_info(cx, name, cut);
+    let Some(e) = data::catalogue().iter().find(|e| e.name == wanted && given.is_empty()) else {
+        return file_info(cx, name, cut, given);
     };
     let options = data::Options { data_dir: cx.data_dir.clone(), ..data::Options::default() };
     let place = data::find(e.name, &options);
@@ -161,19 +170,23 @@ pub fn data_info(cx: &Context, name: &str, cut: &Cut) -> Result<()> {
 }
 
 /// What is understood of a file: its columns, and what will be done with them.
-fn file_info(cx: &Context, source: &str, cut: &Cut) -> Result<()> {
-    let set = cx.load(source, cut, !cut.drop_missing, None)?;
+fn file_info(cx: &Context, source: &str, cut: &Cut, given: &[String]) -> Result<()> {
+    let options = cx.options(cut, !cut.drop_missing, None)?;
+    let set = cx.read(source, &data::Options { given: given.to_vec(), ..options })?;
+    let able = able(&set);
     let columns = described(&set);
     if cx.json {
         return output::json(&json!({
             "name": set.provenance.name, "reading": set.provenance.reading, "splits": set.provenance.splits,
             "remarks": set.provenance.remarks, "domain": set.domain().to_string(), "columns": columns,
-            "models": registry::Registry::default().for_rows(set.domain()),
+            "models": able, "of": set.schema.formula(),
         }));
     }
     output::line(format!("{}: {}", set.provenance.name, set.provenance.reading));
     output::line(format!("  splits  {}", set.provenance.splits));
-    let able = registry::Registry::default().for_rows(set.domain());
+    if set.schema.conditional {
+        output::line(format!("  models of {}", set.schema.formula()));
+    }
     output::line(format!(
         "  models  {}",
         if able.is_empty() { "none yet for such rows".into() } else { able.join(", ") }
@@ -190,6 +203,12 @@ fn file_info(cx: &Context, source: &str, cut: &Cut) -> Result<()> {
     output::line("");
     output::table(&keys, &rows);
     Ok(())
+}
+
+/// Models that can be fitted to a data set, given what it is given with.
+fn able(set: &Dataset) -> Vec<&'static str> {
+    let able = registry::all().filter(|s| s.admits(set.domain()));
+    able.filter(|s| !set.schema.conditional || s.admits_given(&set.schema)).map(|s| s.name).collect()
 }
 
 /// Most different values that are counted.
@@ -230,15 +249,26 @@ fn described(set: &Dataset) -> Vec<serde_json::Value> {
             "missing": values().filter(|v| v.is_nan()).count().to_string(), "range": range, "use": used,
         })
     });
-    let given = set.schema.given.iter().map(|g| {
+    let numbers = set.schema.given.iter().enumerate().filter(|(_, g)| g.categories().is_empty());
+    let numbers = numbers.map(|(c, g)| {
+        let values = || set.splits().filter_map(|(_, s)| s.given.as_ref()).flat_map(move |b| b.iter().map(move |row| row[c]));
+        let distinct: std::collections::HashSet<u32> = values().map(f32::to_bits).take(DISTINCT).collect();
+        let (least, most) = (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max));
+        json!({
+            "column": g.name, "kind": g.kind.to_string(), "distinct": distinct.len().to_string(), "missing": "0",
+            "range": format!("{} … {}", g.text(least), g.text(most)), "use": "given, not modelled",
+        })
+    });
+    let used = if set.schema.conditional { "given, not modelled" } else { "the class: given, not modelled" };
+    let given = set.schema.given.iter().filter(|g| !g.categories().is_empty()).map(|g| {
         let names = g.categories();
         json!({
             "column": g.name, "kind": g.kind.to_string(), "distinct": names.len().to_string(), "missing": "0",
             "range": names.iter().take(5).cloned().collect::<Vec<_>>().join(", ") + if names.len() > 5 { ", …" } else { "" },
-            "use": "the class: given, not modelled",
+            "use": used,
         })
     });
-    columns.chain(given).collect()
+    columns.chain(numbers).chain(given).collect()
 }
 
 /// Downloads a data set.

@@ -37,14 +37,19 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
         source: args.data.clone().unwrap_or_else(|| "digits".into()),
         split: args.cut.split.clone().unwrap_or_default(),
         label: args.cut.label.clone(),
+        given: super::columns(args.given.as_deref()),
         drop_missing: args.cut.drop_missing,
         ..DataConfig::default()
     };
+    if args.given.is_some() && given.given.is_empty() {
+        return Err(genus::Error::config("given", "no column is named; name one at least").into());
+    }
     let data = match &stored {
         Some(stored) if args.data.is_none() || args.resume => DataConfig {
             source: args.data.unwrap_or(stored.data.source.clone()),
             split: args.cut.split.clone().unwrap_or(stored.data.split.clone()),
             label: args.cut.label.clone().or(stored.data.label.clone()),
+            given: if args.given.is_some() { given.given } else { stored.data.given.clone() },
             drop_missing: args.cut.drop_missing || stored.data.drop_missing,
             ..stored.data.clone()
         },
@@ -60,7 +65,13 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
     };
     let like =
         like.map(|state| Ok::<_, genus::Error>(registry::restore(&state)?.schema().clone())).transpose()?;
-    let set = load(cx, spec, &data, like.as_ref())?;
+    // A model that is there knows what it is given.
+    let named = if like.is_some() { super::columns(args.given.as_deref()) } else { data.given.clone() };
+    let set = load(cx, spec, &DataConfig { given: named, ..data.clone() }, like.as_ref())?;
+    let data = DataConfig {
+        given: if set.schema.conditional { set.schema.given_names() } else { Vec::new() },
+        ..data
+    };
     let p = &set.provenance;
     output::note(format!("{}: {}; splits: {}", p.name, p.reading, p.splits));
     let file = args.config.as_deref().map(read_toml).transpose()?.unwrap_or_default();
@@ -144,7 +155,8 @@ const MANY: usize = 1000;
 pub fn load(cx: &Context, spec: &ModelSpec, data: &DataConfig, like: Option<&Schema>) -> Result<Dataset> {
     let split = Some(data.split.clone()).filter(|s| !s.is_empty());
     let cut = Cut { split, label: data.label.clone(), drop_missing: data.drop_missing };
-    let set = cx.load(&data.source, &cut, false, like)?;
+    let options = cx.options(&cut, false, like)?;
+    let set = cx.read(&data.source, &data::Options { given: data.given.clone(), ..options })?;
     let whole = set.valid.is_none() && set.test.is_none();
     if !spec.iterative || !whole || cut.split.is_some() || set.train.x.rows() < FEW {
         return Ok(set);
@@ -233,7 +245,8 @@ pub fn scores(summary: &Summary) {
                 ]
             })
             .collect();
-        output::line(format!("\nlog-likelihood, {kind}, nats per row; {}", summary.scores[0].measure));
+        let of = if summary.given.is_empty() { String::new() } else { format!(" of {}", summary.formula()) };
+        output::line(format!("\nlog-likelihood{of}, {kind}, nats per row; {}", summary.scores[0].measure));
         output::table(
             &["split", "rows", "nats", "independent columns", "uniform", "bits/dim", "protocol"],
             &rows,

@@ -22,6 +22,17 @@ fn cannot(model: &dyn Model, what: Capability) -> anyhow::Error {
 
 /// As [`cannot`], of something that takes the capability.
 fn cannot_do(model: &dyn Model, what: Capability, verb: &str) -> anyhow::Error {
+    if model.schema().conditional && model.as_given().is_some() {
+        return genus::Error::Unsupported {
+            model: model.spec().name.into(),
+            capability: verb.into(),
+            remedy: format!(
+                "it is of {}, and knows rows under what they are given only; train without --given",
+                model.schema().formula()
+            ),
+        }
+        .into();
+    }
     let able: Vec<_> = registry::all().filter(|s| s.capabilities.contains(&what)).map(|s| s.name).collect();
     genus::Error::Unsupported {
         model: model.spec().name.into(),
@@ -81,19 +92,65 @@ fn few_enough(what: &str, rows: usize, width: usize) -> Result<()> {
     Ok(())
 }
 
+/// What draws are given, as it was typed.
+pub struct Given {
+    pub class: Option<String>,
+    pub columns: Option<String>,
+    pub rows: Option<String>,
+}
+
+impl Given {
+    /// The rows that a model of p(x | given) is given.
+    fn of(&self, cx: &Context, schema: &Schema) -> Result<Batch> {
+        if let Some(source) = &self.rows {
+            // The table may be one of whole rows: what is not given is left out.
+            let options = data::Options {
+                like: Some(schema.of_given()),
+                spare: true,
+                data_dir: cx.data_dir.clone(),
+                ..data::Options::default()
+            };
+            let Split { x, .. } = cx.read(source, &options)?.train;
+            schema.check_given(&x)?;
+            return Ok(x);
+        }
+        let row = match (&self.columns, &self.class) {
+            (Some(text), _) => schema.given_row(text)?,
+            (None, Some(class)) if !schema.classes().is_empty() => vec![schema.class(class)? as f32],
+            _ => {
+                let message = format!(
+                    "the model is of {}: say what is given with --given \"{}\", or with --given-rows FILE",
+                    schema.formula(),
+                    schema.given_form()
+                );
+                return Err(genus::Error::config("given", message).into());
+            }
+        };
+        let width = row.len();
+        Ok(Batch::new(row, width)?)
+    }
+}
+
 /// `genus sample`.
 pub fn sample(
     cx: &Context,
     run: &Path,
-    n: usize,
+    n: Option<usize>,
     output: Option<&Path>,
     seed: u64,
     temperature: f64,
-    class: Option<&str>,
+    given: &Given,
 ) -> Result<()> {
     let (_, model) = open(run)?;
-    let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
+    let open = model.as_given().filter(|_| model.schema().conditional);
+    if open.is_none() && (given.columns.is_some() || given.rows.is_some()) {
+        let message = "the model is of p(x), and is given nothing; sample without, or train with --given";
+        return Err(genus::Error::config("given", message).into());
+    }
     let width = model.domain().width();
+    let rows = open.map(|_| given.of(cx, model.schema())).transpose()?;
+    let each = n.unwrap_or(if given.rows.is_some() { 1 } else { 64 });
+    let n = each.saturating_mul(rows.as_ref().map_or(1, Batch::rows));
     let in_pieces = is_table(output) && !(cx.json && output.is_none());
     if in_pieces && n.saturating_mul(width) > MOST_IN_PIECES {
         let message = format!("{n} rows of {width} values are too many at once; ask for fewer");
@@ -105,15 +162,31 @@ pub fn sample(
         );
         return Err(genus::Error::config("n", message).into());
     }
-    if class.is_some() && model.as_class_conditional().is_none() {
-        return Err(cannot_do(model.as_ref(), Capability::ClassConditional, "sample by class"));
-    }
-    let given =
-        class.map(|name| Ok::<_, genus::Error>(vec![model.schema().class(name)? as f32])).transpose()?;
-    let how = Drawing { temperature, given };
     let mut rng = Seed::from(seed).child("sample").rng();
+    let mut done = 0;
+    let mut source: Box<dyn FnMut(usize) -> Result<Split> + '_> = match (open, rows) {
+        (Some(open), Some(rows)) => {
+            open.doubts(&rows).iter().for_each(|d| output::note(format!("warning: {d}")));
+            Box::new(move |n| {
+                // As many draws as were asked for of each row, one row after the other.
+                let given = rows.select(&(done..done + n).map(|i| i / each).collect::<Vec<_>>());
+                done += n;
+                let x = open.sample_given(&given, temperature, &mut rng)?;
+                Ok(Split { given: Some(given), ..Split::unlabelled(x) })
+            })
+        }
+        _ => {
+            let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
+            if given.class.is_some() && model.as_class_conditional().is_none() {
+                return Err(cannot_do(model.as_ref(), Capability::ClassConditional, "sample by class"));
+            }
+            let class = given.class.as_ref().map(|name| model.schema().class(name)).transpose()?;
+            let how = Drawing { temperature, given: class.map(|c| vec![c as f32]) };
+            Box::new(move |n| Ok(sampler.draw_as(n, &how, &mut rng)?))
+        }
+    };
     let mut draw = |n| -> Result<Split> {
-        let mut rows = sampler.draw_as(n, &how, &mut rng)?;
+        let mut rows = source(n)?;
         model.schema().hold(&mut rows.x);
         Ok(rows)
     };
@@ -175,9 +248,14 @@ pub fn score(
     output: Option<&Path>,
 ) -> Result<()> {
     let (run, model) = open(run)?;
-    let density = model.as_density().ok_or_else(|| cannot(model.as_ref(), Capability::Density))?;
-    let x = cx.rows(source, false, model.as_ref())?.split.x;
-    let mut lp = density.score(&x, &scoring(args)?)?;
+    if !figures::is_scored(model.as_ref()) {
+        return Err(cannot(model.as_ref(), Capability::Density));
+    }
+    let rows = cx.rows(source, false, model.as_ref())?.split;
+    warn(model.as_ref(), &rows);
+    let Some(mut lp) = model.score_split(&rows, &scoring(args)?)? else {
+        return Err(cannot(model.as_ref(), Capability::Density));
+    };
     // A run that was interrupted has no summary, and no doubts that are known.
     lp.protocol = run.summary().unwrap_or_default().doubted(&lp.protocol);
     if let Some(path) = output {
@@ -203,22 +281,32 @@ pub fn score(
     Ok(())
 }
 
+/// Says what is doubtful about what rows are given.
+fn warn(model: &dyn Model, rows: &Split) {
+    if let (Some(open), Some(given)) = (model.as_given().filter(|_| model.schema().conditional), &rows.given)
+    {
+        open.doubts(given).iter().for_each(|d| output::note(format!("warning: {d}")));
+    }
+}
+
 /// `genus evaluate`.
 pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -> Result<()> {
     let (run, model) = open(run)?;
     let how = scoring(args)?;
-    let Rows { split: Split { x, .. }, mut name, set } = cx.rows(source, false, model.as_ref())?;
+    let Rows { split, mut name, set } = cx.rows(source, false, model.as_ref())?;
+    warn(model.as_ref(), &split);
     if name == SplitName::Rows && set.digest() == run.config()?.data.sha256 {
         name = SplitName::Train;
     }
     let doubts = run.summary().unwrap_or_default().doubts;
-    let mut summary = genus::run::Summary { doubts, ..genus::run::Summary::default() };
-    if let Some(density) = model.as_density() {
-        let mut score = figures::score(density, name, &x, &how, None, &mut |_, _| ())?.score;
+    let given = if model.schema().conditional { model.schema().given_names() } else { Vec::new() };
+    let mut summary = genus::run::Summary { doubts, given, ..genus::run::Summary::default() };
+    if let Some(scored) = figures::score(model.as_ref(), name, &split, &how, None, &mut |_, _| ())? {
+        let mut score = scored.score;
         score.protocol = summary.doubted(&score.protocol);
         summary.scores.push(score);
     }
-    summary.figures = model.figures(&x, &how)?;
+    summary.figures = model.figures(&split.x, &how)?;
     if cx.json {
         return output::json(
             &json!({ "scores": summary.scores, "figures": summary.figures, "entropy": set.provenance.entropy }),
@@ -234,34 +322,63 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -
 /// `genus encode`.
 pub fn encode(cx: &Context, t: &Through) -> Result<()> {
     let (_, model) = open(&t.run)?;
-    let encoder = model.as_encoder().ok_or_else(|| cannot(model.as_ref(), Capability::Encoder))?;
-    let x = cx.rows(&t.source, false, model.as_ref())?.split.x;
-    let codes = encoder.encode(&x)?;
+    let rows = cx.rows(&t.source, false, model.as_ref())?.split;
+    warn(model.as_ref(), &rows);
+    let mut able = true;
+    let codes = figures::under_given(model.as_ref(), &rows, |model, x| match model.as_encoder() {
+        Some(encoder) => encoder.encode(x),
+        None => {
+            able = false;
+            Ok(x.clone())
+        }
+    })?;
+    if !able {
+        return Err(cannot(model.as_ref(), Capability::Encoder));
+    }
     let schema = numbers((1..=codes.width()).map(|c| format!("z{c}")));
     emit(cx, &Split::unlabelled(codes), &schema, t.output.as_deref())
 }
 
-fn through(
-    cx: &Context,
-    t: &Through,
-    f: impl FnOnce(&dyn genus::Decoder, &Batch) -> Result<Batch>,
-) -> Result<()> {
+fn through(cx: &Context, t: &Through, f: impl FnOnce(&dyn Model, &Split) -> Result<Batch>) -> Result<()> {
     let (_, model) = open(&t.run)?;
-    let decoder = model.as_decoder().ok_or_else(|| cannot(model.as_ref(), Capability::Decoder))?;
-    let x = cx.rows(&t.source, false, model.as_ref())?.split.x;
-    let y = f(decoder, &x)?;
+    let model = model.as_ref();
+    let rows = cx.rows(&t.source, false, model)?.split;
+    warn(model, &rows);
+    let y = f(model, &rows)?;
     // Means lie between levels: kept as numbers in arrays and tables, shown as grey in pictures.
     emit(cx, &Split::unlabelled(y), &model.schema().of_means(), t.output.as_deref())
 }
 
+/// The model of rows under what the first of some rows is given, of a model of p(x | given); nothing of another.
+///
+/// # Errors
+/// If it does not decode.
+fn decoder_of(model: &dyn Model, rows: &Split) -> Result<Option<Box<dyn Model>>> {
+    let at = match (model.as_given().filter(|_| model.schema().conditional), &rows.given) {
+        (Some(open), Some(given)) if given.rows() > 0 => Some(open.at(given.row(0))?),
+        _ => None,
+    };
+    match at.as_deref().unwrap_or(model).as_decoder() {
+        Some(_) => Ok(at),
+        None => Err(cannot(model, Capability::Decoder)),
+    }
+}
+
 /// `genus reconstruct`.
 pub fn reconstruct(cx: &Context, t: &Through) -> Result<()> {
-    through(cx, t, |decoder, x| Ok(decoder.reconstruct(x)?))
+    through(cx, t, |model, rows| {
+        decoder_of(model, rows)?;
+        Ok(figures::under_given(model, rows, |model, x| match model.as_decoder() {
+            Some(decoder) => decoder.reconstruct(x),
+            None => Ok(x.clone()),
+        })?)
+    })
 }
 
 /// `genus interpolate`.
 pub fn interpolate(cx: &Context, t: &Through, from: usize, to: usize, steps: usize) -> Result<()> {
-    through(cx, t, |decoder, x| {
+    through(cx, t, |model, rows| {
+        let x = &rows.x;
         for (name, row) in [("from", from), ("to", to)] {
             if row >= x.rows() {
                 return Err(genus::Error::config(
@@ -271,6 +388,17 @@ pub fn interpolate(cx: &Context, t: &Through, from: usize, to: usize, steps: usi
                 .into());
             }
         }
+        if rows.given.as_ref().is_some_and(|g| model.schema().conditional && g.row(from) != g.row(to)) {
+            let message = format!(
+                "rows {from} and {to} are given different values, and there is no way between such; choose rows that are given the same"
+            );
+            return Err(genus::Error::config("to", message).into());
+        }
+        let one = rows.select(&[from]);
+        let at = decoder_of(model, &one)?;
+        let Some(decoder) = at.as_deref().unwrap_or(model).as_decoder() else {
+            return Err(cannot(model, Capability::Decoder));
+        };
         few_enough("steps", steps, x.width().max(decoder.code_width()))?;
         Ok(decoder.interpolate(&x.slice(from, from + 1), &x.slice(to, to + 1), steps)?)
     })
@@ -283,7 +411,7 @@ pub fn classify(cx: &Context, t: &Through) -> Result<()> {
     let classes = classes.ok_or_else(|| cannot(model.as_ref(), Capability::ClassConditional))?;
     let split = cx.rows(&t.source, false, model.as_ref())?.split;
     let p = classes.posterior(&split.x)?;
-    if let Some(labels) = split.labels() {
+    if let Some(labels) = model.schema().labels(&split) {
         let best = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
         let right = labels.iter().enumerate().filter(|(r, l)| best(p.row(*r)) == Some(**l as usize)).count();
         output::note(format!("{right} of {} rows have their own class as the most probable", labels.len()));
@@ -361,7 +489,8 @@ pub fn audit(cx: &Context, subject: &str, source: &MaybeSource) -> Result<ExitCo
             None => fit::load(cx, model.spec(), &stored.data, Some(model.schema()))?,
         };
         let held = set.test.as_ref().unwrap_or(&set.train);
-        let mut rows = audits::trained(model.as_ref(), &held.x.slice(0, 128), seed, &mut heard)?.rows;
+        let held = held.select(&(0..held.x.rows().min(128)).collect::<Vec<_>>());
+        let mut rows = audits::trained(model.as_ref(), &held, seed, &mut heard)?.rows;
         rows.extend(audits::twin(model.spec(), seed, &mut heard)?.rows);
         rows
     } else {

@@ -30,12 +30,15 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Models { model } => catalogue::models(&cx, model.as_deref())?,
         Command::Data { what } => match what.unwrap_or(DataCommand::List) {
             DataCommand::List => catalogue::data_list(&cx)?,
-            DataCommand::Info { name, cut } => catalogue::data_info(&cx, &name, &cut)?,
+            DataCommand::Info { name, cut, given } => {
+                catalogue::data_info(&cx, &name, &cut, &columns(given.as_deref()))?;
+            }
             DataCommand::Get { name, to } => catalogue::data_get(&name, to)?,
         },
         Command::Train(train) => return fit::train(&cx, train),
-        Command::Sample { run, n, output, seed, class, temperature } => {
-            look::sample(&cx, &run, n, output.as_deref(), seed, temperature, class.as_deref())?;
+        Command::Sample { run, n, output, seed, class, given, given_rows, temperature } => {
+            let given = look::Given { class, columns: given, rows: given_rows };
+            look::sample(&cx, &run, n, output.as_deref(), seed, temperature, &given)?;
         }
         Command::Classify(t) => look::classify(&cx, &t)?,
         Command::Score { run, source, scoring, output } => {
@@ -93,10 +96,14 @@ impl Context {
         keep_missing: bool,
         like: Option<&Schema>,
     ) -> Result<Dataset> {
-        let options = self.options(cut, keep_missing, like)?;
+        self.read(source, &self.options(cut, keep_missing, like)?)
+    }
+
+    /// As [`load`](Self::load), with these options.
+    pub fn read(&self, source: &str, options: &data::Options) -> Result<Dataset> {
         let given = (source == "-").then(piped).transpose()?;
         let given = given.as_ref().map(|(_, path)| path.display().to_string());
-        let mut set = data::load(given.as_deref().unwrap_or(source), &options)?;
+        let mut set = data::load(given.as_deref().unwrap_or(source), options)?;
         if given.is_some() {
             set.provenance.source = "standard input".into();
         }
@@ -133,6 +140,11 @@ impl Context {
         let split = set.split(name)?.clone();
         Ok(Rows { split, name: shown, set })
     }
+}
+
+/// Names of columns as they are typed.
+fn columns(text: Option<&str>) -> Vec<String> {
+    text.map(genus::names::parts).unwrap_or_default()
 }
 
 /// Standard input as a file in a folder that goes when it is dropped: an array if it begins as one, else a table.

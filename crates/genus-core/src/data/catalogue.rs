@@ -100,7 +100,7 @@ const fn binary_rows(
 
 const UCI: &str = "UCI Machine Learning Repository, CC BY 4.0";
 
-static ENTRIES: [Entry; 30] = [
+static ENTRIES: [Entry; 31] = [
     Entry {
         name: "digits",
         title: "Optical digits 8×8",
@@ -187,6 +187,12 @@ static ENTRIES: [Entry; 30] = [
         "Colour image, 1×2",
         "0..4 1×2×3",
         "Two pixels with three dependent channels of four levels; small enough to enumerate.",
+    ),
+    toy(
+        "regression",
+        "Linear regression",
+        "real 4",
+        "Two columns x, y that depend on two others a, b and on a kind, which is the label: p(x, y | a, b, kind) is a normal.",
     ),
     toy("tree16", "Binary tree, 16", "binary 16", "Each bit depends on one earlier bit; exact entropy."),
     Entry {

@@ -138,7 +138,7 @@ fn load_in(name: &str, roots: &[PathBuf], options: &Options) -> Result<Dataset> 
         Some(Form::Table(_)) => table::load(
             &mut Input::open(&path)?,
             name,
-            &How { label: None, missing: options.missing, like: None },
+            &How { label: None, missing: options.missing, like: None, spare: false },
         )?,
         _ => match texts(&path) {
             Some(files) => bits(&path, &files, name)?,
@@ -227,12 +227,12 @@ mod tests {
         assert_eq!((set.train.x.rows(), valid.x.rows(), set.test.as_ref().unwrap().x.rows()), (3, 10_000, 2));
         assert_eq!(set.domain().support, Support::Discrete { levels: 256 });
         assert_eq!(set.train.x.row(0)[782..], [7.0, 255.0]);
-        assert_eq!(valid.labels().unwrap()[..2], [3, 4]);
+        assert_eq!(set.schema.labels(valid).unwrap()[..2], [3, 4]);
         // The same file names elsewhere are not taken for the other set.
         let binary = load_in("mnist-binary", &roots, &Options::default()).unwrap();
         assert_eq!((&binary.domain().support, binary.domain().shape), (&Support::Binary, set.domain().shape));
         assert_eq!(&binary.train.x.row(0)[782..], [0.0, 1.0]);
-        assert!(binary.train.labels() == set.train.labels() && binary.provenance.name == "mnist-binary");
+        assert!(binary.train.given == set.train.given && binary.provenance.name == "mnist-binary");
         assert!(find_in("fashion-mnist", &roots).is_err());
         assert!(find_in("fashion-mnist", &[dir.path().join("mnist")]).is_err());
         assert!(find_in("mnist", &[dir.path().join("mnist")]).is_ok());

@@ -47,7 +47,7 @@ pub use catalogue::{Entry, Get, Kind, catalogue};
 #[cfg(feature = "downloads")]
 pub use fetch::{MIRROR, Progress, get};
 pub use local::{DATA, find, user_dir};
-pub use toys::log_density;
+pub use toys::{log_density, regression};
 pub use tree::BinaryTree;
 pub use write::{table as to_csv, table_rows as to_csv_rows, write};
 
@@ -56,6 +56,7 @@ use absent::npz;
 #[cfg(not(feature = "pictures"))]
 use absent::pictures;
 
+use crate::schema::list;
 use crate::{Advice, Batch, Dataset, Error, Result, Schema, Seed};
 use input::Input;
 use std::collections::BTreeMap;
@@ -104,6 +105,11 @@ pub struct Options {
     /// The rows that a model was fitted to, which these are for: they are brought into its columns by
     /// [`Schema::conform`], and its label column is theirs.
     pub like: Option<Schema>,
+    /// Columns that models of p(rows | these) are given, in this order: numbers, categories, or the class. Rows for a model have those
+    /// of [`like`](Self::like).
+    pub given: Vec<String>,
+    /// Leave out columns of a table that [`like`](Self::like) does not have, with a remark, instead of refusing them.
+    pub spare: bool,
 }
 
 /// What becomes of rows with missing values.
@@ -127,6 +133,8 @@ impl Default for Options {
             seed: Seed::from(0),
             missing: Missing::Refuse,
             like: None,
+            given: Vec::new(),
+            spare: false,
         }
     }
 }
@@ -212,7 +220,12 @@ pub fn filled(path: &Path, options: &Options, x: &Batch, schema: &Schema) -> Res
     if options.split.is_some() || !(plain.ends_with(".csv") || plain.ends_with(".tsv")) || !path.is_file() {
         return Ok(None);
     }
-    let how = How { label: options.label.as_ref(), missing: Missing::Keep, like: Some(schema) };
+    let how = How {
+        label: options.label.as_ref(),
+        missing: Missing::Keep,
+        like: Some(schema),
+        spare: options.spare,
+    };
     table::filled(&mut Input::open(path)?, &how, x, schema).map(Some)
 }
 
@@ -235,8 +248,12 @@ fn from_path(source: &str, options: &Options) -> Result<Dataset> {
         "amat" => one(amat::read(&mut Input::open(path)?)?, path, &name),
         "safetensors" => tensors::load(path, &name),
         "csv" | "tsv" => {
-            let how =
-                How { label: options.label.as_ref(), missing: options.missing, like: options.like.as_ref() };
+            let how = How {
+                label: options.label.as_ref(),
+                missing: options.missing,
+                like: options.like.as_ref(),
+                spare: options.spare,
+            };
             return tagged(table::load(&mut Input::open(path)?, &name, &how)?, path);
         }
         "idx" => idx::load(path, &name),
@@ -317,6 +334,22 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
     if options.missing == Missing::Drop {
         drop_missing(&mut set)?;
     }
+    match &options.like {
+        None if options.given.is_empty() => {}
+        None => {
+            set = set.given(&options.given)?;
+            set.provenance.entropy = toys::entropy_given(source, &options.given);
+        }
+        Some(like) if options.given.is_empty() || options.given == like.given_names() => {}
+        Some(like) => {
+            let message = format!(
+                "the model is of {}, and {} is asked for; leave it out, or train a new model",
+                like.formula(),
+                list(&options.given)
+            );
+            return Err(Error::config("given", message));
+        }
+    }
     if let Some(split) = options.split {
         set = cut(set, split, options.seed)?;
     }
@@ -336,7 +369,12 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
     );
     let keep = options.missing == Missing::Keep;
     match &options.like {
-        Some(like) => set = like.conform(set, keep)?,
+        Some(like) => {
+            set = like.conform(set, keep)?;
+            if like.conditional {
+                set.provenance.entropy = toys::entropy_given(source, &like.given_names());
+            }
+        }
         None => set.check_rows(keep)?,
     }
     Ok(set)

@@ -22,8 +22,6 @@ const MAX_COLUMNS: usize = 1 << 16;
 const MAX_NAME: usize = 10_000;
 /// Names of columns that hold the label unless told otherwise.
 const LABELS: [&str; 4] = ["label", "class", "target", "species"];
-/// Most levels of whole numbers.
-const MAX_LEVELS: i64 = 65_536;
 
 /// How a table is to be read.
 pub(super) struct How<'a> {
@@ -31,6 +29,8 @@ pub(super) struct How<'a> {
     pub(super) missing: Missing,
     /// The rows of a model that these are for.
     pub(super) like: Option<&'a Schema>,
+    /// Whether columns that these rows do not have are left out.
+    pub(super) spare: bool,
 }
 
 /// The text of a table, cut into records as often as needed: keeping them all would take many times the
@@ -187,8 +187,8 @@ fn counted(head: &[StringRecord], records: usize) -> Option<Top> {
 
 /// Whether the first record holds the names of columns whose other cells were surveyed.
 fn is_header(first: &StringRecord, rest: &[Survey], like: Option<&Schema>, dialect: Dialect) -> bool {
-    if let Some(like) = like.filter(|l| !l.columns.is_empty())
-        && like.columns.iter().all(|c| first.iter().any(|cell| cell == c.name))
+    if let Some(like) = like.filter(|l| l.known().next().is_some())
+        && like.known().all(|c| first.iter().any(|cell| cell == c.name))
     {
         return true;
     }
@@ -226,9 +226,13 @@ struct Roles {
     remarks: Vec<String>,
 }
 
+fn named_label(name: &str) -> bool {
+    LABELS.contains(&name.to_lowercase().as_str())
+}
+
 fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path) -> Result<Roles> {
     let mut remarks = Vec::new();
-    let wanted = |c: usize| how.like.is_some_and(|l| l.columns.iter().any(|k| k.name == top.columns[c]));
+    let wanted = |c: usize| how.like.is_some_and(|l| l.known().any(|k| k.name == top.columns[c]));
     let position = |name: &str| top.columns.iter().position(|c| c == name);
     let index = |c: usize| {
         let unnamed_header =
@@ -248,7 +252,8 @@ fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path)
     // The class of a model, if it is here: rows without names that are as many as its columns come without.
     let class = |like: &Schema| {
         let bare = !top.named && top.columns.len() == like.width();
-        like.given.first().filter(|_| !bare).and_then(|class| position(&class.name))
+        // What a model is given it is given as a column like the others.
+        like.given.first().filter(|_| !bare && !like.conditional).and_then(|class| position(&class.name))
     };
     let label = match (how.label, how.like) {
         (Some(Label::None), like) => {
@@ -258,9 +263,21 @@ fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path)
         (Some(Label::Index(i)), _) if *i < top.columns.len() => Some(*i),
         (Some(Label::Index(i)), _) => return Err(unknown(format!("number {i} (counted from 0)"))),
         (Some(Label::Name(n)), _) => Some(position(n).ok_or_else(|| unknown(format!("`{n}`")))?),
-        (None, Some(like)) => class(like),
+        (None, Some(like)) => {
+            let spare = |c: &usize| !wanted(*c) && !left_out.contains(c);
+            let labels = |c: &usize| like.conditional && named_label(&top.columns[*c]);
+            let left: Vec<usize> =
+                (0..top.columns.len()).filter(|c| spare(c) && (how.spare || labels(c))).collect();
+            // A training leaves a class out as well that is not among what is given.
+            if !left.is_empty() {
+                let names: Vec<&String> = left.iter().map(|c| &top.columns[*c]).collect();
+                remarks.push(format!("columns that the model does not know are left out: {}", list(names)));
+                left_out.extend(left);
+            }
+            class(like)
+        }
         (None, None) => {
-            let found = top.columns.iter().position(|c| LABELS.contains(&c.to_lowercase().as_str()));
+            let found = top.columns.iter().position(|c| named_label(c));
             let refused = found.filter(|c| !surveys[*c].may_be_classes(rows));
             if let Some(c) = refused {
                 remarks.push(format!(
@@ -481,10 +498,25 @@ impl<'a> Table<'a> {
         };
         let columns = features.iter().map(column).collect::<Result<Vec<Column>>>()?;
         let decimal_comma = records.dialect.decimal_comma;
-        let domain = Domain { support: support(&columns), shape: Shape::Flat(columns.len()) };
-        let mut schema = Schema { domain, columns, given: Vec::new(), decimal_comma };
-        if let Some((like, Ok((from, _)))) = how.like.map(|like| (like, like.matched(&schema))) {
-            for (own, at) in like.columns.iter().zip(from) {
+        let domain = Domain {
+            support: Support::of(columns.iter().map(|c| &c.kind)),
+            shape: Shape::Flat(columns.len()),
+        };
+        let mut schema = Schema { domain, columns, given: Vec::new(), conditional: false, decimal_comma };
+        // What a model is given goes by its name alone.
+        let by_name = |own: &Column| schema.columns.iter().position(|c| c.name == own.name);
+        let pairs: Vec<(&Column, usize)> = match how.like {
+            Some(like) if like.conditional => {
+                like.known().filter_map(|own| Some((own, by_name(own)?))).collect()
+            }
+            Some(like) => match like.matched(&schema) {
+                Ok((from, _)) => like.columns.iter().zip(from).collect(),
+                Err(_) => Vec::new(),
+            },
+            None => Vec::new(),
+        };
+        if !pairs.is_empty() {
+            for (own, at) in pairs {
                 let column = &mut schema.columns[at];
                 match (&own.kind, &column.kind) {
                     (Kind::Category(_), Kind::Category(_)) => {}
@@ -497,7 +529,7 @@ impl<'a> Table<'a> {
                     _ => column.origin = own.origin,
                 }
             }
-            schema.domain.support = support(&schema.columns);
+            schema.domain.support = Support::of(schema.columns.iter().map(|c| &c.kind));
         }
         let classes = |c: usize| {
             let refuse = |m| Error::format(path, format!("column \"{}\"", top.columns[c]), m);
@@ -629,26 +661,6 @@ impl<'a> Table<'a> {
             }
         }
         Ok((Batch::new(values, self.features.len())?, labels, lines))
-    }
-}
-
-/// What all columns hold together: whole numbers that are not negative are levels.
-fn support(columns: &[Column]) -> Support {
-    let kinds = || columns.iter().map(|c| &c.kind);
-    if kinds().all(|k| *k == Kind::Binary) {
-        return Support::Binary;
-    }
-    if kinds().any(|k| matches!(k, Kind::Category(_))) {
-        return Support::Mixed(kinds().cloned().collect());
-    }
-    let top = kinds().map(|k| match k {
-        Kind::Binary => Some(1),
-        Kind::Whole { least: 0.., most } if *most < MAX_LEVELS => Some(*most),
-        _ => None,
-    });
-    match top.collect::<Option<Vec<i64>>>().and_then(|tops| tops.into_iter().max()) {
-        Some(most) => Support::Discrete { levels: most as u32 + 1 },
-        None => Support::Real,
     }
 }
 

@@ -45,6 +45,9 @@ pub struct DataConfig {
     pub split: String,
     /// Label column of a table, if not the default.
     pub label: Option<String>,
+    /// Columns that the model is given, as given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
     /// Whether rows with missing values were left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drop_missing: bool,

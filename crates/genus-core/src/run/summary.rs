@@ -27,6 +27,9 @@ pub struct Summary {
     pub range: Option<(f32, f32)>,
     /// Names of columns of a table.
     pub columns: Vec<String>,
+    /// Names of the columns that it is given; none for p(x).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
     /// Names of classes.
     pub classes: Vec<String>,
     /// Where the data came from.
@@ -60,6 +63,14 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What the model is of: `p(x)`, or `p(x | a, b)`.
+    pub fn formula(&self) -> String {
+        match self.given.is_empty() {
+            true => "p(x)".into(),
+            false => format!("p(x | {})", self.given.join(", ")),
+        }
+    }
+
     /// The protocol of a score with what makes it doubtful.
     pub fn doubted(&self, protocol: &str) -> String {
         let words = [protocol, &self.doubts].into_iter().filter(|w| !w.is_empty());

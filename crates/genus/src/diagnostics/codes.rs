@@ -26,7 +26,7 @@ impl Diagnostic for Codes {
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
         let Some(encoder) = of.model.as_encoder() else { return Ok(Found::default()) };
         let split = some(of.held_out(), ROWS, seed);
-        let labels = split.labels();
+        let labels = of.data.schema.labels(&split);
         let (codes, text) = plane_of(&encoder.encode(&split.x)?, seed)?;
         let mut groups: BTreeMap<Option<u32>, Vec<(f64, f64)>> = BTreeMap::new();
         for (r, row) in codes.iter().enumerate() {

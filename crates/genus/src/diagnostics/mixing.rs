@@ -164,7 +164,9 @@ fn nearest(x: &Batch, known: &Batch, labels: &[u32]) -> Result<Vec<usize>> {
 }
 
 fn classes(states: &[Batch], data: &Dataset, seed: Seed) -> Result<Option<Classes>> {
-    let (Some(all_labels), Some(first)) = (data.train.labels(), states.first()) else { return Ok(None) };
+    let (Some(all_labels), Some(first)) = (data.schema.labels(&data.train), states.first()) else {
+        return Ok(None);
+    };
     let mut rows = seed.rng().permutation(data.train.x.rows());
     rows.truncate(KNOWN);
     let known = data.train.select(&rows);
@@ -172,7 +174,7 @@ fn classes(states: &[Batch], data: &Dataset, seed: Seed) -> Result<Option<Classe
     let names = 1 + all_labels.iter().copied().max().unwrap_or(0) as usize;
     let mut accuracy = f64::NAN;
     if let Some(test) = &data.test
-        && let Some(right) = test.labels()
+        && let Some(right) = data.schema.labels(test)
     {
         let mut tried = seed.child("tried").rng().permutation(test.x.rows());
         tried.truncate(TRIED);

@@ -33,7 +33,7 @@ impl Diagnostic for Parzen {
     }
 
     fn applies(&self, of: &Trained<'_>) -> bool {
-        of.model.as_density().is_none() && of.data.valid.is_some() && of.data.test.is_some()
+        !crate::evaluate::is_scored(of.model) && of.data.valid.is_some() && of.data.test.is_some()
     }
 
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {

@@ -2,7 +2,7 @@
 
 use super::{axes, some};
 use crate::panel::{Frame, Named};
-use crate::{Batch, Diagnostic, Exhibit, Found, Panel, Result, Seed, Trained};
+use crate::{Batch, Diagnostic, Exhibit, Found, Panel, Result, Seed, Split, Trained};
 
 /// Rows, and points of a plane.
 const ROWS: usize = 64;
@@ -28,14 +28,22 @@ impl Diagnostic for Samples {
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
         let held = of.held_out();
         let n = if of.plane() { POINTS } else { ROWS };
-        let real = some(held, n, seed.child("real")).x;
-        let drawn =
-            of.model.as_sampler().map(|s| s.sample(n, &mut seed.child("samples").rng())).transpose()?;
+        let Split { x: real, given, .. } = some(held, n, seed.child("real"));
+        let rng = &mut seed.child("samples").rng();
+        let open = of.model.as_given().filter(|_| of.data.schema.conditional).zip(given);
+        let drawn = match (of.model.as_sampler(), &open) {
+            (Some(sampler), _) => Some(sampler.sample(n, rng)?),
+            (None, Some((model, given))) => Some(model.sample_given(given, 1.0, rng)?),
+            (None, None) => None,
+        };
         let sets: Vec<(&str, &Batch)> =
             drawn.iter().map(|x| ("Samples", x)).chain([("Real rows", &real)]).collect();
         let panels = if of.plane() { plane(of, &sets) } else { rows(of, &sets) };
         let text = match (&drawn, of.plane() || of.images()) {
             (None, _) => "",
+            _ if open.is_some() => {
+                "Drawn from the model, one for each row of the data and given what that row is given."
+            }
             (_, true) => "Drawn from the model, beside rows of the data.",
             (_, false) => {
                 "Rows drawn from the model and rows of the data, and the distribution of each column."

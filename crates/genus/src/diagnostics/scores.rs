@@ -2,7 +2,7 @@
 
 use super::some;
 use crate::panel::{Named, Notes, Shade};
-use crate::{Diagnostic, Exhibit, Found, Panel, Result, Scored, Seed, Split, Trained};
+use crate::{Diagnostic, Exhibit, Found, Panel, Result, Scored, Scoring, Seed, Split, Trained, evaluate};
 
 /// Training rows beside the test rows.
 const ROWS: usize = 2000;
@@ -21,12 +21,14 @@ impl Diagnostic for Scores {
     }
 
     fn applies(&self, of: &Trained<'_>) -> bool {
-        of.model.as_density().is_some()
+        evaluate::is_scored(of.model)
     }
 
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
-        let Some(density) = of.model.as_density() else { return Ok(Found::default()) };
-        let train = density.log_prob(&some(&of.data.train, ROWS, seed).x)?;
+        let rows = some(&of.data.train, ROWS, seed);
+        let Some(train) = of.model.score_split(&rows, &Scoring::default())? else {
+            return Ok(Found::default());
+        };
         let kind = train.evidence.name();
         let mut sets = vec![Named::new("train", train.nats)];
         let mut found = Found::default();

@@ -1,7 +1,7 @@
 //! What is said of training rows before a model learns from them: columns whose density can be made as high as one likes, and cells
 //! that squeeze the others.
 
-use crate::{Dataset, Support};
+use crate::{Batch, Dataset, Support};
 use std::collections::{HashMap, HashSet};
 
 /// Fewest rows from which on repetitions say something.
@@ -31,6 +31,16 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
             data.train.x.rows(),
             distinct.len()
         ));
+    }
+    for (c, column) in data.schema.given.iter().enumerate().filter(|_| data.schema.conditional) {
+        let mut values = data.train.given.iter().flat_map(Batch::iter).map(|row| row[c]);
+        let first = values.next();
+        if values.all(|v| Some(v) == first) {
+            found.warnings.push(format!(
+                "column \"{}\" is given and the same in all training rows: nothing can be learned from it; leave it out",
+                column.name
+            ));
+        }
     }
     if data.domain().support != Support::Real || data.train.x.rows() < ROWS {
         return found;
@@ -91,7 +101,7 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, Domain, Schema, Split};
+    use crate::{Domain, Schema, Split};
 
     fn of(column: impl Fn(usize) -> f32) -> Doubts {
         let x = Batch::from_fn(100, 2, |r, c| if c == 0 { (r as f32 * 0.37).sin() } else { column(r) });

@@ -46,7 +46,7 @@ pub(super) fn look(
     let of = Trained { model, data, test: test.as_ref() };
     if request.audit {
         watch.phase("audit");
-        let rows = of.held_out().x.slice(0, 128);
+        let rows = of.held_out().select(&(0..of.held_out().x.rows().min(128)).collect::<Vec<_>>());
         let share = Stop::current().share(AUDIT);
         let mut heard = watch.progress("checks");
         let audit = share.during(|| audit::trained(model, &rows, seed.child("audit"), &mut heard))?;
@@ -94,12 +94,15 @@ fn score_splits(
     let splits: Vec<_> = data.splits().filter(|(n, _)| *n != SplitName::Train || only_train).collect();
     // The number that is reported comes first where time is short.
     for (name, split) in splits.iter().rev() {
-        let Some(density) = model.as_density() else { break };
+        if !evaluate::is_scored(model) {
+            break;
+        }
         let mut scored = |how: &Scoring, warnings: &mut Vec<String>| {
             in_time(0.3, &format!("scores of the {name} rows"), warnings, || {
                 let mut heard = watch.progress("rows scored");
-                evaluate::score(density, *name, &split.x, how, request.rows, &mut heard)
+                evaluate::score(model, *name, split, how, request.rows, &mut heard)
             })
+            .map(Option::flatten)
         };
         // Validation rows get the plain score: importance samples are for the number that is reported.
         let mut plain = scored(&Scoring { importance_samples: 1, ..*how }, warnings)?;
@@ -180,6 +183,7 @@ pub(super) fn describe(spec: &ModelSpec, model: &dyn Model, data: &Dataset) -> S
         top: data.domain().top().unwrap_or(0.0),
         range: range(&data.train.x),
         columns: data.schema.headings(),
+        given: if data.schema.conditional { data.schema.given_names() } else { Vec::new() },
         classes: data.schema.classes().to_vec(),
         transform: model.transform().map_or_else(String::new, crate::transform::Transform::protocol),
         data: data.provenance.clone(),

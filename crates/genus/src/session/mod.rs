@@ -174,6 +174,9 @@ pub fn resume(
 fn admit(request: &Request, data: &Dataset) -> Result<()> {
     let spec = request.spec;
     if spec.admits(data.domain()) {
+        if data.schema.conditional && !spec.admits_given(&data.schema) {
+            return Err(cannot_be_given(request, data));
+        }
         // One row has no spread; what would come out is that row, or nothing finite.
         return match data.train.x.rows() {
             0 | 1 => Err(Error::Domain(format!(
@@ -193,6 +196,20 @@ fn admit(request: &Request, data: &Dataset) -> Result<()> {
         data.domain(),
         if able.is_empty() { "none yet".into() } else { able.join(", ") }
     )))
+}
+
+/// The error of a model that has no density given these columns, naming those that have.
+fn cannot_be_given(request: &Request, data: &Dataset) -> Error {
+    let able = request.registry.iter().filter(|s| s.admits(data.domain()) && s.admits_given(&data.schema));
+    let able: Vec<_> = able.map(|s| s.name).collect();
+    let error = crate::context::refusal(request.spec, &data.schema);
+    let able = if able.is_empty() { "none takes such rows yet".into() } else { able.join(", ") };
+    match error {
+        Error::Config { field, message } => {
+            Error::Config { field, message: format!("{message}; these have: {able}") }
+        }
+        other => other,
+    }
 }
 
 fn go(

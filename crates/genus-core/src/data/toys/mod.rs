@@ -6,6 +6,7 @@
 
 mod checkerboard;
 mod pinwheel;
+pub mod regression;
 mod ridge;
 
 use super::tree::BinaryTree;
@@ -36,6 +37,8 @@ enum Source {
     Tree(&'static BinaryTree, Shape),
     /// A row of one of two trees by the throw of a coin, which is the label.
     TwoTrees(&'static [BinaryTree; 2]),
+    /// Two columns that depend on two others and on a kind, which is the label.
+    Regression,
     /// Pairs of the tree's bits, the first the heavier, as one of four levels: the same entropy.
     Pairs(&'static BinaryTree, Shape),
 }
@@ -89,6 +92,7 @@ fn source(name: &str) -> Option<Source> {
             Source::TwoTrees(once!([BinaryTree; 2], [8, 80].map(|s| BinaryTree::grid(2, 4, Seed::from(s)))))
         }
         "tree180" => Source::Tree(once!(BinaryTree, BinaryTree::new(180, Seed::from(180))), Shape::Flat(180)),
+        "regression" => Source::Regression,
         "tree16" => Source::Tree(once!(BinaryTree, BinaryTree::new(16, Seed::from(16))), Shape::Flat(16)),
         _ => return None,
     })
@@ -100,6 +104,7 @@ impl Source {
             Self::Tree(_, shape) => Domain { support: Support::Binary, shape: *shape },
             Self::TwoTrees(_) => Domain { support: Support::Binary, shape: image([2, 4, 1]) },
             Self::Pairs(_, shape) => Domain { support: Support::Discrete { levels: 4 }, shape: *shape },
+            Self::Regression => Domain::real(4),
             _ => Domain::real(2),
         }
     }
@@ -119,6 +124,7 @@ impl Source {
                 trees[class].draw(rng, row);
                 return class as u32;
             }
+            Self::Regression => return regression::draw(rng, row),
             Self::Pairs(t, _) => {
                 let bits = t.sample(1, rng).into_data();
                 row.iter_mut().zip(bits.chunks_exact(2)).for_each(|(v, b)| *v = 2.0 * b[0] + b[1]);
@@ -136,6 +142,7 @@ impl Source {
             Self::Checkerboard => at(&checkerboard::log_density),
             Self::Pinwheel => at(&pinwheel::log_density),
             Self::Tree(t, _) => t.log_prob(row),
+            Self::Regression => regression::log_density([0, 1, 2, 3].map(|c| f64::from(row[c]))),
             Self::TwoTrees(trees) => log_mean_exp(&trees.each_ref().map(|t| t.log_prob(row))),
             Self::Pairs(t, _) => {
                 let bits = row.iter().flat_map(|v| [f32::from(u8::from(*v > 1.5)), v % 2.0]);
@@ -150,7 +157,12 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
     let source = source(name)?;
     let domain = source.domain();
     let seed = seed.child("data").child(name);
-    let labelled = matches!(source, Source::TwoTrees(_));
+    let (class, classes): (&str, &[&str]) = match source {
+        Source::TwoTrees(_) => ("tree", &["first", "second"]),
+        Source::Regression => ("kind", &regression::KINDS),
+        _ => ("", &[]),
+    };
+    let labelled = !classes.is_empty();
     let split = |part: &str, n: usize| {
         let mut rng = seed.child(part).rng();
         let mut x = Batch::zeros(n, domain.width());
@@ -161,6 +173,7 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
     let (train, valid, test) = (split("train", rows[0]), split("valid", rows[1]), split("test", rows[2]));
     let entropy = match &source {
         Source::Tree(t, _) | Source::Pairs(t, _) => Some(t.entropy()),
+        Source::Regression => regression::entropy(&[]),
         // Few enough rows to sum over.
         Source::TwoTrees(_) => {
             let bit = |code: u32, i: usize| (code >> i & 1) as f32;
@@ -175,11 +188,12 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
         Source::Tree(..) | Source::TwoTrees(_) | Source::Pairs(..) => {
             schema.named((0..domain.width()).map(|i| format!("x{i}")))
         }
+        Source::Regression => schema.named(["x", "y", "a", "b"]),
         _ => schema.named(["x", "y"]),
     };
-    let classes = if labelled { vec!["first".into(), "second".into()] } else { Vec::new() };
+    let classes = classes.iter().map(|c| (*c).to_owned()).collect();
     Some(Ok(Dataset {
-        schema: schema.with_classes("tree", classes),
+        schema: schema.with_classes(class, classes),
         train,
         valid: Some(valid),
         test: Some(test),
@@ -190,6 +204,14 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
             ..Provenance::default()
         },
     }))
+}
+
+/// Entropy of the rows of the generated source called `name` where these columns of it are given, nats, where it is known.
+pub(super) fn entropy_given(name: &str, given: &[String]) -> Option<f64> {
+    match source(&crate::names::canonical(name))? {
+        Source::Regression => regression::entropy(given),
+        _ => None,
+    }
 }
 
 /// Log-density of each row under the generated source called `name`, nats: with respect to area for the
@@ -220,7 +242,9 @@ mod tests {
             Source::Ridge(r) => r.log_density(x),
             Source::Pinwheel => pinwheel::log_density(x),
             Source::Checkerboard => checkerboard::log_density(x),
-            Source::Tree(..) | Source::TwoTrees(_) | Source::Pairs(..) => unreachable!(),
+            Source::Tree(..) | Source::TwoTrees(_) | Source::Pairs(..) | Source::Regression => {
+                unreachable!("not of the plane")
+            }
         };
         let rows: Vec<(f64, f64)> = (0..n)
             .into_par_iter()
@@ -281,6 +305,7 @@ mod tests {
             "shades4",
             "shades16",
             "colours2",
+            "regression",
         ]) {
             let (set, more) =
                 (load(name, Seed::from(3)).unwrap().unwrap(), load(name, Seed::from(4)).unwrap().unwrap());

@@ -55,7 +55,7 @@ pub trait Conditionals: Clone + Debug + Send + Sync + Sized + 'static {
     /// What the [law](Self::law) of every dimension given those before it takes.
     ///
     /// # Shapes
-    /// x `[rows, width]`, class one-hot `[rows, classes]` → `[rows, width · outputs]`
+    /// x `[rows, width]`, class one-hot, or what else is given, `[rows, classes]` → `[rows, width · outputs]`
     fn outputs(&self, view: &View<'_>, x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2>;
 
     /// Sets what a mask drops to zero in an array that belongs to the parameter `id`.
@@ -76,7 +76,7 @@ pub type Choose<'a> = &'a (dyn Fn(usize, usize, &[f32]) -> f32 + Sync);
 pub struct Rows {
     /// After the transform.
     pub domain: Domain,
-    /// Number of classes; 0 if the model has none.
+    /// Number of classes, or values of what else is given; 0 if nothing is.
     pub classes: usize,
     /// Logit of the marginal of each dimension, for output biases to start from; for bits only.
     pub start: Vec<f32>,
@@ -115,7 +115,7 @@ pub trait AutoregressiveConfig: Serialize + DeserializeOwned + Default + Clone +
     fn train(&self) -> &TrainConfig;
 }
 
-/// Rows with the one-hot class in front, as further dimensions that are always known.
+/// Rows with the one-hot class, or what else is given, in front, as further dimensions that are always known.
 pub(crate) fn with_class(x: Tensor<2>, class: Option<Tensor<2>>) -> Tensor<2> {
     match class {
         Some(class) => Tensor::cat(vec![class, x], 1),

@@ -10,6 +10,8 @@
 //! Exact. No scale falls below `scale_floor`, in standardised units where columns are standardised: without a floor, a column
 //! with repeated values has no largest likelihood.
 //!
+//! Given columns are known dimensions before the first: p(x | given) = Π p(x_d | x_<d, given).
+//!
 //! ## Trained by
 //! Minibatch Adam on −log p.
 //!
@@ -38,8 +40,8 @@ use super::{AutoregressiveConfig, Choose, Conditionals, Rows, with_class};
 use genus_core::config::{Positive, count};
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Schema, Seed, Shape, Support,
-    SupportKind, TinyFit,
+    Batch, Capability, Domain, EvidenceKind, GivenKinds, ModelSpec, Reference, Result, Rng, Schema, Seed,
+    Shape, Support, SupportKind, TinyFit,
 };
 use genus_kernels::linear_forward;
 use genus_nn::{Activation, Id, Mixture, Params, Tensor, TrainConfig, View, ops};
@@ -64,11 +66,13 @@ pub static SPEC: ModelSpec =
         Capability::Density,
         Capability::Sampler,
         Capability::Conditional,
+        Capability::Given,
         Capability::ClassConditional,
     ])
     .passes("1 to score; to draw, one for each column")
     .rows(&[SupportKind::Real])
     .trained_by_steps()
+    .given(GivenKinds::Any)
     .suited(crate::suited::network)
     .tiny_fits(&[
         TinyFit::new(
@@ -81,6 +85,8 @@ pub static SPEC: ModelSpec =
             "pinwheel",
             "hidden = 24\ncomponents = 6\nstandardize = false\n[train]\nepochs = 4\nbatch = 100\n[train.optimizer]\nrate = 0.01\n",
         ),
+        TinyFit::new("given numbers and a kind", "regression", "hidden = 24\ncomponents = 3\n[train]\nepochs = 5\nbatch = 100\nema = 0.9\n[train.optimizer]\nrate = 0.01\n")
+            .given(&["kind", "a", "b"]),
     ])
     .gradient_check(gradient_check);
 
@@ -131,7 +137,7 @@ impl AutoregressiveConfig for RnadeConfig {
     }
 }
 
-/// W, c and ρ over the class and all dimensions, U and b of the dimensions.
+/// W, c and ρ over the class, or what else is given, and all dimensions, U and b of the dimensions.
 #[derive(Debug, Clone)]
 pub struct Mixtures {
     w: Id,

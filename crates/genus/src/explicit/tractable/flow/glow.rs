@@ -37,8 +37,8 @@ use super::{Flow, FlowConfig, Map};
 use genus_core::config::{Fraction, count};
 use genus_core::transform::Transform;
 use genus_core::{
-    Batch, Capability, Domain, Error, EvidenceKind, ModelSpec, Reference, Result, Rng, Schema, Seed, Shape,
-    SupportKind, TinyFit,
+    Batch, Capability, Domain, Error, EvidenceKind, GivenKinds, ModelSpec, Reference, Result, Rng, Schema,
+    Seed, Shape, SupportKind, TinyFit,
 };
 use genus_nn::{Bijection, ConvNet, ImageFlow, Params, TrainConfig, Warp};
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,8 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Glow>("glow", "Glow", module_path!
         "https://arxiv.org/abs/1807.03039",
     )])
     .evidence(EvidenceKind::Exact)
-    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder, Capability::Given])
+    .given(GivenKinds::Any)
     .passes("1 to score, 1 to draw")
     .rows(&[SupportKind::Discrete, SupportKind::Real])
     .trained_by_steps()
@@ -67,13 +68,13 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Glow>("glow", "Glow", module_path!
         TinyFit::new(
             "one scale",
             "shades4",
-            "steps = 4\nchannels = 12\nlogit = 0.0\n[train]\nepochs = 6\nbatch = 100\nema = 0.95\n[train.optimizer]\nrate = 0.01\n",
+            "steps = 4\nchannels = 24\nlogit = 0.0\n[train]\nepochs = 10\nbatch = 50\nema = 0.95\n[train.optimizer]\nrate = 0.01\nschedule = \"cosine\"\n",
         )
         .failing(&[("approaches_the_known_entropy", super::EDGES)]),
         TinyFit::new(
             "two scales",
             "shades16",
-            "steps = 2\nchannels = 8\n[train]\nepochs = 2\nbatch = 100\nema = 0.95\n[train.optimizer]\nrate = 0.01\n",
+            "steps = 2\nchannels = 8\n[train]\nepochs = 3\nbatch = 100\nema = 0.95\n[train.optimizer]\nrate = 0.02\n",
         )
         .failing(&[
             ("approaches_the_known_entropy", super::EDGES),
@@ -139,6 +140,7 @@ impl Map for Steps {
     fn build(
         config: &GlowConfig,
         rows: &Domain,
+        given: usize,
         params: &mut Params,
         rng: &mut Rng,
     ) -> Result<Arc<dyn Bijection>> {
@@ -153,7 +155,7 @@ impl Map for Steps {
         let scales = scales("levels", extents, channels, config.levels.get(), stays)?;
         affordable("channels", scales.len().saturating_mul(n), hidden, 1)?;
         let warp = Warp::Affine { bound: BOUND };
-        let mut flow = ImageFlow::new(rows.width(), 0);
+        let mut flow = ImageFlow::new(rows.width(), given);
         for (level, grid) in scales.iter().enumerate() {
             // Which half is which does not matter behind a product of all channels.
             let [kept, moved] = [corners(grid, &[0, 1]), corners(grid, &[2, 3])];
@@ -174,7 +176,7 @@ impl Map for Steps {
 }
 
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-    let config = GlowConfig { steps: count(2), channels: count(5), ..GlowConfig::default() };
+    let config = GlowConfig { steps: count(1), channels: count(4), ..GlowConfig::default() };
     let mut domain = Domain::real(16);
     domain.shape = Shape::Image { height: 4, width: 4, channels: 1 };
     Glow::gradient_check(&config, &domain, seed)

@@ -7,6 +7,8 @@
 //! ## Density
 //! Exact. Scores take value after value; here every unit is computed once, so that they cost about as much as a pass.
 //!
+//! Given columns enter every network: p(x | given) = p_base(f(x; given)) |det ∂f/∂x|.
+//!
 //! ## Trained by
 //! Minibatch Adam on −log p, whose gradient goes back through the values one after the other: exact, with no more arithmetic than that of a
 //! `maf`.
@@ -35,7 +37,8 @@ use super::maf::{MafConfig, steps};
 use super::{Flow, Map};
 use genus_core::config::count;
 use genus_core::{
-    Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Seed, SupportKind, TinyFit,
+    Capability, Domain, EvidenceKind, GivenKinds, ModelSpec, Reference, Result, Rng, Seed, SupportKind,
+    TinyFit,
 };
 use genus_nn::{Bijection, Nonlinearity, Params};
 use std::sync::Arc;
@@ -53,16 +56,20 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Iaf>("iaf", "Inverse autoregressiv
         "https://arxiv.org/abs/1606.04934",
     )])
     .evidence(EvidenceKind::Exact)
-    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder, Capability::Given])
     .passes("1 to draw; to score and to train, one for each column")
     .rows(&[SupportKind::Real, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::flow)
+    .given(GivenKinds::Any)
     .tiny_fits(&[TinyFit::new(
         "a plane",
         "pinwheel",
         "layers = 5\nhidden = [32, 32]\n[train]\nepochs = 24\nbatch = 100\nema = 0.95\n[train.optimizer]\nrate = 0.003\n",
-    )])
+    ),
+        TinyFit::new("given numbers and a kind", "regression", "layers = 3\nhidden = [24]\n[train]\nepochs = 5\nbatch = 100\nema = 0.9\n[train.optimizer]\nrate = 0.005\n")
+            .given(&["kind", "a", "b"]),
+    ])
     .gradient_check(gradient_check);
 
 /// Masked steps in the other direction.
@@ -79,10 +86,11 @@ impl Map for Inverse {
     fn build(
         config: &MafConfig,
         rows: &Domain,
+        given: usize,
         params: &mut Params,
         rng: &mut Rng,
     ) -> Result<Arc<dyn Bijection>> {
-        steps(config, true, rows, params, rng)
+        steps(config, true, rows, given, params, rng)
     }
 }
 

@@ -9,6 +9,8 @@
 //! Exact, in one pass. A draw needs the values one after the other; every unit is computed once, so that it costs about as much as a
 //! pass here.
 //!
+//! Given columns enter every network: p(x | given) = p_base(f(x; given)) |det ∂f/∂x|.
+//!
 //! ## Trained by
 //! Minibatch Adam on −log p.
 //!
@@ -35,8 +37,8 @@ use super::{Flow, FlowConfig, Map, orders};
 use genus_core::config::{Fraction, count};
 use genus_core::transform::Transform;
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Schema, Seed, SupportKind,
-    TinyFit,
+    Batch, Capability, Domain, EvidenceKind, GivenKinds, ModelSpec, Reference, Result, Rng, Schema, Seed,
+    SupportKind, TinyFit,
 };
 use genus_nn::{Bijection, Nonlinearity, Params, Steps, TrainConfig, Warp};
 use serde::{Deserialize, Serialize};
@@ -56,11 +58,12 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Maf>("maf", "Masked autoregressive
         "https://arxiv.org/abs/1705.07057",
     )])
     .evidence(EvidenceKind::Exact)
-    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder, Capability::Given])
     .passes("1 to score; to draw, one for each column")
     .rows(&[SupportKind::Real, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::flow)
+    .given(GivenKinds::Any)
     .tiny_fits(&[
         TinyFit::new(
             "a plane",
@@ -73,6 +76,8 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Maf>("maf", "Masked autoregressive
             "layers = 4\nhidden = [24]\n[train]\nepochs = 10\nbatch = 50\nema = 0.9\n[train.optimizer]\nrate = 0.01\n",
         )
         .failing(&[("approaches_the_known_entropy", "affine steps smooth the edges of dequantised levels; splines follow them")]),
+        TinyFit::new("given numbers and a kind", "regression", "layers = 3\nhidden = [24]\n[train]\nepochs = 5\nbatch = 100\nema = 0.9\n[train.optimizer]\nrate = 0.005\n")
+            .given(&["kind", "a", "b"]),
     ])
     .gradient_check(gradient_check);
 
@@ -133,10 +138,11 @@ impl Map for Masked {
     fn build(
         config: &MafConfig,
         rows: &Domain,
+        given: usize,
         params: &mut Params,
         rng: &mut Rng,
     ) -> Result<Arc<dyn Bijection>> {
-        steps(config, false, rows, params, rng)
+        steps(config, false, rows, given, params, rng)
     }
 }
 
@@ -145,13 +151,14 @@ pub(super) fn steps(
     config: &MafConfig,
     inverse: bool,
     rows: &Domain,
+    given: usize,
     params: &mut Params,
     rng: &mut Rng,
 ) -> Result<Arc<dyn Bijection>> {
     let (d, n, warp) = (rows.width(), config.layers.get(), Warp::Affine { bound: BOUND });
-    let hidden = super::afford(&config.hidden, d, n, warp)?;
-    let steps = super::masked(orders(d, n), inverse, &hidden, config.activation.into(), warp);
-    Ok(Arc::new(Steps::new(params, "step", d, 0, steps, rng)))
+    let hidden = super::afford(&config.hidden, d, given, n, warp)?;
+    let steps = super::masked(orders(d, n), inverse, given, &hidden, config.activation.into(), warp);
+    Ok(Arc::new(Steps::new(params, "step", d, given, steps, rng)))
 }
 
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {

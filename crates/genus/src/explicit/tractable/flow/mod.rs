@@ -9,14 +9,15 @@ pub mod nice;
 pub mod realnvp;
 pub mod spline_flow;
 
+use crate::context::{self, Context};
 use crate::draws;
 use crate::training_rows::TrainingRows;
 use genus_core::config::Fraction;
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{
     Batch, Dataset, Decoder, Density, Domain, Drawing, Encoder, Error, Event, Evidence, Family, Figure, Fit,
-    FitContext, Invertible, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed, Split,
-    State, Support, config,
+    FitContext, Given, Invertible, LogProb, Model, ModelSpec, Result, Rng, Sampler, Schema, Scoring, Seed,
+    Split, State, Support, config,
 };
 use genus_nn::{
     Activation, Base, Bijection, Loss, Objective, Params, Step, StepContext, Tensor, TrainConfig, View, Warp,
@@ -65,7 +66,7 @@ pub trait Map: Clone + Debug + Send + Sync + 'static {
     /// Registry entry.
     fn spec() -> &'static ModelSpec;
 
-    /// Adds the parameters of the map over rows of a domain. What it draws from the stream may be initial values only: a model that is
+    /// Adds the parameters of the map over rows of a domain, given so many values. What it draws from the stream may be initial values only: a model that is
     /// read from a file is built from another stream.
     ///
     /// # Errors
@@ -73,6 +74,7 @@ pub trait Map: Clone + Debug + Send + Sync + 'static {
     fn build(
         config: &Self::Config,
         rows: &Domain,
+        given: usize,
         params: &mut Params,
         rng: &mut Rng,
     ) -> Result<Arc<dyn Bijection>>;
@@ -89,16 +91,18 @@ const EDGES: &str = "affine steps smooth the edges of dequantised levels; spline
 pub struct Flow<M: Map> {
     config: M::Config,
     transform: Transform,
+    context: Option<Context>,
     params: Params,
     map: Arc<dyn Bijection>,
 }
 
-/// −log p of rows, nats, part of the graph of `view`.
-fn nll(map: &dyn Bijection, base: Base, view: &View<'_>, x: &Batch) -> Tensor<1> {
+/// −log p of rows given what they are given, nats, part of the graph of `view`.
+fn nll(map: &dyn Bijection, base: Base, view: &View<'_>, x: &Batch, given: Option<&Batch>) -> Tensor<1> {
     let d = x.width();
     // Rows begin with a log-determinant of 0.
     let x = Batch::from_fn(x.rows(), d + 1, |r, c| x.row(r).get(c).copied().unwrap_or(0.0));
-    let z = map.forward(view, tensor(x), None);
+    let given = given.map(|g| tensor(g.clone()));
+    let z = map.forward(view, tensor(x), given.as_ref());
     let log_det = z.clone().narrow(1, d, 1).squeeze_dim::<1>(1);
     base.nll(z.narrow(1, 0, d)) - log_det
 }
@@ -108,27 +112,52 @@ struct FlowLoss<'a> {
     map: &'a dyn Bijection,
     base: Base,
     seen: TrainingRows,
+    /// What training and validation rows are given.
+    given: [Option<Batch>; 2],
 }
 
 impl Objective for FlowLoss<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let x = self.seen.batch(rows, || cx.rng("noise"))?;
-        Ok(Loss::new(nll(self.map, self.base, view, &x).mean()))
+        let given = self.given[0].as_ref().map(|g| g.select(rows));
+        Ok(Loss::new(nll(self.map, self.base, view, &x, given.as_ref()).mean()))
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
         let Some(x) = &self.seen.valid else { return Ok(BTreeMap::new()) };
-        let (z, log_det) = self.map.to_base(view.params(), x, None)?;
+        let (z, log_det) = self.map.to_base(view.params(), x, self.given[1].as_ref())?;
         let total: f64 = self.base.log_prob(&z).iter().zip(&log_det).map(|(p, d)| p + d).sum();
         Ok(BTreeMap::from([("loss".into(), -total / x.rows() as f64)]))
     }
 }
 
 impl<M: Map> Flow<M> {
-    fn build(config: &M::Config, transform: Transform, rng: &mut Rng) -> Result<Self> {
+    fn build(
+        config: &M::Config,
+        transform: Transform,
+        context: Option<Context>,
+        rng: &mut Rng,
+    ) -> Result<Self> {
         let mut params = Params::default();
-        let map = M::build(config, transform.target(), &mut params, rng)?;
-        Ok(Self { config: config.clone(), transform, params, map })
+        let given = context.as_ref().map_or(0, Context::width);
+        let map = M::build(config, transform.target(), given, &mut params, rng)?;
+        Ok(Self { config: config.clone(), transform, context, params, map })
+    }
+
+    /// Whether it is of p(x): what it is given, if anything, is fixed.
+    fn is_closed(&self) -> bool {
+        self.context.as_ref().is_none_or(|c| !c.is_open())
+    }
+
+    /// What so many rows are given, where it is fixed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it is open.
+    fn given_to(&self, rows: usize) -> Result<Option<Batch>> {
+        match &self.context {
+            Some(context) => context.fixed(rows)?.map(Some).ok_or_else(context::open),
+            None => Ok(None),
+        }
     }
 
     /// Reads parameters, and keeps them to the masks of the map whatever the file says.
@@ -142,11 +171,49 @@ impl<M: Map> Flow<M> {
         Ok(())
     }
 
-    /// log p of rows that the model works on, nats.
-    fn log_prob_of(&self, y: &Batch) -> Result<Vec<f64>> {
-        let (z, log_det) = self.map.to_base(&self.params, y, None)?;
+    /// log p of rows that the model works on, given these, nats.
+    fn log_prob_of(&self, y: &Batch, given: Option<&Batch>) -> Result<Vec<f64>> {
+        let (z, log_det) = self.map.to_base(&self.params, y, given)?;
         let base = self.config.base().log_prob(&z);
-        Ok(base.into_iter().zip(log_det).map(|(p, d)| p + d).collect())
+        let nats: Vec<f64> = base.into_iter().zip(log_det).map(|(p, d)| p + d).collect();
+        match nats.iter().position(|v| v.is_nan()).filter(|_| given.is_some()) {
+            Some(r) => Err(Error::Domain(format!("row {r}: {}", context::TOO_FAR))),
+            None => Ok(nats),
+        }
+    }
+
+    /// log p of rows of data given these.
+    fn scored(&self, x: &Batch, given: Option<&Batch>, how: &Scoring, words: String) -> Result<LogProb> {
+        let own = |y: &Batch| self.log_prob_of(y, given);
+        let (nats, spread) = draws::through(&self.transform, x, how, Evidence::EXACT, own)?;
+        let words = [draws::protocol(&self.transform, how), words];
+        Ok(LogProb {
+            nats,
+            spread,
+            evidence: self.transform.evidence(Evidence::EXACT),
+            measure: self.transform.measure(),
+            protocol: words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Rows drawn given these. The temperature is a factor of the deviations at the base (Kingma & Dhariwal 2018, section 6).
+    fn drawn(&self, n: usize, given: Option<&Batch>, temperature: f64, rng: &mut Rng) -> Result<Batch> {
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            return Err(Error::config("temperature", format!("{temperature} is out of range; above 0")));
+        }
+        let z = self.config.base().draw(n, self.map.dims(), temperature, rng);
+        let x = self.transform.inverse(&self.map.to_rows(&self.params, &z, given)?);
+        if let Some(r) = (0..x.rows()).find(|r| x.row(*r).iter().any(|v| !v.is_finite())) {
+            return Err(Error::Numerical {
+                what: format!("draw {r}"),
+                step: 0,
+                remedy: match given {
+                    Some(_) => context::TOO_FAR.into(),
+                    None => "draw at a lower temperature, or train again at a lower rate".into(),
+                },
+            });
+        }
+        Ok(x)
     }
 
     fn check(&self, x: &Batch) -> Result<()> {
@@ -156,16 +223,30 @@ impl<M: Map> Flow<M> {
         }
     }
 
-    /// Gradient of −log p against difference quotients, for a configuration and random rows.
+    /// Gradient of −log p against difference quotients, for a configuration and random rows; alone, and given two random values.
     pub(crate) fn gradient_check(
         config: &M::Config,
         domain: &Domain,
         seed: Seed,
     ) -> Result<Vec<(String, f64)>> {
-        let mut rng = seed.rng();
-        let Self { mut params, map, .. } =
-            Self::build(config, Transform::identity(domain.clone()), &mut rng)?;
+        let alone = Self::gradient_check_given(config, domain, 0, seed)?;
+        let given = Self::gradient_check_given(config, domain, 2, seed)?;
+        Ok(alone
+            .into_iter()
+            .chain(given.into_iter().map(|(name, e)| (format!("{name}, given"), e)))
+            .collect())
+    }
+
+    fn gradient_check_given(
+        config: &M::Config,
+        domain: &Domain,
+        given: usize,
+        seed: Seed,
+    ) -> Result<Vec<(String, f64)>> {
+        let (mut rng, mut params) = (seed.rng(), Params::default());
+        let map = M::build(config, domain, given, &mut params, &mut rng)?;
         let x = Batch::from_fn(3, domain.width(), |_, _| rng.normal() as f32);
+        let given = (given > 0).then(|| Batch::from_fn(3, given, |_, _| rng.normal() as f32));
         // Away from the start, where every step is the identity.
         for id in params.ids().collect::<Vec<_>>() {
             let mut w = params.values(id);
@@ -175,7 +256,7 @@ impl<M: Map> Flow<M> {
         }
         let mask = |id, w: &mut [f32]| map.mask(id, w);
         let found = genus_nn::gradcheck::check(&mut params, seed, mask, |view| {
-            Ok(Loss::new(nll(map.as_ref(), config.base(), view, &x).mean()))
+            Ok(Loss::new(nll(map.as_ref(), config.base(), view, &x, given.as_ref()).mean()))
         })?;
         Ok(found.into_iter().map(|d| (d.name, d.error)).collect())
     }
@@ -186,7 +267,9 @@ impl<M: Map> Family for Flow<M> {
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let transform = crate::transform_for(cx, data, || config.transform(&data.schema, &data.train.x))?;
+        let context = context::of_fit(cx.start, M::spec(), data, true)?;
+        let transform =
+            crate::given_transform_for(cx, data, || config.transform(&data.schema, &data.train.x))?;
         let seed = cx.seed.child(M::spec().name);
         let seen = TrainingRows::new(&transform, data, seed)?;
         let (rows, columns) = (seen.rows(), data.schema.width());
@@ -196,16 +279,24 @@ impl<M: Map> Family for Flow<M> {
         if let Some(message) = few.clone() {
             cx.emit(&Event::Warning { message });
         }
-        let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
+        let mut given = [None, None];
+        if let Some(context) = &context {
+            let valid = data.valid.as_ref().and_then(|v| v.given.as_ref());
+            for (slot, rows) in given.iter_mut().zip([data.train.given.as_ref(), valid]) {
+                *slot = rows.map(|rows| context.encode(rows)).transpose()?;
+            }
+        }
+        let mut model = Self::build(config, transform, context, &mut seed.child("init").rng())?;
         match cx.start {
             Some(start) => model.load(start)?,
             None => {
                 let first: Vec<usize> = (0..rows.min(FIRST)).collect();
                 let x = seen.batch(&first, || seed.child("first").rng())?;
-                model.map.begin(&mut model.params, &x, None)?;
+                let given = given[0].as_ref().map(|g| g.select(&first));
+                model.map.begin(&mut model.params, &x, given.as_ref())?;
             }
         }
-        let mut objective = FlowLoss { map: model.map.as_ref(), base: config.base(), seen };
+        let mut objective = FlowLoss { map: model.map.as_ref(), base: config.base(), seen, given };
         let mut report =
             genus_nn::train(config.train(), &mut model.params, rows, &mut objective, M::spec().name, cx)?;
         report.warnings.splice(0..0, few);
@@ -215,7 +306,8 @@ impl<M: Map> Family for Flow<M> {
     fn restore(state: &State) -> Result<Self> {
         let config: M::Config = crate::restore_config(state)?;
         let transform = crate::restore_transform(state)?;
-        let mut model = Self::build(&config, transform, &mut Seed::from(0).rng())?;
+        let context = Context::restore(state, transform.source())?;
+        let mut model = Self::build(&config, transform, context, &mut Seed::from(0).rng())?;
         model.load(state)?;
         Ok(model)
     }
@@ -237,41 +329,73 @@ impl<M: Map> Model for Flow<M> {
     fn state(&self) -> State {
         let mut state = crate::header(M::spec(), &config::to_table(&self.config), &self.transform);
         state.tensors = self.params.state().tensors;
+        if let Some(context) = &self.context {
+            context.put(&mut state);
+        }
         state
     }
 
     fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
-        draws::in_logit_space(&self.transform, x, how, |y| self.log_prob_of(y))
+        if !self.is_closed() {
+            return Ok(Vec::new());
+        }
+        draws::in_logit_space(&self.transform, x, how, |y| {
+            self.log_prob_of(y, self.given_to(y.rows())?.as_ref())
+        })
     }
 
     fn as_density(&self) -> Option<&dyn Density> {
-        Some(self)
+        self.is_closed().then_some(self)
     }
     fn as_sampler(&self) -> Option<&dyn Sampler> {
-        Some(self)
+        self.is_closed().then_some(self)
     }
     fn as_encoder(&self) -> Option<&dyn Encoder> {
-        Some(self)
+        self.is_closed().then_some(self)
     }
     fn as_decoder(&self) -> Option<&dyn Decoder> {
-        Some(self)
+        self.is_closed().then_some(self)
     }
     fn as_invertible(&self) -> Option<&dyn Invertible> {
-        Some(self)
+        self.is_closed().then_some(self)
+    }
+    fn as_given(&self) -> Option<&dyn Given> {
+        (!self.is_closed()).then_some(self)
+    }
+}
+
+impl<M: Map> Flow<M> {
+    /// What it is given, while that is open.
+    fn open(&self) -> Result<&Context> {
+        self.context.as_ref().filter(|c| c.is_open()).ok_or_else(context::closed)
+    }
+}
+
+impl<M: Map> Given for Flow<M> {
+    fn score_given(&self, x: &Batch, given: &Batch, how: &Scoring) -> Result<LogProb> {
+        let context = self.open()?;
+        let seen = context.encode_for(x, given)?;
+        self.scored(x, Some(&seen), how, context.protocol(given))
+    }
+
+    fn sample_given(&self, given: &Batch, temperature: f64, rng: &mut Rng) -> Result<Batch> {
+        let seen = self.open()?.encode(given)?;
+        self.drawn(seen.rows(), Some(&seen), temperature, rng)
+    }
+
+    fn at(&self, given: &[f32]) -> Result<Box<dyn Model>> {
+        let context = Some(self.open()?.at(given)?);
+        Ok(Box::new(Self { context, transform: self.transform.alone(), ..self.clone() }))
+    }
+
+    fn doubts(&self, given: &Batch) -> Vec<String> {
+        self.context.as_ref().map(|c| c.doubts(given)).unwrap_or_default()
     }
 }
 
 impl<M: Map> Density for Flow<M> {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        let own = |y: &Batch| self.log_prob_of(y);
-        let (nats, spread) = draws::through(&self.transform, x, how, Evidence::EXACT, own)?;
-        Ok(LogProb {
-            nats,
-            spread,
-            evidence: self.transform.evidence(Evidence::EXACT),
-            measure: self.transform.measure(),
-            protocol: draws::protocol(&self.transform, how),
-        })
+        self.scored(x, self.given_to(x.rows())?.as_ref(), how, String::new())
     }
 }
 
@@ -280,27 +404,12 @@ impl<M: Map> Sampler for Flow<M> {
         Ok(self.draw_as(n, &Drawing::default(), rng)?.x)
     }
 
-    /// The temperature is a factor of the deviations at the base (Kingma & Dhariwal 2018, section 6).
     fn draw_as(&self, n: usize, how: &Drawing, rng: &mut Rng) -> Result<Split> {
         if how.given.is_some() {
             return Err(Error::config("class", "this model has no classes; sample without --class"));
         }
-        if !(how.temperature > 0.0 && how.temperature.is_finite()) {
-            return Err(Error::config(
-                "temperature",
-                format!("{} is out of range; above 0", how.temperature),
-            ));
-        }
-        let z = self.config.base().draw(n, self.map.dims(), how.temperature, rng);
-        let x = self.transform.inverse(&self.to_rows(&z)?);
-        if let Some(r) = (0..x.rows()).find(|r| x.row(*r).iter().any(|v| !v.is_finite())) {
-            return Err(Error::Numerical {
-                what: format!("draw {r}"),
-                step: 0,
-                remedy: "draw at a lower temperature, or train again at a lower rate".into(),
-            });
-        }
-        Ok(Split::unlabelled(x))
+        let given = self.given_to(n)?;
+        Ok(Split::unlabelled(self.drawn(n, given.as_ref(), how.temperature, rng)?))
     }
 }
 
@@ -325,17 +434,17 @@ impl<M: Map> Decoder for Flow<M> {
 impl<M: Map> Invertible for Flow<M> {
     fn to_base(&self, x: &Batch) -> Result<(Batch, Vec<f64>)> {
         self.check(x)?;
-        self.map.to_base(&self.params, x, None)
+        self.map.to_base(&self.params, x, self.given_to(x.rows())?.as_ref())
     }
 
     fn to_rows(&self, z: &Batch) -> Result<Batch> {
         self.check(z)?;
-        self.map.to_rows(&self.params, z, None)
+        self.map.to_rows(&self.params, z, self.given_to(z.rows())?.as_ref())
     }
 
     fn path(&self, z: &Batch, parts: usize) -> Result<Vec<Batch>> {
         self.check(z)?;
-        self.map.path(&self.params, z, None, parts)
+        self.map.path(&self.params, z, self.given_to(z.rows())?.as_ref(), parts)
     }
 
     fn scales(&self) -> Vec<Vec<usize>> {
@@ -378,27 +487,28 @@ fn to_line(rows: &Schema, x: &Batch, standardize: bool, alpha: Fraction) -> Resu
 fn masked(
     orders: Vec<Vec<usize>>,
     inverse: bool,
+    given: usize,
     hidden: &[usize],
     act: Activation,
     warp: Warp,
 ) -> Vec<Step> {
-    orders.into_iter().map(|order| Step::autoregressive(order, inverse, 0, hidden, act, warp)).collect()
+    orders.into_iter().map(|order| Step::autoregressive(order, inverse, given, hidden, act, warp)).collect()
 }
 
 /// Most steps of a flow.
 const MOST: usize = 1024;
 
-/// Hidden widths, if networks of them for so many steps over rows of `d` values can be afforded.
+/// Hidden widths, if networks of them for so many steps over rows of `d` values, given others, can be afforded.
 ///
 /// # Errors
 /// [`Error::Config`] on `layers` or `hidden`; [`Error::Run`] if a file holds fewer values.
-fn afford(hidden: &[NonZeroUsize], d: usize, steps: usize, warp: Warp) -> Result<Vec<usize>> {
+fn afford(hidden: &[NonZeroUsize], d: usize, given: usize, steps: usize, warp: Warp) -> Result<Vec<usize>> {
     if steps > MOST {
         return Err(Error::config("layers", format!("{steps} steps; at most {MOST}")));
     }
     let hidden: Vec<usize> = hidden.iter().map(|h| h.get()).collect();
     // A coupling sees half of a row at least, and moves as much.
-    let all = [&[d / 2], &hidden[..], &[(d / 2).saturating_mul(warp.parameters())]].concat();
+    let all = [&[d / 2 + given], &hidden[..], &[(d / 2).saturating_mul(warp.parameters())]].concat();
     genus_nn::afford("hidden", &vec![&all[..]; steps])?;
     Ok(hidden)
 }

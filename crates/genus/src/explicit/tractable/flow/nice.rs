@@ -8,6 +8,8 @@
 //! ## Density
 //! Exact, in one pass, as draws are.
 //!
+//! Given columns enter every network: p(x | given) = p_base(f(x; given)) |det ∂f/∂x|.
+//!
 //! ## Trained by
 //! Minibatch Adam on −log p.
 //!
@@ -35,8 +37,8 @@ use super::{Flow, FlowConfig, Map, halves};
 use genus_core::config::count;
 use genus_core::transform::{RealSteps, Transform};
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Schema, Seed, SupportKind,
-    TinyFit,
+    Batch, Capability, Domain, EvidenceKind, GivenKinds, ModelSpec, Reference, Result, Rng, Schema, Seed,
+    SupportKind, TinyFit,
 };
 use genus_nn::{Activation, Base, Bijection, Nonlinearity, Params, Step, Steps, TrainConfig, Warp};
 use serde::{Deserialize, Serialize};
@@ -57,11 +59,12 @@ pub static SPEC: ModelSpec =
             "https://arxiv.org/abs/1410.8516",
         )])
         .evidence(EvidenceKind::Exact)
-        .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+        .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder, Capability::Given])
         .passes("1 to score, 1 to draw")
         .rows(&[SupportKind::Real, SupportKind::Discrete])
         .trained_by_steps()
         .suited(crate::suited::flow)
+        .given(GivenKinds::Any)
         .tiny_fits(&[
             TinyFit::new(
                 "logistic base",
@@ -77,7 +80,9 @@ pub static SPEC: ModelSpec =
                 "approaches_the_known_entropy",
                 "couplings that keep volumes cannot sharpen the edges of dequantised levels",
             )]),
-        ])
+        TinyFit::new("given numbers and a kind", "regression", "base = \"normal\"\nhidden = [24]\n[train]\nepochs = 6\nbatch = 100\nema = 0.9\n[train.optimizer]\nrate = 0.005\n")
+            .given(&["kind", "a", "b"]),
+    ])
         .gradient_check(gradient_check);
 
 /// Hyper-parameters.
@@ -140,19 +145,20 @@ impl Map for Additive {
     fn build(
         config: &NiceConfig,
         rows: &Domain,
+        given: usize,
         params: &mut Params,
         rng: &mut Rng,
     ) -> Result<Arc<dyn Bijection>> {
         let (d, n) = (rows.width(), config.layers.get());
         super::two_halves(d)?;
-        let hidden = super::afford(&config.hidden, d, n, Warp::Shift)?;
+        let hidden = super::afford(&config.hidden, d, given, n, Warp::Shift)?;
         let act = config.activation.into();
-        let coupling = |kept| Step::coupling(d, kept, 0, &hidden, act, Warp::Shift);
-        // A coupling that keeps nothing has a bias alone.
+        let coupling = |kept| Step::coupling(d, kept, given, &hidden, act, Warp::Shift);
+        // A coupling that keeps nothing has a bias alone, and what is linear in what is given.
         let scale =
-            Step::coupling(d, Vec::new(), 0, &[], Activation::Identity, Warp::Affine { bound: BOUND });
+            Step::coupling(d, Vec::new(), given, &[], Activation::Identity, Warp::Affine { bound: BOUND });
         let steps = halves(d, n).into_iter().map(coupling).chain([scale]).collect();
-        Ok(Arc::new(Steps::new(params, "coupling", d, 0, steps, rng)))
+        Ok(Arc::new(Steps::new(params, "coupling", d, given, steps, rng)))
     }
 }
 

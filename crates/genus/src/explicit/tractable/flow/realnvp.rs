@@ -12,6 +12,8 @@
 //! ## Density
 //! Exact, in one pass, as draws are.
 //!
+//! Given columns enter every network: p(x | given) = p_base(f(x; given)) |det ∂f/∂x|.
+//!
 //! ## Trained by
 //! Minibatch Adam on −log p.
 //!
@@ -39,8 +41,8 @@ use super::{Flow, FlowConfig, Map, halves};
 use genus_core::config::{Fraction, count};
 use genus_core::transform::Transform;
 use genus_core::{
-    Batch, Capability, Domain, EvidenceKind, ModelSpec, Reference, Result, Rng, Schema, Seed, Shape,
-    SupportKind, TinyFit,
+    Batch, Capability, Domain, EvidenceKind, GivenKinds, ModelSpec, Reference, Result, Rng, Schema, Seed,
+    Shape, SupportKind, TinyFit,
 };
 use genus_nn::{Bijection, Nonlinearity, Params, Step, Steps, TrainConfig, Warp};
 use serde::{Deserialize, Serialize};
@@ -60,11 +62,12 @@ pub static SPEC: ModelSpec = ModelSpec::new::<RealNvp>("realnvp", "RealNVP", mod
         "https://arxiv.org/abs/1605.08803",
     )])
     .evidence(EvidenceKind::Exact)
-    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
+    .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder, Capability::Given])
     .passes("1 to score, 1 to draw")
     .rows(&[SupportKind::Real, SupportKind::Discrete])
     .trained_by_steps()
     .suited(crate::suited::coupling_flow)
+    .given(GivenKinds::Any)
     .tiny_fits(&[
         TinyFit::new(
             "a plane",
@@ -83,6 +86,8 @@ pub static SPEC: ModelSpec = ModelSpec::new::<RealNvp>("realnvp", "RealNVP", mod
             "[multiscale]\nchannels = 12\n[train]\nepochs = 6\nbatch = 100\nema = 0.95\n[train.optimizer]\nrate = 0.01\n",
         )
         .failing(&[("approaches_the_known_entropy", super::EDGES)]),
+        TinyFit::new("given numbers and a kind", "regression", "layers = 4\nhidden = [24]\n[train]\nepochs = 6\nbatch = 100\nema = 0.9\n[train.optimizer]\nrate = 0.005\n")
+            .given(&["kind", "a", "b"]),
     ])
     .gradient_check(gradient_check);
 
@@ -146,19 +151,20 @@ impl Map for Couplings {
     fn build(
         config: &RealNvpConfig,
         rows: &Domain,
+        given: usize,
         params: &mut Params,
         rng: &mut Rng,
     ) -> Result<Arc<dyn Bijection>> {
         let (d, n, warp) = (rows.width(), config.layers.get(), Warp::Affine { bound: BOUND });
         if let Some(image) = image(rows).filter(|_| config.multiscale.levels > 0) {
-            return Ok(Arc::new(config.multiscale.build(image, 0, warp, params, rng)?));
+            return Ok(Arc::new(config.multiscale.build(image, given, warp, params, rng)?));
         }
         super::two_halves(d)?;
-        let hidden = super::afford(&config.hidden, d, n, warp)?;
+        let hidden = super::afford(&config.hidden, d, given, n, warp)?;
         let act = config.activation.into();
-        let step = |kept| Step::coupling(d, kept, 0, &hidden, act, warp);
+        let step = |kept| Step::coupling(d, kept, given, &hidden, act, warp);
         let steps = halves(d, n).into_iter().map(step).collect();
-        Ok(Arc::new(Steps::new(params, "coupling", d, 0, steps, rng)))
+        Ok(Arc::new(Steps::new(params, "coupling", d, given, steps, rng)))
     }
 }
 

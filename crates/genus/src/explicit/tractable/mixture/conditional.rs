@@ -3,7 +3,7 @@
 use super::covariance::{Factor, cholesky, floor_eigenvalues, product, solve_lower, solve_upper};
 use super::em::Component;
 use genus_core::math::LN_2PI;
-use genus_core::{Result, Stop};
+use genus_core::{Error, Result, Stop};
 
 /// One component of a conditional.
 pub(super) struct Part {
@@ -11,6 +11,31 @@ pub(super) struct Part {
     pub log_weight: f64,
     pub mean: Vec<f64>,
     pub factor: Factor,
+}
+
+/// The mixture of the columns from `first` on alone.
+///
+/// # Errors
+/// [`genus_core::Error::Stopped`] if it was asked to end, [`genus_core::Error::Numerical`] if a covariance is singular.
+pub(super) fn marginal(components: &[Component], first: usize) -> Result<Vec<Component>> {
+    let one = |c: &Component| {
+        let d = c.mean.len();
+        let factor = match &c.factor {
+            Factor::Diagonal(s) => Factor::Diagonal(s[first..].to_vec()),
+            Factor::Dense(l) => {
+                let cov = product(l, d)?;
+                let block = cov.chunks_exact(d).skip(first).flat_map(|row| row[first..].to_vec());
+                let block: Vec<f64> = block.collect();
+                Factor::from_covariance(&block, d - first)?.ok_or_else(|| Error::Numerical {
+                    what: "the covariance of what is given".into(),
+                    step: 0,
+                    remedy: "raise `floor`, or leave given columns out that depend on each other".into(),
+                })?
+            }
+        };
+        Ok(Component::new(c.log_weight, c.mean[first..].to_vec(), factor))
+    };
+    components.iter().map(one).collect()
 }
 
 /// Standard deviation of each column of a mixture.

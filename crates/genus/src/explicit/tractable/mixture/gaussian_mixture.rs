@@ -7,6 +7,9 @@
 //! Exact, by log-sum-exp over the components. Levels (pixel bytes) are dequantised, and the number is then a lower bound.
 //!
 //! ## Trained by
+//! Given columns of numbers are fitted together with the rows, and p(x | given) is the mixture conditioned on them, exactly: the joint
+//! likelihood is what is maximised.
+//!
 //! Expectation–maximisation from k-means++ starts; the best of several restarts is kept. Eigenvalues of the covariances are
 //! kept above a floor, without which the likelihood is unbounded; the M-step is the constrained maximum, so the likelihood
 //! never falls. Where rounding makes it fall, the fit stops before the fall with a warning.
@@ -31,19 +34,20 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::conditional::Conditionals;
+use super::conditional::{Conditionals, Part, marginal};
 use super::covariance::{Covariance, Factor};
 use super::em::{Climb, Component, Em, End, climb, joint};
 use super::exhibit;
+use crate::context::{self, Context, beside};
 use crate::draws;
 use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, RealSteps, Transform, moments};
 use genus_core::{
-    Batch, Capability, Clusterer, Completion, Conditional, Dataset, Density, Error, Event, Evidence,
-    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec,
-    Reference, Result, Rng, Sampler, Schema, Scoring, State, Stop, StopReason, SupportKind, Tensor, TinyFit,
-    config,
+    Advice, Batch, Capability, Clusterer, Completion, Conditional, Dataset, Density, Error, Event, Evidence,
+    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Given, GivenKinds, LogProb,
+    Model, ModelSpec, Reference, Result, Rng, Sampler, Schema, Scoring, Split, State, Stop, StopReason,
+    SupportKind, Tensor, TinyFit, config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -67,8 +71,15 @@ pub static SPEC: ModelSpec = ModelSpec::new::<GaussianMixture>("gmm", "Gaussian 
         ),
     ])
     .evidence(EvidenceKind::Exact)
-    .can(&[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::Clusterer])
+    .can(&[
+        Capability::Density,
+        Capability::Sampler,
+        Capability::Conditional,
+        Capability::Clusterer,
+        Capability::Given,
+    ])
     .rows(&[SupportKind::Real, SupportKind::Discrete, SupportKind::Binary])
+    .given(GivenKinds::Numbers)
     .suited(crate::suited::mixture)
     .tiny_fits(&[
         TinyFit::new("full", "8gaussians", "components = 8\nrestarts = 2\n"),
@@ -93,6 +104,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<GaussianMixture>("gmm", "Gaussian 
                 "round normals spend most of their mass beside the dequantised bits",
             ),
         ]),
+        TinyFit::new("given numbers", "regression", "components = 6\nrestarts = 1\n").given(&["a", "b"]),
     ]);
 
 /// Hyper-parameters.
@@ -167,6 +179,8 @@ fn afford(config: &GaussianMixtureConfig, d: usize) -> Result<()> {
 pub struct GaussianMixture {
     config: GaussianMixtureConfig,
     transform: Transform,
+    /// Of p(x | given), whose components are those of rows beside what they are given.
+    context: Option<Context>,
     components: Vec<Component>,
     /// Components that only the floor of the covariances holds.
     held: usize,
@@ -184,17 +198,22 @@ impl Family for GaussianMixture {
                 format!("{k} components need at least {k} training rows, there are {}", data.train.x.rows()),
             ));
         }
-        afford(config, data.schema.width())?;
+        let context = context::of_fit(cx.start, &SPEC, data, config.standardize)?;
+        afford(config, data.schema.width() + context.as_ref().map_or(0, Context::width))?;
         let want = RealSteps { logit: config.logit, standardize: config.standardize };
-        let transform =
-            crate::transform_for(cx, data, || Transform::to_real(&data.schema, want, &data.train.x, 0))?;
+        let transform = crate::given_transform_for(cx, data, || {
+            Transform::to_real(&data.schema, want, &data.train.x, 0)
+        })?;
         let mut noise = cx.seed.child("dequantize").rng();
         // Few rows come several times, each time with other noise between their levels: the law of the noise is known, and must not be
         // learned from a single draw.
         let rows = data.train.x.rows();
         let times = if transform.dequantizes() { NOISY.div_ceil(rows).clamp(1, TIMES) } else { 1 };
         let every: Vec<usize> = (0..times * rows).map(|r| r % rows).collect();
-        let (x, _) = transform.forward(&data.train.x.select(&every), Noise::Stream(&mut noise))?;
+        let (mut x, _) = transform.forward(&data.train.x.select(&every), Noise::Stream(&mut noise))?;
+        if let (Some(context), Some(given)) = (&context, &data.train.given) {
+            x = beside(&x, &context.encode(&given.select(&every))?);
+        }
         let parameters = k * (x.width() + 1) - 1 + config.covariance.parameters(k, x.width());
         let start_at = match cx.start.map(Self::restore).transpose()? {
             Some(old) if old.config.components != config.components => {
@@ -231,6 +250,10 @@ impl Family for GaussianMixture {
                 "{} distinct training rows for {k} components; take fewer `components`",
                 distinct.len()
             );
+            cx.warn(&mut report, message);
+        }
+        if context.is_some() && k == 1 && config.covariance.is_diagonal() {
+            let message = "one component without correlations: what is given changes nothing; take covariance=full, or more `components`";
             cx.warn(&mut report, message);
         }
         let mut best: Option<Climb> = None;
@@ -297,8 +320,8 @@ impl Family for GaussianMixture {
         cx.emit(&Event::End { step: iterations, reason });
         report.steps = iterations;
         report.stopped = Some(reason);
-        let model = Self { config: config.clone(), transform, components, held };
-        report.figures = match model.criteria(&data.train.x) {
+        let model = Self { config: config.clone(), transform, context, components, held };
+        report.figures = match model.criteria(&data.train) {
             Err(Error::Stopped(_)) => Vec::new(),
             other => other?,
         };
@@ -308,7 +331,9 @@ impl Family for GaussianMixture {
     fn restore(state: &State) -> Result<Self> {
         let config: GaussianMixtureConfig = crate::restore_config(state)?;
         let transform = crate::restore_transform(state)?;
-        let (k, d) = (config.components.get(), transform.target().width());
+        let context = Context::restore(state, transform.source())?;
+        let given = context.as_ref().map_or(0, Context::width);
+        let (k, d) = (config.components.get(), transform.target().width() + given);
         afford(&config, d)?;
         let log_weights = state.f64("log_weights", &[k])?;
         let means = state.f64("means", &[k, d])?;
@@ -327,23 +352,68 @@ impl Family for GaussianMixture {
             .map(|(w, (mean, factor))| Component::new(*w, mean.to_vec(), wrap(factor.to_vec())))
             .collect();
         let held = state.header.get("held").and_then(|h| h.parse().ok()).unwrap_or(0);
-        Ok(Self { config, transform, components, held })
+        Ok(Self { config, transform, context, components, held })
     }
 }
 
 impl GaussianMixture {
+    /// Columns of the mixture: those of a row, and those that it is given.
+    fn width(&self) -> usize {
+        self.transform.target().width() + self.context.as_ref().map_or(0, Context::width)
+    }
+
+    /// What it is given, if it is of p(x | given).
+    fn given(&self) -> Result<&Context> {
+        self.context.as_ref().ok_or_else(context::closed)
+    }
+
+    /// The components of rows given one row of what the mixture sees, normalised.
+    fn parts(&self, conditionals: &Conditionals<'_>, seen: &[f32]) -> Result<Vec<Part>> {
+        let d = self.transform.target().width();
+        let row = [&vec![0.0; d][..], seen].concat();
+        let (missing, there): (Vec<usize>, Vec<usize>) = (0..row.len()).partition(|c| *c < d);
+        let mut parts = conditionals.given(&row, &there, &missing)?;
+        let total = log_sum_exp(parts.iter().map(|p| p.log_weight));
+        if !total.is_finite() {
+            return Err(Error::Domain(context::TOO_FAR.into()));
+        }
+        parts.iter_mut().for_each(|p| p.log_weight -= total);
+        Ok(parts)
+    }
+
+    /// The components ready to be conditioned.
+    fn conditionals(&self) -> Result<Conditionals<'_>> {
+        Conditionals::new(&self.components, 1e-3 * self.config.floor.get())
+    }
+
+    /// The protocol of a score.
+    fn protocol(&self, how: &Scoring, given: String) -> String {
+        let held = match self.held {
+            0 => String::new(),
+            n => format!("not comparable: {n} components are held by the floor alone"),
+        };
+        let words = [draws::protocol(&self.transform, how), given, held];
+        words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
     /// Free parameters of the mixture.
     pub fn parameters(&self) -> usize {
-        let (k, d) = (self.components.len(), self.transform.target().width());
+        let (k, d) = (self.components.len(), self.width());
         k * (d + 1) - 1 + self.config.covariance.parameters(k, d)
     }
 
     /// Log-likelihood of the training rows in data units, and the criteria that punish it for its parameters.
-    fn criteria(&self, train: &Batch) -> Result<Vec<Figure>> {
+    fn criteria(&self, train: &Split) -> Result<Vec<Figure>> {
+        const TOTAL: &str = "total log-likelihood of the training rows";
+        if let (Some(_), Some(given)) = (&self.context, &train.given) {
+            let total: f64 = self.score_given(&train.x, given, &Scoring::default())?.nats.iter().sum();
+            return Ok(vec![Figure::new(format!("{TOTAL}, given the others"), total, "nats")]);
+        }
+        let train = &train.x;
         let total: f64 = self.log_prob(train)?.nats.iter().sum();
         let p = self.parameters() as f64;
         Ok(vec![
-            Figure::new("total log-likelihood of the training rows", total, "nats"),
+            Figure::new(TOTAL, total, "nats"),
             Figure::new(
                 "BIC of the training rows",
                 p * (train.rows() as f64).ln() - 2.0 * total,
@@ -368,8 +438,11 @@ impl Model for GaussianMixture {
     }
 
     fn state(&self) -> State {
-        let (k, d) = (self.components.len(), self.transform.target().width());
+        let (k, d) = (self.components.len(), self.width());
         let mut state = crate::header(&SPEC, &config::to_table(&self.config), &self.transform);
+        if let Some(context) = &self.context {
+            context.put(&mut state);
+        }
         if self.held > 0 {
             state.header.insert("held".into(), self.held.to_string());
         }
@@ -383,24 +456,96 @@ impl Model for GaussianMixture {
     }
 
     fn exhibits(&self) -> Vec<Exhibit> {
-        exhibit::components(&self.transform, &self.components)
+        // Those of p(x | given) are of rows beside what they are given, and no picture of rows.
+        match self.context {
+            Some(_) => Vec::new(),
+            None => exhibit::components(&self.transform, &self.components),
+        }
     }
 
     fn figures(&self, x: &Batch, how: &Scoring) -> Result<Vec<Figure>> {
+        if self.context.is_some() {
+            return Ok(Vec::new());
+        }
         draws::in_logit_space(&self.transform, x, how, |y| Ok(joint(&self.components, y)?.1))
     }
 
     fn as_density(&self) -> Option<&dyn Density> {
-        Some(self)
+        self.context.is_none().then_some(self)
     }
     fn as_sampler(&self) -> Option<&dyn Sampler> {
-        Some(self)
+        self.context.is_none().then_some(self)
     }
     fn as_conditional(&self) -> Option<&dyn Conditional> {
-        Some(self)
+        self.context.is_none().then_some(self)
     }
     fn as_clusterer(&self) -> Option<&dyn Clusterer> {
-        Some(self)
+        self.context.is_none().then_some(self)
+    }
+    fn as_given(&self) -> Option<&dyn Given> {
+        self.context.is_some().then_some(self)
+    }
+}
+
+/// The mixture is of rows beside what they are given: p(x | given) is the ratio of two mixtures, and again a mixture.
+impl Given for GaussianMixture {
+    fn score_given(&self, x: &Batch, given: &Batch, how: &Scoring) -> Result<LogProb> {
+        let context = self.given()?;
+        let seen = context.encode_for(x, given)?;
+        let (_, alone) = joint(&marginal(&self.components, self.transform.target().width())?, &seen)?;
+        let own = |y: &Batch| {
+            let (_, both) = joint(&self.components, &beside(y, &seen))?;
+            let nats: Vec<f64> = both.iter().zip(&alone).map(|(b, a)| b - a).collect();
+            match nats.iter().position(|v| v.is_nan()) {
+                Some(r) => Err(Error::Domain(format!("row {r}: {}", context::TOO_FAR))),
+                None => Ok(nats),
+            }
+        };
+        let (nats, spread) = draws::through(&self.transform, x, how, Evidence::EXACT, own)?;
+        Ok(LogProb {
+            nats,
+            spread,
+            evidence: self.transform.evidence(Evidence::EXACT),
+            measure: self.transform.measure(),
+            protocol: self.protocol(how, context.protocol(given)),
+        })
+    }
+
+    fn sample_given(&self, given: &Batch, temperature: f64, rng: &mut Rng) -> Result<Batch> {
+        if temperature != 1.0 {
+            let (capability, remedy) = ("sample at a temperature".into(), "other models have that choice");
+            let error = Error::Unsupported { model: SPEC.name.into(), capability, remedy: remedy.into() };
+            return Err(error.advise(Advice::OwnLaw));
+        }
+        let (seen, conditionals, stop) =
+            (self.given()?.encode(given)?, self.conditionals()?, Stop::current());
+        let mut data = Vec::with_capacity(given.rows() * self.transform.target().width());
+        for (r, row) in seen.iter().enumerate() {
+            stop.check()?;
+            let parts = self.parts(&conditionals, row).map_err(|e| e.within(format!("row {r}")))?;
+            let weights: Vec<f64> = parts.iter().map(|p| libm::exp(p.log_weight)).collect();
+            let part = &parts[rng.categorical(&weights)];
+            data.extend(part.factor.draw(&part.mean, rng).into_iter().map(|v| v as f32));
+        }
+        Ok(self.transform.inverse(&Batch::new(data, self.transform.target().width())?))
+    }
+
+    /// The conditional mixture, which is one like others.
+    fn at(&self, given: &[f32]) -> Result<Box<dyn Model>> {
+        let seen = self.given()?.encode(&Batch::new(given.to_vec(), given.len().max(1))?)?;
+        let parts = self.parts(&self.conditionals()?, seen.row(0))?;
+        let component = |p: Part| Component::new(p.log_weight, p.mean, p.factor);
+        Ok(Box::new(Self {
+            config: self.config.clone(),
+            transform: self.transform.alone(),
+            context: None,
+            components: parts.into_iter().map(component).collect(),
+            held: self.held,
+        }))
+    }
+
+    fn doubts(&self, given: &Batch) -> Vec<String> {
+        self.context.as_ref().map(|c| c.doubts(given)).unwrap_or_default()
     }
 }
 
@@ -413,14 +558,7 @@ impl Density for GaussianMixture {
             spread,
             evidence: self.transform.evidence(Evidence::EXACT),
             measure: self.transform.measure(),
-            protocol: match self.held {
-                0 => draws::protocol(&self.transform, how),
-                n => {
-                    let words = draws::protocol(&self.transform, how);
-                    let join = if words.is_empty() { "" } else { ", " };
-                    format!("{words}{join}not comparable: {n} components are held by the floor alone")
-                }
-            },
+            protocol: self.protocol(how, String::new()),
         })
     }
 }
@@ -446,7 +584,7 @@ impl Conditional for GaussianMixture {
     fn complete(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Completion> {
         self.schema().check(x, true)?;
         let mut filled = x.clone();
-        let conditionals = Conditionals::new(&self.components, 1e-3 * self.config.floor.get())?;
+        let conditionals = self.conditionals()?;
         let stop = Stop::current();
         for r in 0..x.rows() {
             stop.check()?;
@@ -521,7 +659,7 @@ mod tests {
     use super::*;
     use genus_core::Domain;
     use genus_core::math::LN_2PI;
-    use genus_core::{Seed, Silent, Split};
+    use genus_core::{Seed, Silent};
 
     fn example() -> GaussianMixture {
         let parts = [
@@ -531,6 +669,7 @@ mod tests {
         GaussianMixture {
             config: GaussianMixtureConfig { components: count(2), ..Default::default() },
             held: 0,
+            context: None,
             transform: Transform::identity(Domain::real(2)),
             components: parts
                 .into_iter()

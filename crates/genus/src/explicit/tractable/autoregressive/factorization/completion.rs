@@ -11,7 +11,7 @@
 //!
 //! Classes are summed over.
 
-use super::{CHUNK, Factorization, one_hot};
+use super::{CHUNK, Factorization};
 use crate::completion::{count, effective, normalised, settle, ways};
 use crate::explicit::tractable::autoregressive::Conditionals;
 use crate::explicit::tractable::autoregressive::law::Law;
@@ -66,31 +66,28 @@ struct Prepared {
 
 impl<C: Conditionals> Factorization<C> {
     /// What the network puts out for rows, class after class; one without classes.
-    fn every_class(&self, x: &Batch) -> Vec<Vec<f32>> {
+    fn every_class(&self, x: &Batch) -> Result<Vec<Vec<f32>>> {
         let view = self.params.frozen();
-        let of = |class: Option<u32>| {
-            let class = class.map(|c| tensor(one_hot(&vec![c; x.rows()], self.prior.len())));
-            values(self.net.outputs(&view, tensor(x.clone()), class))
+        let of = |member: usize| {
+            let inputs = self.member_inputs(member, x.rows())?.map(tensor);
+            Ok(values(self.net.outputs(&view, tensor(x.clone()), inputs)))
         };
-        match self.prior.len() {
-            0 => vec![of(None)],
-            n => (0..n as u32).map(|c| of(Some(c))).collect(),
-        }
+        (0..self.prior().len().max(1)).map(of).collect()
     }
 
     /// log p of the dimensions before `upto` and the class, class by class, nats; of rows that are few enough for one pass.
-    fn log_classes(&self, x: &Batch, upto: usize) -> Vec<Vec<f64>> {
+    fn log_classes(&self, x: &Batch, upto: usize) -> Result<Vec<Vec<f64>>> {
         let (n, width) = (self.law.outputs(), x.width());
         let one = |(c, outputs): (usize, Vec<f32>)| -> Vec<f64> {
             let each = |r: usize| -> f64 {
                 (0..upto)
                     .map(|d| self.law.log_prob(&outputs[(r * width + d) * n..][..n], x.row(r)[d]))
                     .sum::<f64>()
-                    + self.prior.get(c).copied().unwrap_or(0.0)
+                    + self.prior().get(c).copied().unwrap_or(0.0)
             };
             (0..x.rows()).map(each).collect()
         };
-        self.every_class(x).into_iter().enumerate().map(one).collect()
+        Ok(self.every_class(x)?.into_iter().enumerate().map(one).collect())
     }
 
     /// log p of the dimensions before `upto`, nats.
@@ -102,18 +99,18 @@ impl<C: Conditionals> Factorization<C> {
         let (stop, mut nats) = (Stop::current(), Vec::with_capacity(x.rows()));
         for start in (0..x.rows()).step_by(most) {
             stop.check()?;
-            let classes = self.log_classes(&x.slice(start, x.rows().min(start + most)), upto);
+            let classes = self.log_classes(&x.slice(start, x.rows().min(start + most)), upto)?;
             nats.extend((0..classes[0].len()).map(|r| log_sum_exp(classes.iter().map(|c| c[r]))));
         }
         Ok(nats)
     }
 
     /// p(class | the dimensions before `upto`) of a row; empty without classes.
-    fn classes_given(&self, row: &Batch, upto: usize) -> Vec<f64> {
-        match self.prior.is_empty() {
+    fn classes_given(&self, row: &Batch, upto: usize) -> Result<Vec<f64>> {
+        Ok(match self.prior().is_empty() {
             true => Vec::new(),
-            false => normalised(&self.log_classes(row, upto).iter().map(|c| c[0]).collect::<Vec<_>>()),
-        }
+            false => normalised(&self.log_classes(row, upto)?.iter().map(|c| c[0]).collect::<Vec<_>>()),
+        })
     }
 
     /// Rows from `upto` on, drawn as the model continues what is before.
@@ -121,21 +118,22 @@ impl<C: Conditionals> Factorization<C> {
         if upto == rows.width() {
             return Ok(());
         }
-        let class: Option<Vec<u32>> = (!self.prior.is_empty()).then(|| {
+        let mut class = None;
+        if !self.prior().is_empty() {
             let of = |r: usize| self.classes_given(&rows.slice(r, r + 1), upto);
             // Rows before a mean are all alike.
-            let first: Vec<f32> = of(0).into_iter().map(|p| p as f32).collect();
+            let first: Vec<f32> = of(0)?.into_iter().map(|p| p as f32).collect();
             let alike = (1..rows.rows()).all(|r| rows.row(r)[..upto] == rows.row(0)[..upto]);
-            (0..rows.rows())
-                .map(|r| match alike {
-                    true => level_at(rng.uniform(), &first) as u32,
-                    false => rng.categorical(&of(r)) as u32,
-                })
-                .collect()
-        });
+            let each = (0..rows.rows()).map(|r| match alike {
+                true => Ok(level_at(rng.uniform(), &first) as u32),
+                false => Ok(rng.categorical(&of(r)?) as u32),
+            });
+            class = Some(each.collect::<Result<Vec<u32>>>()?);
+        }
         let known: Vec<bool> = (0..rows.data().len()).map(|i| i % rows.width() < upto).collect();
         let u = self.uniform(rows.rows(), rng);
-        self.fill(rows, &known, class.as_deref(), &u, 1.0)
+        let inputs = self.inputs(class.as_deref(), rows.rows())?;
+        self.fill(rows, &known, inputs.as_ref(), &u, 1.0)
     }
 
     /// What is weighed for a row before anything is drawn. Missing values of `row` are 0.
@@ -192,8 +190,8 @@ impl<C: Conditionals> Factorization<C> {
             }
             // The mean of each conditional given what was drawn before it, the class too; of the first one after known values it is exact.
             let n = self.law.outputs();
-            let outputs = self.every_class(&rows);
-            let mut log: Vec<Vec<f64>> = self.log_classes(&rows, *next);
+            let outputs = self.every_class(&rows)?;
+            let mut log: Vec<Vec<f64>> = self.log_classes(&rows, *next)?;
             for (c, mean) in mean.iter_mut().enumerate().skip(*next) {
                 let at = |r: usize| (r * d + c) * n..(r * d + c + 1) * n;
                 if trailing.contains(&c) {
@@ -218,7 +216,7 @@ impl<C: Conditionals> Factorization<C> {
     pub(super) fn grid(&self, row: &Batch, m: usize, upto: usize) -> Result<(Batch, Vec<f64>, Vec<f32>)> {
         let (n, d) = (self.law.outputs(), row.width());
         let mut edges: Vec<f32> =
-            self.every_class(row).iter().flat_map(|out| self.law.edges(&out[m * n..(m + 1) * n])).collect();
+            self.every_class(row)?.iter().flat_map(|out| self.law.edges(&out[m * n..(m + 1) * n])).collect();
         let mut finer = 0;
         loop {
             edges.sort_by(f32::total_cmp);
@@ -265,15 +263,17 @@ impl<C: Conditionals> Factorization<C> {
             // Drawn up to `end`; before `known_end`, and where values are given, nothing changes.
             let open: Vec<bool> =
                 (0..d).map(|c| inner.contains(&c) && (known_end..end).contains(&c)).collect();
-            let class: Option<Vec<u32>> = (!self.prior.is_empty()).then(|| {
-                (0..PROPOSALS)
-                    .map(|r| rng.categorical(&self.classes_given(&rows.slice(r, r + 1), known_end)) as u32)
-                    .collect()
-            });
+            let mut class = None;
+            if !self.prior().is_empty() {
+                let of = |r: usize| self.classes_given(&rows.slice(r, r + 1), known_end);
+                let each = (0..PROPOSALS).map(|r| Ok(rng.categorical(&of(r)?) as u32));
+                class = Some(each.collect::<Result<Vec<u32>>>()?);
+            }
+            let inputs = self.inputs(class.as_deref(), PROPOSALS)?;
             let known: Vec<bool> = (0..rows.data().len()).map(|i| !open[i % d]).collect();
             let u = self.uniform(PROPOSALS, rng);
-            self.fill(&mut rows, &known, class.as_deref(), &u, 1.0)?;
-            let gained = self.gained(&rows, known_end..end, &open, class.as_deref());
+            self.fill(&mut rows, &known, inputs.as_ref(), &u, 1.0)?;
+            let gained = self.gained(&rows, known_end..end, &open, inputs.as_ref());
             let log: Vec<f64> = weights.iter().zip(gained).map(|(w, g)| libm::log(*w) + g).collect();
             weights = normalised(&log);
             if stage < STAGES && effective(&weights) < 0.5 * PROPOSALS as f64 {
@@ -316,16 +316,16 @@ impl<C: Conditionals> Factorization<C> {
         Ok((rows, weights, Way::Approached { chain: true, effective: worth }))
     }
 
-    /// log p of the known values among `range`, given what is before each and the class, nats: what proposals gain by them.
+    /// log p of the known values among `range`, given what is before each and the inputs, nats: what proposals gain by them.
     fn gained(
         &self,
         rows: &Batch,
         range: std::ops::Range<usize>,
         open: &[bool],
-        class: Option<&[u32]>,
+        inputs: Option<&Batch>,
     ) -> Vec<f64> {
-        let class = class.map(|c| tensor(one_hot(c, self.prior.len())));
-        let outputs = values(self.net.outputs(&self.params.frozen(), tensor(rows.clone()), class));
+        let inputs = inputs.map(|i| tensor(i.clone()));
+        let outputs = values(self.net.outputs(&self.params.frozen(), tensor(rows.clone()), inputs));
         let (n, d) = (self.law.outputs(), rows.width());
         let each = |r: usize| -> f64 {
             let given = range.clone().filter(|c| !open[*c]);

@@ -31,7 +31,8 @@ fn with_random_weights<C: Conditionals>(
     let start = vec![0.2; domain.width()];
     let prior = (0..classes).map(|c| libm::log((c + 1) as f64 * 2.0 / (classes * (classes + 1)) as f64));
     let transform = Transform::identity(domain);
-    let mut model = Factorization::<C>::build(config, transform, prior.collect(), start, &mut rng).unwrap();
+    let mut model =
+        Factorization::<C>::build(config, transform, prior.collect(), None, start, &mut rng).unwrap();
     for id in model.params.ids().collect::<Vec<_>>() {
         let mut w: Vec<f32> = model.params.values(id).iter().map(|_| size * rng.normal() as f32).collect();
         model.net.mask(id, &mut w);
@@ -250,8 +251,10 @@ fn classes_obey_bayes_rule() {
     };
     let model = Fvsbn::fit(&config, &set, &mut FitContext::new(Seed::from(7), &mut Silent)).unwrap().model;
     let all = Batch::from_fn(256, 8, |r, c| (r >> c & 1) as f32);
-    let given =
-        [0, 1].map(|c| model.score_given(&all, &Batch::from_fn(256, 1, |_, _| c as f32)).unwrap().nats);
+    let given = [0, 1].map(|c| {
+        let class = Batch::from_fn(256, 1, |_, _| c as f32);
+        model.score_given(&all, &class, &Scoring::default()).unwrap().nats
+    });
     let (marginal, posterior) = (model.log_prob(&all).unwrap().nats, model.posterior(&all).unwrap());
     for r in 0..256 {
         let joint = [0, 1].map(|c| (given[c][r] + model.prior[c]).exp());
@@ -262,7 +265,7 @@ fn classes_obey_bayes_rule() {
     for c in [0u32, 1] {
         let how = Drawing { given: Some(vec![c as f32]), ..Drawing::default() };
         let drawn = model.draw_as(10_000, &how, &mut Seed::from(4).rng()).unwrap();
-        assert_eq!(drawn.labels(), Some(vec![c; 10_000]));
+        assert_eq!(model.schema().labels(&drawn), Some(vec![c; 10_000]));
         let x = drawn.x;
         for column in 0..8 {
             let mean: f64 =
@@ -274,8 +277,14 @@ fn classes_obey_bayes_rule() {
     // The classes differ by more than a coin can tell: most rows are recognised.
     let test = set.test.unwrap();
     let p = model.posterior(&test.x).unwrap();
-    let right =
-        test.labels().unwrap().iter().enumerate().filter(|(r, l)| p.row(*r)[**l as usize] > 0.5).count();
+    let right = set
+        .schema
+        .labels(&test)
+        .unwrap()
+        .iter()
+        .enumerate()
+        .filter(|(r, l)| p.row(*r)[**l as usize] > 0.5)
+        .count();
     assert!(right as f64 > 0.75 * test.x.rows() as f64, "{right}");
 }
 
