@@ -51,6 +51,18 @@ impl TrainingRows {
         }
     }
 
+    /// Columns with values further from 0 than `most`, and how far the furthest is; none of levels, which have ends.
+    pub fn beyond(&self, most: f32) -> (Vec<usize>, f32) {
+        let mut far = vec![0.0f32; self.rows.width()];
+        if self.fresh.is_none() {
+            for row in self.rows.iter() {
+                far.iter_mut().zip(row).for_each(|(f, v)| *f = f.max(v.abs()));
+            }
+        }
+        let columns = (0..far.len()).filter(|c| far[*c] > most).collect();
+        (columns, far.into_iter().fold(0.0, f32::max))
+    }
+
     /// Mean of each column; of bits as if there had been one row of zeros and one of ones more.
     pub fn means(&self) -> Vec<f32> {
         self.means.iter().map(|m| *m as f32).collect()

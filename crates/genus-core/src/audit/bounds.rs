@@ -90,8 +90,7 @@ pub(super) fn below_exact(latent: &dyn LatentVariable, rows: &Batch, seed: Seed)
 mod tests {
     use super::*;
     use crate::{
-        Decoder, Domain, Encoder, Evidence, EvidenceKind, Family, Fit, FitContext, Measure, Model, ModelSpec,
-        Schema, State,
+        Decoder, Domain, Encoder, Evidence, Family, Fit, FitContext, Measure, Model, ModelSpec, Schema, State,
     };
 
     /// x = z + noise of variance 1, z from a law that is not normal.

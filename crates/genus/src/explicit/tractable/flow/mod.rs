@@ -262,6 +262,27 @@ impl<M: Map> Flow<M> {
     }
 }
 
+/// How far from 0 a value may lie before its column has heavy tails: among a million normal ones, none lies beyond 6.
+const FAR: f32 = 12.0;
+
+/// Columns whose tails are heavier than those that a flow can make of its base.
+fn tails(seen: &TrainingRows, schema: &Schema) -> Option<String> {
+    let (columns, furthest) = seen.beyond(FAR);
+    let names: Vec<String> =
+        columns.iter().take(6).map(|c| format!("\"{}\"", schema.column(*c).name)).collect();
+    let more = if columns.len() > names.len() {
+        format!(" and {} more", columns.len() - names.len())
+    } else {
+        String::new()
+    };
+    (!names.is_empty()).then(|| {
+        format!(
+            "heavy tails: values of {}{more} lie up to {furthest:.0} units from 0 as the flow sees them, and its base has next to none beyond 6; take logarithms of columns above 0 and asinh of others before, or standardise, or take `nice`, whose base has heavier tails",
+            names.join(", ")
+        )
+    })
+}
+
 impl<M: Map> Family for Flow<M> {
     type Config = M::Config;
 
@@ -276,7 +297,8 @@ impl<M: Map> Family for Flow<M> {
         let few = (rows < columns).then(|| {
             format!("{rows} training rows of {columns} columns: a flow learns so few by heart; give more rows, or take `gmm`")
         });
-        if let Some(message) = few.clone() {
+        let doubts: Vec<String> = few.into_iter().chain(tails(&seen, &data.schema)).collect();
+        for message in doubts.clone() {
             cx.emit(&Event::Warning { message });
         }
         let mut given = [None, None];
@@ -299,7 +321,7 @@ impl<M: Map> Family for Flow<M> {
         let mut objective = FlowLoss { map: model.map.as_ref(), base: config.base(), seen, given };
         let mut report =
             genus_nn::train(config.train(), &mut model.params, rows, &mut objective, M::spec().name, cx)?;
-        report.warnings.splice(0..0, few);
+        report.warnings.splice(0..0, doubts);
         Ok(Fit { model, report })
     }
 
@@ -551,6 +573,27 @@ mod tests {
             }
         }
         assert_eq!(orders(3, 4)[1], [2, 1, 0]);
+    }
+
+    /// Tails are named with their columns; those of normal and Laplace columns are none.
+    #[test]
+    fn heavy_tails_are_named() {
+        let mut rng = Seed::from(8).rng();
+        let x = Batch::from_fn(4000, 3, |_, c| {
+            let v = rng.normal();
+            (if c == 1 { (3.0 * v).exp() } else { v }) as f32
+        });
+        let schema = Schema::from(Domain::real(3)).named(["height", "income", "weight"]);
+        let set = Dataset::new("t", schema.clone(), Split::unlabelled(x)).unwrap();
+        let transform = to_line(&schema, &set.train.x, true, Fraction::constant(0.0)).unwrap();
+        let seen = TrainingRows::new(&transform, &set, Seed::from(1)).unwrap();
+        let said = tails(&seen, &schema).unwrap();
+        assert!(said.contains("values of \"income\" lie up to") && !said.contains("height"), "{said}");
+        let rest = Batch::from_fn(4000, 2, |r, c| set.train.x.row(r)[2 * c]);
+        let set = Dataset::new("t", Domain::real(2), Split::unlabelled(rest)).unwrap();
+        let transform = to_line(&set.schema, &set.train.x, true, Fraction::constant(0.0)).unwrap();
+        let seen = TrainingRows::new(&transform, &set, Seed::from(1)).unwrap();
+        assert_eq!(tails(&seen, &set.schema), None);
     }
 
     /// 19 columns with heavy tails through 32 couplings, where others met NaN: everything stays finite, and draws are in range.

@@ -20,6 +20,8 @@
 //!
 //! ## Use it when
 //! Tables of numbers deserve the best exact density with exact draws. Of the flows here it is the one to begin with.
+//! Beyond its bound a spline is the identity, and tails are those of the base, normal: take logarithms of columns above 0 with heavy tails,
+//! and asinh of others, before. A training names such columns.
 //!
 //! ## References
 //! Durkan, Bekasov, Murray & Papamakarios 2019; Gregory & Delbourgo 1982 for the spline.
