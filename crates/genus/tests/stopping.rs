@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 fn rows(spec: &ModelSpec) -> Dataset {
     let mut rng = Seed::from(1).rng();
     let real = !spec.supports.contains(&genus::SupportKind::Binary);
-    let domain = if real {
-        Domain::real(60)
-    } else {
-        Domain { support: Support::Binary, shape: Shape::Image { height: 28, width: 28, channels: 1 } }
+    let image = Shape::Image { height: 28, width: 28, channels: 1 };
+    let domain = match real {
+        true if spec.name == "glow" => Domain { support: Support::Real, shape: image },
+        true => Domain::real(60),
+        false => Domain { support: Support::Binary, shape: image },
     };
     let width = domain.width();
     let mut split = |n: usize| {
