@@ -42,10 +42,11 @@ pub(crate) fn flow(size: Size) -> toml::Table {
     let batch = (size.rows / 40).clamp(20, 256).min(size.rows.max(1));
     let each = size.rows.div_ceil(batch).max(1);
     let (epochs, patience) = ((FLOW / each).max(10), (FLOW / 10 / each).max(3));
-    // Large networks learn few rows by heart within tens of steps.
-    let (rate, net) = if size.rows < 1000 { (0.001, "layers = 4\nhidden = [32]\n") } else { (0.003, "") };
+    // Large networks learn few rows by heart within tens of steps, and small ones whose weights do not decay within hundreds.
+    let (rate, decay, net) =
+        if size.rows < 1000 { (0.001, 1.0, "layers = 4\nhidden = [32]\n") } else { (0.003, 0.0, "") };
     table(&format!(
-        "{net}[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\nema = 0.999\n[train.optimizer]\nrate = {rate}\nschedule = \"constant\"\n"
+        "{net}[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\nema = 0.999\n[train.optimizer]\nrate = {rate}\ndecay = {decay:?}\nschedule = \"constant\"\n"
     ))
 }
 

@@ -16,6 +16,12 @@ fn column(x: &[f32], width: usize, c: usize) -> Vec<f32> {
     x.iter().skip(c).step_by(width.max(1)).copied().collect()
 }
 
+/// Lines of `n` lines: `[n, m]` → `[m, n]`.
+fn turned(x: &[f32], n: usize) -> Vec<f32> {
+    let m = x.len() / n.max(1);
+    (0..m).flat_map(|c| (0..n).map(move |r| x[r * m + c])).collect()
+}
+
 fn set_columns(x: &mut [f32], width: usize, range: &Range<usize>, values: &[f32]) {
     for (row, values) in x.chunks_exact_mut(width).zip(values.chunks_exact(range.len().max(1))) {
         row[range.clone()].copy_from_slice(values);
@@ -38,58 +44,63 @@ impl Step {
         }
     }
 
-    /// t of v with v = g(t; parameters made of the values of t before): `x` is v and becomes t, `log` gets log |det ∂t/∂v|, and `units`
-    /// are hidden units and outputs for t.
+    /// t of v with v = g(t; parameters made of the values of t before): `x` is v and becomes t, `log` gets log |det ∂t/∂v|, and `units`,
+    /// if they are wanted, hidden units and outputs for t, row by row.
     pub(super) fn one_by_one(
         &self,
         x: &mut [f32],
         context: &[f32],
         parameters: &[f32],
         log: &mut [f64],
-        units: &mut [f32],
+        units: Option<&mut [f32]>,
     ) {
         let rows = log.len();
         let d = self.moved.len();
         let layers = layers(&self.widths, parameters);
-        // Values of t are put in as they come; no unit looks at one that is not there yet.
-        let mut inputs = self.inputs(x, context, rows);
-        let mut all: Vec<&mut [f32]> = Vec::new();
-        let mut rest = units;
-        for (_, b) in &layers {
-            let (here, later) = rest.split_at_mut(rows * b.len());
-            all.push(here);
-            rest = later;
-        }
+        // A line for each input and unit, so that a run of few units is a product of long lines. Values of t are put in as they come; no
+        // unit looks at one that is not there yet.
+        let mut inputs = turned(&self.inputs(x, context, rows), rows);
+        let mut all: Vec<Vec<f32>> = layers.iter().map(|(_, b)| vec![0.0; rows * b.len()]).collect();
         let (mut t, mut logs) = (vec![0.0; rows], vec![0.0; rows]);
         for (p, dim) in self.moved.iter().enumerate() {
-            let mut out = Vec::new();
             for (l, (w, b)) in layers.iter().enumerate() {
                 let range = self.run_of(l, p);
                 if range.is_empty() {
                     continue;
                 }
-                let (width, n) = (self.widths[l], b.len());
                 let reach = self.masks[l].reach()[range.end - 1];
-                let below: &[f32] = if l == 0 { &inputs } else { &*all[l - 1] };
-                let mut here = vec![0.0; rows * range.len()];
-                let (a, w) = (Mat::rows(below, width), Mat::rows(&w[range.start..], n));
-                let shape = [rows, range.len(), reach];
-                Product { isa: tiles(range.len()), shape, a, b: w, limits: Limits::Dense }
-                    .run_here(&mut here, Init::Row(&b[range.clone()]));
-                if l + 1 < layers.len() {
-                    activate(&mut here, self.act);
+                let (lower, upper) = all.split_at_mut(l);
+                let below: &[f32] = lower.last().map_or(&inputs, |below| below);
+                let here = &mut upper[0][range.start * rows..range.end * rows];
+                here.chunks_exact_mut(rows).zip(&b[range.clone()]).for_each(|(line, b)| line.fill(*b));
+                Product {
+                    isa: isa(),
+                    shape: [range.len(), rows, reach],
+                    a: Mat::rows(&w[range.start..], b.len()).t(),
+                    b: Mat::rows(below, rows),
+                    limits: Limits::Dense,
                 }
-                set_columns(all[l], n, &range, &here);
-                out = here;
+                .run_here(here, Init::Keep);
+                if l + 1 < layers.len() {
+                    activate(here, self.act);
+                }
             }
+            let each = self.warp.parameters();
+            let of = turned(&all[layers.len() - 1][p * each * rows..(p + 1) * each * rows], each);
             let v = column(x, d, *dim);
-            self.warp.inverse(&v, &out, &mut t, &mut logs);
+            self.warp.inverse(&v, &of, &mut t, &mut logs);
             let at = self.widths[0] - d + p;
+            inputs[at * rows..(at + 1) * rows].copy_from_slice(&t);
             for r in 0..rows {
                 x[r * d + dim] = t[r];
-                inputs[r * self.widths[0] + at] = t[r];
                 log[r] += f64::from(logs[r]);
             }
+        }
+        let Some(mut rest) = units else { return };
+        for (lines, (_, b)) in all.iter().zip(&layers) {
+            let (here, later) = rest.split_at_mut(rows * b.len());
+            here.copy_from_slice(&turned(lines, b.len()));
+            rest = later;
         }
     }
 

@@ -238,7 +238,7 @@ impl Step {
         let (before, units) = memory.split_at_mut(rows * d);
         before.copy_from_slice(x);
         if self.kind == StepKind::Inverse {
-            return self.one_by_one(x, context, parameters, log, units);
+            return self.one_by_one(x, context, parameters, log, Some(units));
         }
         self.network(&self.inputs(x, context, rows), parameters, rows, units);
         let out = &units[units.len() - rows * self.widths[self.widths.len() - 1]..];
@@ -256,10 +256,10 @@ impl Step {
         if self.moved.is_empty() {
             return;
         }
-        let mut units = vec![0.0; rows * self.widths[1..].iter().sum::<usize>()];
         if self.kind == StepKind::Autoregressive {
-            return self.one_by_one(y, context, parameters, log, &mut units);
+            return self.one_by_one(y, context, parameters, log, None);
         }
+        let mut units = vec![0.0; rows * self.widths[1..].iter().sum::<usize>()];
         self.network(&self.inputs(y, context, rows), parameters, rows, &mut units);
         let out = &units[units.len() - rows * self.widths[self.widths.len() - 1]..];
         let from = self.gather(y, d);
