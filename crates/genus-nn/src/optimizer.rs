@@ -37,10 +37,11 @@ pub struct OptimizerConfig {
     pub beta2: Fraction,
     /// Added to the root of the second moment.
     pub epsilon: Positive,
-    /// Decoupled weight decay, on arrays of rank 2 and above.
+    /// Decoupled weight decay, on arrays of rank 2 and above: a step takes rate times decay of each weight away; about 1 keeps networks from
+    /// learning few rows by heart.
     pub decay: NonNegative,
     /// Weight of an L2 penalty on arrays of rank 2 and above, as part of the gradient that Adam normalises: it takes weights
-    /// that the data do not use to zero, which decoupled decay hardly does.
+    /// that the data do not use to zero soonest.
     pub l2: NonNegative,
     /// Largest norm of the whole gradient; 0 for no limit.
     pub clip: NonNegative,

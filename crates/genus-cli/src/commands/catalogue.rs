@@ -88,6 +88,11 @@ pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
         }
         output::line("\nConfiguration (change with --set key=value):\n");
         keys::of(spec).iter().for_each(|key| explain(spec, key));
+        if spec.suited.is_some() {
+            output::line(
+                "\nWhat nobody sets follows the size of the data in part, and a training begins by saying so.",
+            );
+        }
         return Ok(());
     }
     if cx.json {

@@ -112,7 +112,7 @@ pub struct SplineFlowConfig {
     pub layers: NonZeroUsize,
     /// Units of the hidden layers of each network.
     pub hidden: Vec<NonZeroUsize>,
-    /// Bins of a spline, from 2 to 32.
+    /// Bins of a spline, 2 at least and 32 at most.
     pub bins: NonZeroUsize,
     /// Where splines begin and end, in standardised units where columns are standardised; beyond, values stay as they are.
     pub bound: Positive,
