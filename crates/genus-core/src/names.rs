@@ -24,11 +24,17 @@ pub fn near<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a
     found.into_iter().take(3).map(|(_, n)| n).collect()
 }
 
-/// The parts of a list that is separated by commas; a part in double quotes may hold commas, and loses its quotes.
+/// The parts of a list that is separated by commas; a part in double quotes may hold commas, and loses its quotes; two of them within
+/// quotes are one.
 pub fn parts(text: &str) -> Vec<String> {
     let (mut all, mut part, mut quoted) = (Vec::new(), String::new(), false);
-    for c in text.chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                part.push('"');
+                chars.next();
+            }
             '"' => quoted = !quoted,
             ',' if !quoted => all.push(std::mem::take(&mut part)),
             c => part.push(c),
@@ -36,6 +42,14 @@ pub fn parts(text: &str) -> Vec<String> {
     }
     all.push(part);
     all.into_iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect()
+}
+
+/// A name or value as [`parts`] reads it back.
+pub fn quoted(text: &str) -> String {
+    match text.contains([',', '"']) || text.trim() != text || text.is_empty() {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
 }
 
 /// Edit distance: insertions, deletions, replacements.
@@ -56,6 +70,17 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_quoted_is_read_back() {
+        for text in ["plain", "a,b", "say \"hi\"", "\"", " x", "k=1, \"x\""] {
+            assert_eq!(
+                parts(&format!("first,{},last", quoted(text))),
+                ["first", text.trim(), "last"],
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn slips_are_guessed() {

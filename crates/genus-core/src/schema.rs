@@ -649,7 +649,8 @@ impl Schema {
         Self { domain, columns: self.given.clone(), ..self.alone() }
     }
 
-    /// A row of what is given, from `a=1.5,b=red`: every given column once, in any order; a text with a comma in double quotes.
+    /// A row of what is given, from `a=1.5,b=red`: every given column once, in any order; what holds a comma or a quote in
+    /// double quotes, `"a=1,5"`, in which two quotes are one.
     ///
     /// # Errors
     /// [`Error::Config`] naming what is unknown, missing, said twice or no value of its column.
@@ -662,7 +663,11 @@ impl Schema {
             let cut = part.match_indices('=').map(|(at, _)| (part[..at].trim(), part[at + 1..].trim()));
             let mut cut = cut.peekable();
             let (first, _) = *cut.peek().ok_or_else(form)?;
-            let place = |name: &str| self.given.iter().position(|g| g.name == name);
+            let place = |name: &str| {
+                let named = self.given.iter().position(|g| g.name == name);
+                // As at training, a class may be called so whatever its name.
+                named.or_else(|| (name == "class" && !self.classes().is_empty()).then_some(0))
+            };
             let Some((c, value)) = cut.find_map(|(name, value)| Some((place(name)?, value))) else {
                 let near = names::near(first, self.given.iter().map(|g| g.name.as_str()));
                 let guess = if near.is_empty() {
@@ -676,7 +681,9 @@ impl Schema {
             if !row[c].is_nan() {
                 return Err(refuse(format!("`{}` is there twice; say it once", column.name)));
             }
-            row[c] = column.read(value).map_err(refuse)?;
+            let point = value.replace(',', ".");
+            let number = self.decimal_comma && column.categories().is_empty();
+            row[c] = column.read(if number { &point } else { value }).map_err(refuse)?;
         }
         let missing = self.given.iter().zip(&row).filter(|(_, v)| v.is_nan()).map(|(g, _)| &g.name);
         let missing: Vec<&String> = missing.collect();
@@ -694,8 +701,8 @@ impl Schema {
     /// An example of what [`given_row`](Self::given_row) takes.
     pub fn given_form(&self) -> String {
         let one = |g: &Column| match g.categories().first() {
-            Some(name) => format!("{}={name}", g.name),
-            None => format!("{}=1.5", g.name),
+            Some(name) => names::quoted(&format!("{}={name}", g.name)),
+            None => names::quoted(&format!("{}={}", g.name, g.text(0.0))),
         };
         self.given.iter().map(one).collect::<Vec<_>>().join(",")
     }

@@ -45,6 +45,11 @@ pub trait Bijection: Send + Sync + Debug {
         Ok(vec![self.to_rows(params, y, context)?])
     }
 
+    /// Most rows of one pass of a training: more take so much memory, or so long, that a step is cut into several passes.
+    fn most_rows(&self) -> usize {
+        usize::MAX
+    }
+
     /// Values of the base that leave the map together, where it has several scales.
     fn scales(&self) -> Vec<Vec<usize>> {
         Vec::new()

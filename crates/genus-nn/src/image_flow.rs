@@ -402,6 +402,8 @@ pub struct ImageFlow {
     scales: Vec<Vec<usize>>,
 }
 
+/// Values of the rows of a pass of a training.
+const VALUES: usize = 1 << 16;
 /// Rows of a piece outside of training, after which a request to end is heard.
 const PIECE: usize = 64;
 
@@ -530,6 +532,10 @@ impl Bijection for ImageFlow {
             path.push(y.clone());
         }
         Ok(path)
+    }
+
+    fn most_rows(&self) -> usize {
+        (VALUES / self.dims.max(1)).max(1)
     }
 
     fn scales(&self) -> Vec<Vec<usize>> {

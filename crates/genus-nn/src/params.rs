@@ -88,7 +88,11 @@ pub fn afford(field: &str, chains: &[&[usize]]) -> Result<()> {
         },
         _ => Err(Error::config(
             field,
-            format!("layers of widths {chains:?} have more than {MOST} weights; choose smaller ones"),
+            format!(
+                "{} chains of layers, the first of widths {:?}, have more than {MOST} weights; choose smaller or fewer ones",
+                chains.len(),
+                chains.first().map_or(&[][..], |widths| &widths[..widths.len().min(12)])
+            ),
         )),
     }
 }

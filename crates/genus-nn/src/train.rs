@@ -124,6 +124,11 @@ pub trait Objective: Send {
         Watch::lower("loss")
     }
 
+    /// Most rows of one pass: a step of more has several, which are heard between.
+    fn most_rows(&self) -> usize {
+        usize::MAX
+    }
+
     /// Who moves at this step, from 1, one after the other.
     fn turns(&self, step: u64) -> &[usize] {
         let _ = step;
@@ -242,7 +247,7 @@ impl Descent<'_> {
     /// One update of one player: its loss, its gradients over all parts of the rows, then its move.
     fn turn(&mut self, [turn, player]: [usize; 2], rows: &[usize], at: &At, said: &mut Step) -> Result<()> {
         let active = &mut self.players[player];
-        let size = rows.len().div_ceil(self.micro_batches);
+        let size = rows.len().div_ceil(self.micro_batches).min(self.objective.most_rows().max(1));
         let mut gradients: Vec<Vec<f32>> = Vec::new();
         let mut parts = Figures::new();
         // Passes may take most of a second. Until something has changed, a request to end is heard between them.

@@ -46,8 +46,20 @@ fn cannot_do(model: &dyn Model, what: Capability, verb: &str) -> anyhow::Error {
 fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&Path>) -> Result<()> {
     let (schema, x) = if is_table(output) { schema.beside(rows) } else { (schema.clone(), rows.x.clone()) };
     if let Some(path) = output {
-        data::write(path, &x, &schema)?;
+        let given = rows.given.as_ref().filter(|g| !is_table(output) && g.width() == schema.given.len());
+        data::write_with(path, &x, given, &schema)?;
         output::note(written(x.rows(), "row", path));
+        if given.is_some() {
+            let columns = schema.given.iter().map(|g| match g.categories() {
+                [] => g.name.clone(),
+                all => format!("{} as a number of {}", g.name, all.join(", ")),
+            });
+            let columns = columns.collect::<Vec<_>>().join("; ");
+            output::note(match path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz")) {
+                true => format!("array `given` has what they are given: {columns}"),
+                false => "what they are given is not in the file; .csv and .npz have it".to_owned(),
+            });
+        }
         return Ok(());
     }
     if cx.json {

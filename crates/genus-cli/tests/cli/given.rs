@@ -72,11 +72,11 @@ fn given_columns_go_by_name() {
 #[test]
 fn what_cannot_be_given_is_refused() {
     let place = fitted();
-    let form = "--given \"a=1.5,colour=blue\"";
+    let form = "--given \"a=0,colour=blue\"";
     place.refused("sample run", 2, &["p(x | a, colour)", form, "--given-rows FILE"]);
     place.refused("sample run --class red", 2, &[form]);
     for (given, wants) in [
-        ("a=0.5", &["no value for colour", "a=1.5,colour=blue"][..]),
+        ("a=0.5", &["no value for colour", "a=0,colour=blue"][..]),
         ("a=0.5,colour=pink", &["\"pink\" in column \"colour\" was never seen in training", "blue, red"]),
         ("a=warm,colour=red", &["a: `warm` is not a finite number"]),
         ("a=nan,colour=red", &["a: `nan` is not a finite number"]),
@@ -105,6 +105,15 @@ fn what_cannot_be_given_is_refused() {
         far.stderr.contains("warning: a = 40 far outside of the training rows (0 … 0.9)"),
         "{}",
         far.stderr
+    );
+
+    let said = place.ok("sample run --given a=0.5,colour=red -n 2 -o z.npz").stderr;
+    assert!(
+        said.contains("array `given` has what they are given: a; colour as a number of blue, red"),
+        "{said}"
+    );
+    assert!(
+        place.ok("sample run --given a=0.5,colour=red -n 2 -o z.npy").stderr.contains("is not in the file")
     );
 
     // New rows without what is given, with unseen categories, with holes.

@@ -49,7 +49,7 @@ pub use fetch::{MIRROR, Progress, get};
 pub use local::{DATA, find, user_dir};
 pub use toys::{log_density, regression};
 pub use tree::BinaryTree;
-pub use write::{table as to_csv, table_rows as to_csv_rows, write};
+pub use write::{table as to_csv, table_rows as to_csv_rows, write, write_with};
 
 #[cfg(not(feature = "archives"))]
 use absent::npz;

@@ -59,16 +59,18 @@ pub(super) fn read(reader: impl Read + Seek, path: &Path) -> Result<BTreeMap<Str
     Ok(arrays)
 }
 
-/// The bytes of an archive that holds one NPY file. The same content gives the same bytes.
-pub(super) fn encode(name: &str, npy: &[u8], path: &Path) -> Result<Vec<u8>> {
+/// The bytes of an archive that holds NPY files of these names. The same content gives the same bytes.
+pub(super) fn encode(files: &[(&str, Vec<u8>)], path: &Path) -> Result<Vec<u8>> {
     let failed = |e: zip::result::ZipError| Error::io("write", path)(e.into());
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .last_modified_time(zip::DateTime::default())
-        .large_file(npy.len() as u64 > u64::from(u32::MAX));
-    zip.start_file(format!("{name}.npy"), options).map_err(failed)?;
-    zip.write_all(npy).map_err(Error::io("write", path))?;
+    for (name, npy) in files {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(zip::DateTime::default())
+            .large_file(npy.len() as u64 > u64::from(u32::MAX));
+        zip.start_file(format!("{name}.npy"), options).map_err(failed)?;
+        zip.write_all(npy).map_err(Error::io("write", path))?;
+    }
     Ok(zip.finish().map_err(failed)?.into_inner())
 }
 
@@ -84,7 +86,7 @@ mod tests {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         gzip.write_all(&plain).unwrap();
         let of = |bytes: &[u8]| {
-            let zip = encode("a", bytes, Path::new("x")).unwrap();
+            let zip = encode(&[("a", bytes.to_vec())], Path::new("x")).unwrap();
             read(Cursor::new(zip), Path::new("x")).unwrap().remove("a").unwrap()
         };
         assert!(of(&plain).is_ok());

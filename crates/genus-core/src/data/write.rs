@@ -21,6 +21,15 @@ const MAX_SIDE: usize = 1 << 16;
 /// [`Error::Config`] for another extension, or rows that are no images for `.png`; [`Error::Shape`] or
 /// [`Error::Domain`] if rows do not fit the domain; [`Error::Io`] if the file cannot be written.
 pub fn write(path: &Path, x: &Batch, schema: &Schema) -> Result<()> {
+    write_with(path, x, None, schema)
+}
+
+/// As [`write`], with what rows come with, where that is given, as a second array `given` of an `.npz`: \[rows, given columns\] in double
+/// precision, categories as numbers of [`Column::categories`]. Other files do not have it.
+///
+/// # Errors
+/// As there.
+pub fn write_with(path: &Path, x: &Batch, given: Option<&Batch>, schema: &Schema) -> Result<()> {
     let domain = &schema.domain;
     if x.width() != domain.width() {
         return Err(Error::shape("rows to write", domain.width(), x.width()));
@@ -28,7 +37,11 @@ pub fn write(path: &Path, x: &Batch, schema: &Schema) -> Result<()> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let bytes = match &extension[..] {
         "npy" => array(x, schema)?,
-        "npz" => npz::encode("samples", &array(x, schema)?, path)?,
+        "npz" => {
+            let mut files = vec![("samples", array(x, schema)?)];
+            files.extend(given.map(|g| ("given", beside(g, schema))));
+            npz::encode(&files, path)?
+        }
         "csv" => table(x, schema),
         "png" => grid(path, x, domain)?,
         _ => {
@@ -39,6 +52,14 @@ pub fn write(path: &Path, x: &Batch, schema: &Schema) -> Result<()> {
         }
     };
     outfile::write(path, &bytes)
+}
+
+fn beside(given: &Batch, schema: &Schema) -> Vec<u8> {
+    let there = |row: &[f32]| -> Vec<f64> {
+        row.iter().zip(&schema.given).map(|(v, c)| f64::from(*v) + c.origin).collect()
+    };
+    let bytes: Vec<u8> = given.iter().flat_map(there).flat_map(f64::to_le_bytes).collect();
+    npy::encode("<f8", &[given.rows(), schema.given.len()], &bytes)
 }
 
 fn array(x: &Batch, schema: &Schema) -> Result<Vec<u8>> {

@@ -41,6 +41,10 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
                 column.name
             ));
         }
+        categories(data, c, &mut found.warnings);
+    }
+    if data.schema.conditional {
+        copies(data, &mut found.warnings);
     }
     if data.domain().support != Support::Real || data.train.x.rows() < ROWS {
         return found;
@@ -98,6 +102,56 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
     found
 }
 
+/// Categories that are given and of which nothing can be learned.
+fn categories(data: &Dataset, c: usize, warnings: &mut Vec<String>) {
+    let (column, rows) = (&data.schema.given[c], data.train.x.rows());
+    let known = column.categories().len();
+    if known == 0 {
+        return;
+    }
+    let seen: HashSet<u32> = data.train.given.iter().flat_map(Batch::iter).map(|row| row[c] as u32).collect();
+    if known >= DISTINCT && 2 * known > rows {
+        warnings.push(format!(
+            "column \"{}\" is given and has {known} categories, of which {} occur in the {rows} training rows, as names and dates have: nothing is learned that holds for others; leave it out, or write it as numbers",
+            column.name,
+            seen.len()
+        ));
+    } else if seen.len() < known {
+        warnings.push(format!(
+            "{} of the {known} categories of column \"{}\" are in no training row: what is said of rows that are given them is a guess",
+            known - seen.len(),
+            column.name
+        ));
+    }
+}
+
+/// Columns that are what is given, up to a factor.
+fn copies(data: &Dataset, warnings: &mut Vec<String>) {
+    let Some(given) = data.train.given.as_ref().filter(|_| data.train.x.rows() >= ROWS) else { return };
+    for (g, column) in data.schema.given.iter().enumerate().filter(|(_, g)| g.categories().is_empty()) {
+        for c in 0..data.schema.width() {
+            let pairs = || {
+                data.train.x.iter().zip(given.iter()).map(|(x, g_row)| [f64::from(x[c]), f64::from(g_row[g])])
+            };
+            if correlation(pairs).abs() > 1.0 - 1e-9 {
+                warnings.push(format!(
+                    "column \"{}\" follows from \"{}\", which is given: a density can be made as high as one likes there, and scores are not comparable; leave one of them out",
+                    data.schema.column(c).name, column.name
+                ));
+            }
+        }
+    }
+}
+
+/// Of pairs of numbers; 0 where one of them does not vary.
+fn correlation<I: Iterator<Item = [f64; 2]>>(pairs: impl Fn() -> I) -> f64 {
+    let n = pairs().count() as f64;
+    let sum = pairs().fold([0.0; 2], |s, [a, b]| [s[0] + a, s[1] + b]);
+    let of = |[a, b]: [f64; 2]| [a - sum[0] / n, b - sum[1] / n];
+    let [aa, bb, ab] = pairs().map(of).fold([0.0; 3], |s, [a, b]| [s[0] + a * a, s[1] + b * b, s[2] + a * b]);
+    if aa > 0.0 && bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +161,34 @@ mod tests {
         let x = Batch::from_fn(100, 2, |r, c| if c == 0 { (r as f32 * 0.37).sin() } else { column(r) });
         let schema = Schema::from(Domain::real(2)).named(["a", "b"]);
         doubts(&Dataset::new("t", schema, Split::unlabelled(x)).unwrap())
+    }
+
+    /// A category of no training row, one for each row, and a column that is given twice.
+    #[test]
+    fn what_is_given_is_looked_at() {
+        let of = |kinds: usize, used: usize| {
+            let mut schema = Schema::from(Domain::real(2)).named(["x", "y"]);
+            let names = (0..kinds).map(|k| format!("k{k}")).collect();
+            schema.given = vec![
+                crate::Column::new("a", crate::Kind::REAL),
+                crate::Column::new("k", crate::Kind::Category(names)),
+            ];
+            schema.conditional = true;
+            let x = Batch::from_fn(60, 2, |r, c| {
+                if c == 0 { 3.0 * (r as f32 * 0.7).sin() - 1.0 } else { (r as f32 * 1.7).cos() }
+            });
+            let given =
+                Batch::from_fn(60, 2, |r, c| if c == 0 { (r as f32 * 0.7).sin() } else { (r % used) as f32 });
+            let split = Split { given: Some(given), ..Split::unlabelled(x) };
+            doubts(&Dataset::new("t", schema, split).unwrap()).warnings
+        };
+        let found = of(4, 3);
+        assert!(
+            found.len() == 2 && found[0].starts_with("1 of the 4 categories of column \"k\""),
+            "{found:?}"
+        );
+        assert!(found[1].starts_with("column \"x\" follows from \"a\""), "{found:?}");
+        assert!(of(60, 60)[0].contains("has 60 categories, of which 60 occur"), "{:?}", of(60, 60));
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Map for Steps {
         };
         let (n, hidden) = (config.steps.get(), config.channels.get());
         let stays = |grid: &_| corners(grid, &[0, 3]);
-        let scales = scales("levels", extents, channels, config.levels.get(), stays)?;
+        let scales = scales(("levels", ""), extents, channels, config.levels.get(), stays)?;
         affordable("channels", scales.len().saturating_mul(n), hidden, 1)?;
         let warp = Warp::Affine { bound: BOUND };
         let mut flow = ImageFlow::new(rows.width(), given);

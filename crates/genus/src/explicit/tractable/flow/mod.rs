@@ -66,6 +66,12 @@ pub trait Map: Clone + Debug + Send + Sync + 'static {
     /// Registry entry.
     fn spec() -> &'static ModelSpec;
 
+    /// What whoever set this configuration should hear about it for these rows.
+    fn doubts(config: &Self::Config, rows: &Domain) -> Vec<String> {
+        let _ = (config, rows);
+        Vec::new()
+    }
+
     /// Adds the parameters of the map over rows of a domain, given so many values. What it draws from the stream may be initial values only: a model that is
     /// read from a file is built from another stream.
     ///
@@ -121,6 +127,10 @@ impl Objective for FlowLoss<'_> {
         let x = self.seen.batch(rows, || cx.rng("noise"))?;
         let given = self.given[0].as_ref().map(|g| g.select(rows));
         Ok(Loss::new(nll(self.map, self.base, view, &x, given.as_ref()).mean()))
+    }
+
+    fn most_rows(&self) -> usize {
+        self.map.most_rows()
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<BTreeMap<String, f64>> {
@@ -294,10 +304,11 @@ impl<M: Map> Family for Flow<M> {
         let seed = cx.seed.child(M::spec().name);
         let seen = TrainingRows::new(&transform, data, seed)?;
         let (rows, columns) = (seen.rows(), data.schema.width());
-        let few = (rows < columns).then(|| {
+        let few = (rows < columns.max(20)).then(|| {
             format!("{rows} training rows of {columns} columns: a flow learns so few by heart; give more rows, or take `gmm`")
         });
-        let doubts: Vec<String> = few.into_iter().chain(tails(&seen, &data.schema)).collect();
+        let own = M::doubts(config, transform.target());
+        let doubts: Vec<String> = few.into_iter().chain(own).chain(tails(&seen, &data.schema)).collect();
         for message in doubts.clone() {
             cx.emit(&Event::Warning { message });
         }

@@ -41,7 +41,7 @@ pub fn image(rows: &Domain) -> Option<([usize; 2], usize)> {
 /// # Errors
 /// [`Error::Config`] on `field` if an image cannot be halved once.
 pub fn scales(
-    field: &str,
+    (field, or_else): (&str, &str),
     [height, width]: [usize; 2],
     channels: usize,
     levels: usize,
@@ -58,7 +58,7 @@ pub fn scales(
         return Err(Error::config(
             field,
             format!(
-                "images of {height} × {width} pixels cannot be halved; give images of even height and width"
+                "images of {height} × {width} pixels cannot be halved; give images of even height and width{or_else}"
             ),
         ));
     }
@@ -78,7 +78,11 @@ pub fn corners(grid: &Grid, which: &[usize]) -> Grid {
 /// [`Error::Config`] on `field`; [`Error::Run`] if a file holds fewer values.
 pub fn affordable(field: &str, convolutions: usize, channels: usize, taps: usize) -> Result<()> {
     if convolutions > 8 * MOST {
-        return Err(Error::config(field, format!("{convolutions} convolutions; at most {}", 8 * MOST)));
+        let message = format!(
+            "{convolutions} convolutions; at most {}: choose fewer couplings, steps or blocks",
+            8 * MOST
+        );
+        return Err(Error::config(field, message));
     }
     let layer = [channels.saturating_mul(taps), channels];
     afford(field, &vec![&layer[..]; convolutions])
@@ -98,8 +102,10 @@ impl Multiscale {
         rng: &mut Rng,
     ) -> Result<ImageFlow> {
         let dims = extents[0] * extents[1] * channels;
-        let scales =
-            scales("multiscale.levels", extents, channels, self.levels, |grid| corners(grid, &[0, 3]))?;
+        let or_else = ", or set multiscale.levels = 0, which takes them as plain rows";
+        let scales = scales(("multiscale.levels", or_else), extents, channels, self.levels, |grid| {
+            corners(grid, &[0, 3])
+        })?;
         let (n, mut flow) = (self.couplings.get(), ImageFlow::new(dims, context));
         for (level, grid) in scales.iter().enumerate() {
             let hidden = self.channels.get().saturating_mul(1 << level.min(16));

@@ -148,6 +148,14 @@ impl Map for Couplings {
         &SPEC
     }
 
+    fn doubts(config: &RealNvpConfig, rows: &Domain) -> Vec<String> {
+        let plain = RealNvpConfig::default();
+        let set = config.layers != plain.layers || config.hidden != plain.hidden;
+        let ignored = image(rows).is_some() && config.multiscale.levels > 0 && set;
+        let message = "`layers` and `hidden` are of tables, and images have `multiscale.couplings` and `multiscale.channels`; with multiscale.levels = 0 images are plain rows";
+        ignored.then(|| message.to_owned()).into_iter().collect()
+    }
+
     fn build(
         config: &RealNvpConfig,
         rows: &Domain,
