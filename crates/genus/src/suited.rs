@@ -43,10 +43,12 @@ pub(crate) fn flow(size: Size) -> toml::Table {
     let each = size.rows.div_ceil(batch).max(1);
     let (epochs, patience) = ((FLOW / each).max(10), (FLOW / 10 / each).max(3));
     // Large networks learn few rows by heart within tens of steps, and small ones whose weights do not decay within hundreds.
-    let (rate, decay, net) =
-        if size.rows < 1000 { (0.001, 1.0, "layers = 4\nhidden = [32]\n") } else { (0.003, 0.0, "") };
+    let (rate, decay, net) = match size.rows < 1000 {
+        true => (0.001, "decay = 1.0\n", "layers = 4\nhidden = [32]\n"),
+        false => (0.003, "", ""),
+    };
     table(&format!(
-        "{net}[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\nema = 0.999\n[train.optimizer]\nrate = {rate}\ndecay = {decay:?}\nschedule = \"constant\"\n"
+        "{net}[train]\nbatch = {batch}\nepochs = {epochs}\npatience = {patience}\nema = 0.999\n[train.optimizer]\nrate = {rate}\n{decay}schedule = \"constant\"\n"
     ))
 }
 

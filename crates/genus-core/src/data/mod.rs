@@ -360,13 +360,6 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
             _ => format!("as in the source: {}", counts.join(", ")),
         };
     }
-    let between = if set.provenance.reading.is_empty() { "" } else { "; " };
-    set.provenance.reading = format!(
-        "{} rows of {}{between}{}",
-        set.splits().map(|(_, s)| s.x.rows()).sum::<usize>(),
-        set.schema,
-        set.provenance.reading
-    );
     let keep = options.missing == Missing::Keep;
     match &options.like {
         Some(like) => {
@@ -377,6 +370,13 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
         }
         None => set.check_rows(keep)?,
     }
+    let between = if set.provenance.reading.is_empty() { "" } else { "; " };
+    set.provenance.reading = format!(
+        "{} rows of {}{between}{}",
+        set.splits().map(|(_, s)| s.x.rows()).sum::<usize>(),
+        set.schema,
+        set.provenance.reading
+    );
     Ok(set)
 }
 
