@@ -28,7 +28,7 @@ pub(super) mod npz {
         Err(absent())
     }
 
-    pub(in crate::data) fn encode(_: &str, _: &[u8], _: &Path) -> Result<Vec<u8>> {
+    pub(in crate::data) fn encode(_: &[(&str, Vec<u8>)], _: &Path) -> Result<Vec<u8>> {
         Err(absent())
     }
 }
