@@ -11,9 +11,9 @@
 //! Exact. Scoring takes one pass; drawing takes one for couplings, and for autoregressive steps one value after the other, which costs
 //! about as much here since every unit is computed once.
 //!
-//! Given columns enter every network: p(x | given) = p_base(f(x; given)) |det ∂f/∂x|. Then an affine step that sees nothing else comes
-//! first, since rows may lie anywhere under what is given, and splines bend within their bound. Beyond it they are the identity, so that where
-//! rows lie close together under what is given, a few draws in a thousand lie further out than they should; those of `maf` do not.
+//! Given columns enter every network: p(x | given) = p_base(f(x; given)) |det ∂f/∂x|. Then two affine steps that
+//! see nothing else come first, since rows may lie anywhere under what is given, and splines bend within their bound: a linear one, which
+//! begins as the regression on what is given with residuals of deviation 1, and one of a network.
 //!
 //! ## Trained by
 //! Minibatch Adam on −log p.
@@ -184,9 +184,11 @@ impl Map for Splines {
             }
         };
         if given > 0 {
-            // Beyond its bound a spline is the identity, wherever rows are under what is given: they are brought there first.
+            // Beyond its bound a spline is the identity, wherever rows are under what is given: they are brought there first, by a step that
+            // begins as the regression on what is given, and one for what is not linear.
             let centred = Warp::Affine { bound: super::maf::BOUND };
             steps.insert(0, Step::coupling(d, Vec::new(), given, &hidden, Activation::Relu, centred));
+            steps.insert(0, Step::coupling(d, Vec::new(), given, &[], Activation::Identity, centred));
         }
         Ok(Arc::new(Steps::new(params, "step", d, given, steps, rng)))
     }
