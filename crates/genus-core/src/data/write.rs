@@ -24,7 +24,7 @@ pub fn write(path: &Path, x: &Batch, schema: &Schema) -> Result<()> {
     write_with(path, x, None, schema)
 }
 
-/// As [`write`], with what rows come with, where that is given, as a second array `given` of an `.npz`: \[rows, given columns\] in double
+/// As [`write()`], with what rows come with, where that is given, as a second array `given` of an `.npz`: \[rows, given columns\] in double
 /// precision, categories as numbers of [`Column::categories`]. Other files do not have it.
 ///
 /// # Errors
