@@ -178,7 +178,10 @@ impl Dataset {
                 let near = crate::names::near(name, known.iter().map(|n| n.as_str()));
                 let guess = match near.is_empty() {
                     true => String::new(),
-                    false => format!(" (did you mean {}?)", near.join(", ")),
+                    false => {
+                        let near: Vec<String> = near.iter().map(|n| crate::names::quoted(n)).collect();
+                        format!(" (did you mean {}?)", near.join(", "))
+                    }
                 };
                 let there = match known.is_empty() {
                     true => "images have no columns, and these have no class".into(),

@@ -300,8 +300,12 @@ impl Bijection for Steps {
         if step.widths().len() > 2 || !step.seen().is_empty() {
             return Ok(());
         }
-        let found = regression(x, context);
         let (n, c) = (2 * step.moved().len(), context.width());
+        // Of as many slopes as rows nothing would be left.
+        if x.rows() < ENOUGH * (c + 1) {
+            return Ok(());
+        }
+        let found = regression(x, context);
         let mut values = params.values(*id);
         for (k, dim) in step.moved().iter().enumerate() {
             let (of, deviation) = &found[*dim];
@@ -326,6 +330,9 @@ impl Bijection for Steps {
         }
     }
 }
+
+/// Rows for each slope from which on a regression is worth beginning with.
+const ENOUGH: usize = 4;
 
 /// For each column of x the slopes of its regression on the columns of `given` and a constant, which is the last, and the deviation of
 /// what is left. Columns of `given` may depend on each other: the slopes are the shortest, nearly.
@@ -367,7 +374,12 @@ fn regression(x: &Batch, given: &Batch) -> Vec<(Vec<f64>, f64)> {
         });
         (squares.sum::<f64>() / n).sqrt()
     };
-    (0..d).map(|k| (slopes(k), k)).map(|(s, k)| (s.clone(), left(k, &s))).collect()
+    let each = |k: usize| {
+        let slopes = slopes(k);
+        let left = left(k, &slopes);
+        (slopes, left)
+    };
+    (0..d).map(each).collect()
 }
 
 /// Maps one after the other.

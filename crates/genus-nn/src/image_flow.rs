@@ -331,7 +331,8 @@ impl Mix {
     fn apply(&self, params: &Params, x: Vec<f32>, dims: usize, back: bool) -> Vec<f32> {
         let n = self.grid.channels;
         let wide = |id| params.values(id).iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
-        let (shift, scale) = (wide(self.shift), wide(self.scale));
+        let shift = wide(self.shift);
+        let scale: Vec<f64> = wide(self.scale).into_iter().map(libm::exp).collect();
         let factors = self.rotation.as_ref().map(|r| (r.factors(params), &r.permutation));
         let mut pixels = gather_columns(&x, dims, &self.grid.at);
         let (mut v, mut w) = (vec![0.0f64; n], vec![0.0f64; n]);
@@ -350,9 +351,9 @@ impl Mix {
                     }
                     v.copy_from_slice(&w);
                 }
-                (0..n).for_each(|k| v[k] = v[k] * libm::exp(-scale[k]) - shift[k]);
+                (0..n).for_each(|k| v[k] = v[k] / scale[k] - shift[k]);
             } else {
-                (0..n).for_each(|k| v[k] = (v[k] + shift[k]) * libm::exp(scale[k]));
+                (0..n).for_each(|k| v[k] = (v[k] + shift[k]) * scale[k]);
                 if let Some(([lower, upper], permutation)) = &factors {
                     (0..n).for_each(|i| w[i] = (i..n).map(|j| upper[i * n + j] * v[j]).sum());
                     (0..n).for_each(|i| v[permutation[i]] = (0..=i).map(|j| lower[i * n + j] * w[j]).sum());

@@ -10,6 +10,8 @@ const ROWS: usize = 30;
 const DISTINCT: usize = 12;
 /// Share of the rows that have one value, from which on it is suspected of being an atom.
 const ATOM: f64 = 0.3;
+/// Rows that are looked at before all are.
+const FEW: usize = 256;
 /// How much further from the middle than the middle half of the column a cell lies that squeezes the others.
 const FAR: f64 = 1e4;
 
@@ -44,7 +46,8 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
         categories(data, c, &mut found.warnings);
     }
     if data.schema.conditional {
-        copies(data, &mut found.warnings);
+        let copied = copies(data, &mut found.warnings);
+        found.protocol = not_comparable("what is given decides", &copied);
     }
     if data.domain().support != Support::Real || data.train.x.rows() < ROWS {
         return found;
@@ -93,13 +96,18 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
             ));
         }
     }
-    if !atoms.is_empty() {
-        const SHOWN: usize = 5;
-        let more = if atoms.len() > SHOWN { ", …" } else { "" };
-        let shown: Vec<&str> = atoms.iter().take(SHOWN).map(String::as_str).collect();
-        found.protocol = format!("not comparable: values repeat in {}{more}", shown.join(", "));
-    }
+    let repeated = not_comparable("values repeat in", &atoms);
+    let both: Vec<&str> = [&found.protocol[..], &repeated].into_iter().filter(|p| !p.is_empty()).collect();
+    found.protocol = both.join(", ");
     found
+}
+
+/// Why scores are not, for their protocol; nothing without such columns.
+fn not_comparable(why: &str, columns: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = if columns.len() > SHOWN { ", …" } else { "" };
+    let shown: Vec<&str> = columns.iter().take(SHOWN).map(String::as_str).collect();
+    if shown.is_empty() { String::new() } else { format!("not comparable: {why} {}{more}", shown.join(", ")) }
 }
 
 /// Categories that are given and of which nothing can be learned.
@@ -125,22 +133,29 @@ fn categories(data: &Dataset, c: usize, warnings: &mut Vec<String>) {
     }
 }
 
-/// Columns that are what is given, up to a factor.
-fn copies(data: &Dataset, warnings: &mut Vec<String>) {
-    let Some(given) = data.train.given.as_ref().filter(|_| data.train.x.rows() >= ROWS) else { return };
+/// Columns that are what is given, up to a factor and a constant.
+fn copies(data: &Dataset, warnings: &mut Vec<String>) -> Vec<String> {
+    let rows = data.train.x.rows();
+    let Some(given) = data.train.given.as_ref().filter(|_| rows >= ROWS) else { return Vec::new() };
+    let mut copied = Vec::new();
     for (g, column) in data.schema.given.iter().enumerate().filter(|(_, g)| g.categories().is_empty()) {
         for c in 0..data.schema.width() {
-            let pairs = || {
-                data.train.x.iter().zip(given.iter()).map(|(x, g_row)| [f64::from(x[c]), f64::from(g_row[g])])
+            // What some rows deny need not be asked of all.
+            let follows = |n: usize| {
+                let pairs = || (0..n).map(|r| [data.train.x.row(r)[c], given.row(r)[g]].map(f64::from));
+                correlation(pairs).abs() > 1.0 - 1e-9
             };
-            if correlation(pairs).abs() > 1.0 - 1e-9 {
+            if follows(rows.min(FEW)) && follows(rows) {
+                let name = data.schema.column(c).name;
                 warnings.push(format!(
-                    "column \"{}\" follows from \"{}\", which is given: a density can be made as high as one likes there, and scores are not comparable; leave one of them out",
-                    data.schema.column(c).name, column.name
+                    "column \"{name}\" follows from \"{}\", which is given: a density can be made as high as one likes there, and scores are not comparable; leave one of them out",
+                    column.name
                 ));
+                copied.push(name);
             }
         }
     }
+    copied
 }
 
 /// Of pairs of numbers; 0 where one of them does not vary.
@@ -180,15 +195,20 @@ mod tests {
             let given =
                 Batch::from_fn(60, 2, |r, c| if c == 0 { (r as f32 * 0.7).sin() } else { (r % used) as f32 });
             let split = Split { given: Some(given), ..Split::unlabelled(x) };
-            doubts(&Dataset::new("t", schema, split).unwrap()).warnings
+            doubts(&Dataset::new("t", schema, split).unwrap())
         };
-        let found = of(4, 3);
+        assert_eq!(of(4, 3).protocol, "not comparable: what is given decides x");
+        let found = of(4, 3).warnings;
         assert!(
             found.len() == 2 && found[0].starts_with("1 of the 4 categories of column \"k\""),
             "{found:?}"
         );
         assert!(found[1].starts_with("column \"x\" follows from \"a\""), "{found:?}");
-        assert!(of(60, 60)[0].contains("has 60 categories, of which 60 occur"), "{:?}", of(60, 60));
+        assert!(
+            of(60, 60).warnings[0].contains("has 60 categories, of which 60 occur"),
+            "{:?}",
+            of(60, 60).warnings
+        );
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Map for Steps {
 }
 
 fn gradient_check(seed: Seed) -> Result<Vec<(String, f64)>> {
-    let config = GlowConfig { steps: count(1), channels: count(4), ..GlowConfig::default() };
+    let config = GlowConfig { steps: count(2), channels: count(5), ..GlowConfig::default() };
     let mut domain = Domain::real(16);
     domain.shape = Shape::Image { height: 4, width: 4, channels: 1 };
     Glow::gradient_check(&config, &domain, seed)
