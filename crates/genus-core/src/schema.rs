@@ -695,16 +695,18 @@ impl Schema {
 
     /// How what is given is written.
     fn form(&self) -> String {
-        format!("give \"{}\"", self.given_form())
+        format!("give {}", self.given_form())
     }
 
-    /// An example of what [`given_row`](Self::given_row) takes.
+    /// An example of what [`given_row`](Self::given_row) takes, in quotes as a shell wants them.
     pub fn given_form(&self) -> String {
         let one = |g: &Column| match g.categories().first() {
             Some(name) => names::quoted(&format!("{}={name}", g.name)),
             None => names::quoted(&format!("{}={}", g.name, g.text(0.0))),
         };
-        self.given.iter().map(one).collect::<Vec<_>>().join(",")
+        let form = self.given.iter().map(one).collect::<Vec<_>>().join(",");
+        let quote = if form.contains('"') { '\'' } else { '"' };
+        format!("{quote}{form}{quote}")
     }
 
     /// A row of what is given, in words: `a = 1.5, b = red`.

@@ -131,7 +131,7 @@ impl Given {
             (None, Some(class)) if !schema.classes().is_empty() => vec![schema.class(class)? as f32],
             _ => {
                 let message = format!(
-                    "the model is of {}: say what is given with --given \"{}\", or with --given-rows FILE",
+                    "the model is of {}: say what is given with --given {}, or with --given-rows FILE",
                     schema.formula(),
                     schema.given_form()
                 );
