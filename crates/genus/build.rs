@@ -61,26 +61,31 @@ impl Found {
         let text = fs::read_to_string(file).unwrap_or_default();
         let mut lines = text.lines();
         let mut table = false;
-        let mut words = false;
+        let mut words = None;
         let before = self.models.len();
         while let Some(line) = lines.next() {
             match line {
                 "#[serde(default, deny_unknown_fields)]" => table = true,
-                "#[serde(rename_all = \"snake_case\")]" => words = true,
+                "#[serde(rename_all = \"snake_case\")]" => words = Some("_"),
+                "#[serde(rename_all = \"kebab-case\")]" => words = Some("-"),
                 _ => {}
             }
             if let Some(name) = opened(line, "pub struct ").filter(|_| table) {
                 let fields = items(&mut lines);
                 if name.ends_with("Config") && text.contains("ModelSpec::new::<") {
+                    // The last one of a file is the whole; those before it are tables in it.
+                    self.models.truncate(before);
                     self.models.push((module(file), name.clone()));
                 }
                 self.structs.insert(name, fields);
-            } else if let Some(name) = opened(line, "pub enum ").filter(|_| words) {
-                self.enums.insert(name, items(&mut lines));
+            } else if let (Some(name), Some(between)) = (opened(line, "pub enum "), words) {
+                let variants = items(&mut lines).into_iter();
+                let variants = variants.map(|[name, of, text]| [name.replace('_', between), of, text]);
+                self.enums.insert(name, variants.collect());
             } else if line.starts_with("#[") || line.starts_with("///") {
                 continue;
             }
-            (table, words) = (false, false);
+            (table, words) = (false, None);
         }
         // A model may have the configuration of another.
         let lent =

@@ -78,7 +78,7 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Mean log-probability and figures of a split, with protocol and kind of evidence.
+    /// Mean log-probability and figures of a split, with protocol and kind of evidence, and figures of draws beside its rows.
     Evaluate {
         /// Run folder.
         run: PathBuf,
@@ -86,6 +86,29 @@ pub enum Command {
         source: Source,
         #[command(flatten)]
         scoring: ScoringArgs,
+        /// Most draws that are compared with as many rows; 0 for none.
+        #[arg(long, value_name = "N", default_value_t = 2000)]
+        draws: usize,
+    },
+    /// Draws beside real rows, in one table: distances, precision and recall, classifier tests, copies.
+    Metrics {
+        /// Real rows: name of a data set, a file, or a run folder to draw from.
+        #[arg(value_parser = DATA, hide_possible_values = true)]
+        real: String,
+        /// What is compared with them: run folders to draw from, or files of rows.
+        #[arg(required = true)]
+        draws: Vec<String>,
+        #[command(flatten)]
+        cut: Cut,
+        /// Most rows of each.
+        #[arg(short, default_value_t = 10_000)]
+        n: usize,
+        /// Leave out what trains a classifier.
+        #[arg(long)]
+        quick: bool,
+        /// Seed of draws and figures.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
     },
     /// The code of each row.
     Encode(Through),

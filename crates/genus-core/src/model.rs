@@ -185,6 +185,11 @@ impl Default for Drawing {
 
 /// The model draws rows.
 pub trait Sampler: Model {
+    /// Number of classes that rows can be drawn of, by [`draw_as`](Self::draw_as); 0 if rows are drawn of no class.
+    fn classes_drawn(&self) -> usize {
+        self.as_class_conditional().map_or(0, ClassConditional::classes)
+    }
+
     /// `n` rows in the units of the training data.
     #[doc(alias = "generate")]
     ///

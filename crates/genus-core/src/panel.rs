@@ -110,6 +110,13 @@ pub enum Panel<A = Tensor> {
         /// Values from 0 up to this, exclusive.
         levels: usize,
     },
+    /// The same rows at several times, one after the other in the same place.
+    Frames {
+        /// Heading.
+        title: String,
+        /// `[n, d]` each, with what they are called.
+        frames: Vec<Named<A>>,
+    },
     /// Points of a plane in groups.
     Cloud {
         /// Heading.
@@ -266,6 +273,7 @@ impl<A> Panel<A> {
                 Panel::Paths { title, caption, paths: f(paths)?, through: through.map(&mut *f).transpose()? }
             }
             Self::Film { rows, order, levels } => Panel::Film { rows: f(rows)?, order: f(order)?, levels },
+            Self::Frames { title, frames } => Panel::Frames { title, frames: each(frames, f)? },
             Self::Cloud { title, axes, frame, groups, colour } => {
                 Panel::Cloud { title, axes, frame, groups: each(groups, f)?, colour }
             }
@@ -362,6 +370,7 @@ mod tests {
                 through: Some(plane()),
             },
             Panel::Film { rows: (&rows).into(), order: Tensor::u64(&[3], vec![2, 0, 1]), levels: 2 },
+            Panel::Frames { title: "f".into(), frames: vec![Named::new("1", &rows), Named::new("2", &rows)] },
             Panel::Cloud {
                 title: "c".into(),
                 axes: axes(),

@@ -10,7 +10,7 @@
 use crate::config::Every;
 use crate::stop::in_pool;
 use crate::{Error, Event, FitContext, FitReport, Result, Rng, Seed, State, StopReason, Tensor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
@@ -173,6 +173,12 @@ pub trait Learner: Send {
         Ok(Figures::new())
     }
 
+    /// What is wrong as it stands after a validation, a sentence each that begins with a name and a colon and ends with a remedy. Said
+    /// when it is first found, and again in the report if it is so at the end.
+    fn doubts(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// All that goes on from step to step.
     fn state(&self) -> State;
 
@@ -219,6 +225,7 @@ pub fn train(plan: &Plan, learner: &mut dyn Learner, cx: &mut FitContext<'_>) ->
         ended: 0,
         sums: BTreeMap::new(),
         best: None,
+        doubted: BTreeSet::new(),
         saved: None,
     };
     let newest = match run.cx.checkpoints {
@@ -229,6 +236,11 @@ pub fn train(plan: &Plan, learner: &mut dyn Learner, cx: &mut FitContext<'_>) ->
         run.load(step, &state)?;
     }
     run.go()
+}
+
+/// What a doubt is about.
+fn name_of(doubt: &str) -> &str {
+    doubt.split(':').next().unwrap_or(doubt)
 }
 
 struct Best {
@@ -249,6 +261,8 @@ struct Run<'a, 'c> {
     /// Over the epoch so far, of each part its sum and the rows that it was taken over.
     sums: BTreeMap<String, [f64; 2]>,
     best: Option<Best>,
+    /// Names of the doubts that were said.
+    doubted: BTreeSet<String>,
     /// When the last checkpoint was written, after which step, and what was `ended` then.
     saved: Option<([u64; 2], Instant)>,
 }
@@ -312,6 +326,7 @@ impl Run<'_, '_> {
             );
             self.cx.warn(&mut self.report, message);
         }
+        self.report.warnings.extend(self.learner.doubts());
         self.learner.keep(best.as_ref().map(|b| &b.kept))?;
         Ok(FitReport { steps: self.step, stopped: Some(reason), ..self.report })
     }
@@ -351,6 +366,11 @@ impl Run<'_, '_> {
             let (learner, stop) = (&mut *self.learner, self.cx.stop().clone());
             valid = stop.during(|| in_pool(move || learner.validate(&at)))?;
             best = self.compare(epoch, &valid);
+            for message in self.learner.doubts() {
+                if self.doubted.insert(name_of(&message).to_owned()) {
+                    self.cx.emit(&Event::Warning { message });
+                }
+            }
         }
         let step = self.step;
         if at.ends_epoch {

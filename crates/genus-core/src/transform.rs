@@ -190,6 +190,14 @@ impl Transform {
         self
     }
 
+    /// From the unit interval, where a chain of levels ends, to −1 … 1.
+    #[must_use]
+    pub fn around_zero(mut self) -> Self {
+        let width = self.source.width();
+        self.steps.push(Step::Standardize { mean: vec![0.5; width], std: vec![0.5; width] });
+        self
+    }
+
     /// Checks a chain that comes from a file.
     ///
     /// # Errors

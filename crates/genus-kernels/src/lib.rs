@@ -8,6 +8,7 @@
 mod adam;
 mod ancestral;
 mod anneal;
+mod batch_norm;
 mod bernoulli;
 mod categorical;
 mod conv;
@@ -35,6 +36,9 @@ mod taps;
 pub use adam::{Adam, adam, sum_of_squares};
 pub use ancestral::{MaskedLayer, sample_masked};
 pub use anneal::{anneal_bits, log_mass_change, row_products};
+pub use batch_norm::{
+    BatchNormGrads, EPSILON, Normalized, batch_norm_backward, batch_norm_forward, channel_moments,
+};
 pub use bernoulli::{bernoulli_backward, bernoulli_nll};
 pub use categorical::{categorical_backward, categorical_nll};
 pub use conv::{Conv, ConvGrads, Images};

@@ -1,6 +1,6 @@
 //! Finite differences of a training objective, to hold its gradient against.
 
-use crate::{Id, Loss, Params, View};
+use crate::{Group, Id, Loss, Params, View};
 use genus_core::{Result, Seed};
 
 /// Largest disagreement found in one parameter array.
@@ -29,14 +29,29 @@ pub fn check(
     params: &mut Params,
     seed: Seed,
     mask: impl Fn(Id, &mut [f32]),
+    loss: impl FnMut(&View<'_>) -> Result<Loss>,
+) -> Result<Vec<Disagreement>> {
+    check_group(params, Group::default(), seed, mask, loss)
+}
+
+/// As [`check`], of the parameters of one group.
+///
+/// # Errors
+/// As there.
+pub fn check_group(
+    params: &mut Params,
+    group: Group,
+    seed: Seed,
+    mask: impl Fn(Id, &mut [f32]),
     mut loss: impl FnMut(&View<'_>) -> Result<Loss>,
 ) -> Result<Vec<Disagreement>> {
-    let mut grads = loss(&params.tracked())?.total.backward();
-    let gradient: Vec<Vec<f32>> = params.ids().map(|id| params.take_grad(id, &mut grads)).collect();
+    let ids = params.members(group);
+    let mut grads = loss(&params.tracking(group))?.total.backward();
+    let gradient: Vec<Vec<f32>> = ids.iter().map(|id| params.take_grad(*id, &mut grads)).collect();
     drop(grads);
     let mut rng = seed.child("gradcheck").rng();
     let mut found = Vec::new();
-    for (id, g) in params.ids().zip(&gradient) {
+    for (id, g) in ids.into_iter().zip(&gradient) {
         let origin = params.values(id);
         let n = origin.len();
         let mut allowed = vec![1.0; n];

@@ -15,6 +15,7 @@ mod layers;
 pub mod ops;
 mod optimizer;
 mod params;
+mod pyramid;
 mod train;
 
 pub use burn::Tensor;
@@ -27,6 +28,7 @@ pub use image_flow::{ConvNet, Grid, ImageFlow};
 pub use layers::{Convolution, Linear, Mlp, Nonlinearity};
 pub use optimizer::{Optimizer, OptimizerConfig, Schedule};
 pub use params::{Group, Id, Params, View, afford, holding};
+pub use pyramid::{Analysis, Form, Normalize, Synthesis};
 pub use train::{Loss, Objective, Player, StepContext, TrainConfig, play, train};
 
 use burn::tensor::{Device, TensorData};

@@ -135,6 +135,16 @@ pub trait Objective: Send {
         &[0]
     }
 
+    /// What is wrong as it stands after a validation, a sentence each that begins with a name and a colon and ends with a remedy.
+    fn doubts(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether a loss changes what it carries on itself.
+    fn is_stateful(&self) -> bool {
+        !self.state().tensors.is_empty()
+    }
+
     /// What it carries on from step to step itself.
     fn state(&self) -> State {
         State::default()
@@ -252,7 +262,7 @@ impl Descent<'_> {
         let mut parts = Figures::new();
         // Passes may take most of a second. Until something has changed, a request to end is heard between them.
         let stop = Stop::current();
-        let mut changed = turn > 0 || !self.objective.state().tensors.is_empty();
+        let mut changed = turn > 0 || self.objective.is_stateful();
         for (part, some) in rows.chunks(size).enumerate() {
             let cx = StepContext {
                 step: at.step,
@@ -347,6 +357,10 @@ impl Learner for Descent<'_> {
         let found = self.objective.validate(&self.params.frozen());
         self.swap_averages();
         found
+    }
+
+    fn doubts(&self) -> Vec<String> {
+        self.objective.doubts()
     }
 
     fn state(&self) -> State {

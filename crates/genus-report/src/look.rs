@@ -133,6 +133,17 @@ impl<'a> Look<'a> {
         Ok(picture::Picture { caption, ..picture })
     }
 
+    /// Images at several times, `columns` per line.
+    pub(crate) fn film(
+        &self,
+        times: &[Vec<&[f32]>],
+        pixels: Pixels,
+        columns: usize,
+        alt: String,
+    ) -> Result<picture::Picture> {
+        picture::frames(times, pixels, columns, self.range, alt)
+    }
+
     /// A table of rows, each with a heading and the cells of `extra` columns before its values.
     pub(crate) fn table<'r>(
         &self,

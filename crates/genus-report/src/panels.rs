@@ -53,6 +53,7 @@ fn render(look: &Look<'_>, panel: &Panel) -> Result<Vec<Block>> {
         Panel::Paths { title, caption, paths, through } => {
             ways(look, title, caption, paths, through.as_ref())?
         }
+        Panel::Frames { title, frames } => frames_of(look, title, frames)?,
         Panel::Film { rows, order, levels } => film(look, rows, order, *levels)?,
         Panel::Cloud { title, axes, frame, groups, colour } => cloud(title, axes, *frame, groups, *colour),
         Panel::Lines { title, axes, lines: of } => lines(title, axes, of),
@@ -249,6 +250,43 @@ fn film(look: &Look<'_>, rows: &Tensor, order: &Tensor, levels: usize) -> Result
     let range = (0.0, (levels - 1) as f64);
     let film = picture::film(&images.first(images.n), &order, size, 6, range, FRAMES, alt)?;
     Ok(vec![Block::Pictures(vec![film])])
+}
+
+/// Most charts of points that stand for a film.
+const STILLS: usize = 6;
+
+/// Images as a film; points of a plane as some of the times side by side, the first and the last among them.
+fn frames_of(look: &Look<'_>, title: &str, frames: &[Named]) -> Result<Vec<Block>> {
+    let all: Option<Vec<Rows<'_>>> = frames.iter().map(|f| Rows::matrix(&f.values)).collect();
+    let Some(all) = all.filter(|all| all.windows(2).all(|w| (w[0].n, w[0].d) == (w[1].n, w[1].d))) else {
+        return Ok(Vec::new());
+    };
+    let Some(last) = all.last() else { return Ok(Vec::new()) };
+    match look.kind(last.d) {
+        Kind::Image(size) => {
+            let images: Vec<Vec<&[f32]>> = all.iter().map(|f| f.first(IMAGES)).collect();
+            let alt = format!("{} images at {} times", images[0].len(), all.len());
+            Ok(vec![Block::Pictures(vec![Picture {
+                title: title.to_owned(),
+                ..look.film(&images, size, 8, alt)?
+            }])])
+        }
+        Kind::Plane => {
+            let shown = STILLS.min(all.len());
+            let at = (0..shown).map(|i| i * (all.len() - 1) / (shown - 1).max(1));
+            let axes = [look.column(0), look.column(1)];
+            let points: Vec<(f64, f64)> = all.iter().flat_map(|f| f.points(POINTS)).collect();
+            let sides = [extent(points.iter().map(|p| p.0)), extent(points.iter().map(|p| p.1))];
+            let frame = match sides {
+                [Some(x), Some(y)] => Some([padded(x, 0.05), padded(y, 0.05)]),
+                _ => None,
+            };
+            Ok(at
+                .flat_map(|i| cloud(&format!("{title}: {}", frames[i].name), &axes, frame, &frames[i..=i], 0))
+                .collect())
+        }
+        Kind::Table => Ok(Vec::new()),
+    }
 }
 
 fn chart(title: &str, svg: String, legend: Vec<Entry>, note: String, wide: bool) -> Block {

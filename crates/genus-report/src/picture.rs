@@ -207,6 +207,34 @@ pub(crate) fn film(
     Ok(sheet.picture(src, uri(&now, extents.0, extents.1, sheet.colour())?, alt))
 }
 
+/// Images at several times, one after the other.
+pub(crate) fn frames(
+    times: &[Vec<&[f32]>],
+    size: Pixels,
+    columns: usize,
+    range: (f64, f64),
+    alt: String,
+) -> Result<Picture> {
+    let sheet = Sheet::new(size, times.first().map_or(0, Vec::len), columns);
+    let draw = |images: &Vec<&[f32]>| {
+        let mut out = sheet.blank();
+        for (i, image) in images.iter().enumerate() {
+            image
+                .iter()
+                .take(size.len())
+                .enumerate()
+                .for_each(|(v, value)| sheet.put(&mut out, i, v, *value, range));
+        }
+        out
+    };
+    let all: Vec<Vec<u8>> = times.iter().map(draw).collect();
+    let all: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+    let extents = sheet.extents();
+    let still =
+        all.last().map_or(Ok(String::new()), |last| uri(last, extents.0, extents.1, sheet.colour()))?;
+    Ok(sheet.picture(film_uri(&all, 400, 3000, extents, sheet.colour())?, still, alt))
+}
+
 /// Colour of a share between 0 (dark) and 1 (light).
 fn ramp(share: f64) -> [u8; 3] {
     let at = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) } * (RAMP.len() - 1) as f64;

@@ -18,6 +18,7 @@ mod baseline;
 mod completion;
 mod context;
 pub mod diagnostics;
+mod distances;
 mod draws;
 pub mod evaluate;
 mod explicit;
@@ -25,6 +26,7 @@ mod implicit;
 pub mod keys;
 pub mod recipe;
 pub mod registry;
+pub mod sample_metrics;
 mod sampling;
 pub mod session;
 mod suited;
@@ -40,6 +42,7 @@ pub mod chapters {
     };
     pub use crate::explicit::tractable::flow::{glow, iaf, linear_ica, maf, nice, realnvp, spline_flow};
     pub use crate::explicit::tractable::mixture::gaussian_mixture as gmm;
+    pub use crate::implicit::direct::{gan, wgan_gp};
     pub use crate::implicit::markov_chain::{denoising_chain, gsn};
 }
 
@@ -80,6 +83,9 @@ pub use genus_core::{
     train, transform,
 };
 pub use genus_nn::{Base, Nonlinearity, OptimizerConfig, Schedule, TrainConfig, use_device};
+pub use implicit::direct::gan::{DiscriminatorConfig, Gan, GanConfig, Objective, PenaltyConfig, PenaltyKind};
+pub use implicit::direct::wgan_gp::{CriticConfig, WganGp, WganGpConfig};
+pub use implicit::direct::{GeneratorConfig, Networks, NoiseLaw, Normalization};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};
 pub use implicit::markov_chain::gsn::{Gsn, GsnConfig};
 pub use sampling::Sampling;

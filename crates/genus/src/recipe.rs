@@ -12,6 +12,7 @@
 //! substitute = "tree16"          # generated data on which CI runs the plumbing
 //! seed = 0
 //! importance_samples = 5000      # optional
+//! thorough = true                # optional: all figures of draws beside real rows
 //!
 //! [[expect]]                     # one run per variant
 //! variant = "full-2"             # optional: keys laid over config
@@ -25,11 +26,11 @@
 //! components = 3
 //! ```
 
-use crate::diagnostics::{mixing, parzen};
+use crate::diagnostics::{likeness, mixing, modes, parzen};
 use crate::draws::LOGIT_SPACE;
 use crate::run::{DataConfig, Summary};
 use crate::session::{self, Outcome, Request};
-use crate::{Dataset, Error, ModelSpec, Observer, Result, SplitName, StopReason, data, registry};
+use crate::{Dataset, Diagnostic, Error, ModelSpec, Observer, Result, SplitName, StopReason, data, registry};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -66,12 +67,27 @@ pub enum Measured {
     /// Mean log p of the test rows after noise and logit, nats: higher is better.
     #[serde(rename = "log-likelihood in logit space")]
     LogitSpace,
+    /// Modes of generated data that draws reach: more is better.
+    #[serde(rename = "modes covered")]
+    ModesCovered,
+    /// Share of draws near a mode: more is better.
+    #[serde(rename = "high-quality draws")]
+    HighQuality,
+    /// Fréchet distance of draws to held-out rows, in features of images where there are such.
+    #[serde(rename = "Fréchet distance")]
+    Frechet,
+    /// Classes that draws are of: more is better.
+    #[serde(rename = "classes present")]
+    ClassesPresent,
+    /// Accuracy on real rows of a classifier that saw draws: more is better.
+    #[serde(rename = "train on draws, test on rows")]
+    Useful,
 }
 
 impl Measured {
     /// Whether the figure asked for is a floor.
     const fn more_is_better(self) -> bool {
-        matches!(self, Self::ParzenWindow | Self::ClassesVisited | Self::LogitSpace)
+        !matches!(self, Self::TotalLogLikelihood | Self::TestNll | Self::GapToEntropy | Self::Frechet)
     }
 }
 
@@ -131,6 +147,9 @@ pub struct Recipe {
     /// Importance samples of the final score.
     #[serde(default = "one")]
     pub importance_samples: usize,
+    /// Whether draws are compared with real rows by all figures and as many rows as publications take.
+    #[serde(default)]
+    pub thorough: bool,
     /// The figures; those of one variant are of one run, with the assignments of the first.
     pub expect: Vec<Expectation>,
     /// The model's configuration.
@@ -167,6 +186,13 @@ recipes!(
     "nice-mnist",
     "realnvp-mnist",
     "glow-mnist",
+    "gan-8gaussians",
+    "gan-25gaussians",
+    "wgan-gp-8gaussians",
+    "wgan-gp-25gaussians",
+    "gan-mnist",
+    "dcgan-mnist",
+    "wgan-gp-mnist",
     "nade-adult",
     "nade-connect4",
     "nade-mushrooms",
@@ -310,6 +336,11 @@ impl Recipe {
             false => self.importance_samples,
         };
         request.versions.clone_from(&how.versions);
+        if self.thorough {
+            let thorough: &'static dyn Diagnostic = &likeness::THOROUGH;
+            request.diagnostics.retain(|d| d.name() != thorough.name());
+            request.diagnostics.push(thorough);
+        }
         let outcome = if how.resume && out.join("config.toml").exists() {
             session::resume(&request, set, crate::run::RunDir::open(&out)?, observer)?
         } else {
@@ -373,6 +404,11 @@ fn measure(figure: Measured, summary: &Summary) -> Result<(f64, Option<f64>)> {
         Measured::ParzenWindow => named(parzen::NAME),
         Measured::ClassesVisited => named(mixing::CLASSES),
         Measured::LogitSpace => named(LOGIT_SPACE),
+        Measured::ModesCovered => named(modes::COVERED),
+        Measured::HighQuality => named(modes::QUALITY),
+        Measured::Frechet => named("Fréchet distance"),
+        Measured::ClassesPresent => named("classes present"),
+        Measured::Useful => named("train on draws, test on rows"),
         Measured::TestNll => test.map(|s| (-s.nats, s.stderr)),
         Measured::GapToEntropy => {
             let entropy = summary

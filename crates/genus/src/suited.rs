@@ -72,6 +72,47 @@ pub(crate) fn image_flow(size: Size) -> toml::Table {
     ))
 }
 
+/// Of a game, whose end no figure decides: so many steps, of which the best is kept.
+fn games(size: Size, steps: usize, rates: [(&str, f64); 2], more: &str) -> toml::Table {
+    let most = if size.image { 64 } else { 128 };
+    let batch = (size.rows / 20).clamp(20, most).min(size.rows.max(1));
+    let each = size.rows.div_ceil(batch).max(1);
+    // Looks cost as much as some hundred steps of a small net.
+    let every = (steps / 40).max(1);
+    let epochs = steps.div_ceil(each).max(2);
+    let [generator, other] = rates;
+    table(&format!(
+        "[{}]\noptimizer.rate = {}\n{more}[train]\nbatch = {batch}\nepochs = {epochs}\nvalidate = \"{every} steps\"\noptimizer.rate = {}\n",
+        other.0, other.1, generator.1
+    ))
+}
+
+/// Of a generator and a discriminator.
+pub(crate) fn game(size: Size) -> toml::Table {
+    match size.image {
+        true => games(
+            size,
+            8000,
+            [("train", 2e-4), ("discriminator", 2e-4)],
+            "[penalty]\nkind = \"r1\"\nweight = 1.0\n",
+        ),
+        false => games(
+            size,
+            20_000,
+            [("train", 1e-3), ("discriminator", 1e-3)],
+            "[penalty]\nkind = \"r1\"\nweight = 0.1\n",
+        ),
+    }
+}
+
+/// Of a generator and a critic, which moves more often.
+pub(crate) fn critic(size: Size) -> toml::Table {
+    match size.image {
+        true => games(size, 10_000, [("train", 2e-4), ("critic", 2e-4)], ""),
+        false => games(size, 30_000, [("train", 1e-3), ("critic", 1e-3)], "penalty = 0.1\n"),
+    }
+}
+
 /// Of a mixture: full covariances where the rows suffice for several of each parameter, else more components with fewer. Noise between
 /// levels gives rows enough.
 pub(crate) fn mixture(size: Size) -> toml::Table {

@@ -1,6 +1,6 @@
 //! What can be done with a trained model.
 
-use super::{Context, Rows, fit, importance, open};
+use super::{Context, Rows, fit, importance, metrics, open};
 use crate::args::{MaybeSource, ScoringArgs, Source, Through};
 use crate::output;
 use crate::progress::Progress;
@@ -189,7 +189,7 @@ pub fn sample(
         }
         _ => {
             let sampler = model.as_sampler().ok_or_else(|| cannot(model.as_ref(), Capability::Sampler))?;
-            if given.class.is_some() && model.as_class_conditional().is_none() {
+            if given.class.is_some() && sampler.classes_drawn() == 0 {
                 return Err(cannot_do(model.as_ref(), Capability::ClassConditional, "sample by class"));
             }
             let class = given.class.as_ref().map(|name| model.schema().class(name)).transpose()?;
@@ -302,7 +302,7 @@ fn warn(model: &dyn Model, rows: &Split) {
 }
 
 /// `genus evaluate`.
-pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -> Result<()> {
+pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, draws: usize) -> Result<()> {
     let (run, model) = open(run)?;
     let how = scoring(args)?;
     let Rows { split, mut name, set } = cx.rows(source, false, model.as_ref())?;
@@ -319,12 +319,22 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs) -
         summary.scores.push(score);
     }
     summary.figures = model.figures(&split.x, &how)?;
+    // Rows of the training beside themselves would say nothing.
+    let apart = name != SplitName::Train;
+    let compared = match model.as_sampler().filter(|_| draws > 0 && apart) {
+        Some(_) => metrics::of_model(model.as_ref(), &split, &set, draws, Seed::from(args.seed))?,
+        None => Vec::new(),
+    };
     if cx.json {
         return output::json(
-            &json!({ "scores": summary.scores, "figures": summary.figures, "entropy": set.provenance.entropy }),
+            &json!({ "scores": summary.scores, "figures": summary.figures, "entropy": set.provenance.entropy, "draws": compared }),
         );
     }
     fit::scores(&summary);
+    if !compared.is_empty() {
+        output::line("");
+        metrics::table(&[("draws".to_owned(), compared)]);
+    }
     if let Some(h) = set.provenance.entropy {
         output::line(format!("entropy of the source: {h:.4} nats"));
     }

@@ -3,6 +3,7 @@
 mod catalogue;
 mod fit;
 mod look;
+mod metrics;
 mod reproduce;
 
 use crate::args::{Cli, Command, Cut, DataCommand, Source};
@@ -44,7 +45,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Score { run, source, scoring, output } => {
             look::score(&cx, &run, &source, &scoring, output.as_deref())?;
         }
-        Command::Evaluate { run, source, scoring } => look::evaluate(&cx, &run, &source, &scoring)?,
+        Command::Evaluate { run, source, scoring, draws } => {
+            look::evaluate(&cx, &run, &source, &scoring, draws)?;
+        }
+        Command::Metrics { real, draws, cut, n, quick, seed } => {
+            metrics::metrics(&cx, &real, &draws, &cut, n, quick, seed)?;
+        }
         Command::Encode(t) => look::encode(&cx, &t)?,
         Command::Reconstruct(t) => look::reconstruct(&cx, &t)?,
         Command::Interpolate { through, from, to, steps } => {

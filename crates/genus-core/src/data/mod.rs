@@ -47,7 +47,7 @@ pub use catalogue::{Entry, Get, Kind, catalogue};
 #[cfg(feature = "downloads")]
 pub use fetch::{MIRROR, Progress, get};
 pub use local::{DATA, find, user_dir};
-pub use toys::{log_density, regression};
+pub use toys::{log_density, modes, regression};
 pub use tree::BinaryTree;
 pub use write::{table as to_csv, table_rows as to_csv_rows, write, write_with};
 

@@ -3,6 +3,7 @@
 use crate::fused::{FusedOp, Pass, apply, here, input};
 use burn::Tensor;
 use genus_kernels::{Activation, activation, before_activation, gate_backward, gate_forward};
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 struct Gate {
@@ -61,10 +62,55 @@ pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn::tensor::activation::relu(x)
 }
 
+#[derive(Debug, Clone)]
+struct Slope {
+    y: Arc<[f32]>,
+    act: Activation,
+}
+
+impl FusedOp<1> for Slope {
+    type Kept = ();
+
+    fn forward(&self, [g]: [&[f32]; 1], shapes: [&[usize]; 1]) -> (Vec<f32>, Vec<usize>, ()) {
+        let mut g = g.to_vec();
+        before_activation(&mut g, &self.y, self.act);
+        (g, shapes[0].to_vec(), ())
+    }
+
+    fn backward(&self, _: Pass<'_, (), 1>, mut grad: Vec<f32>) -> [Option<Vec<f32>>; 1] {
+        before_activation(&mut grad, &self.y, self.act);
+        [Some(grad)]
+    }
+}
+
+/// g · f'(a), where y = f(a): a gradient on its way back through an activation that is made of straight lines. y is a constant, which
+/// is all that it can be for such an f: its second derivative is 0. Panics for another.
+///
+/// # Shapes
+/// g and y `[rows, width]` → the same
+pub fn slope(g: Tensor<2>, y: Tensor<2>, act: Activation) -> Tensor<2> {
+    let straight = matches!(act, Activation::Identity | Activation::Relu | Activation::LeakyRelu);
+    assert!(straight, "{act:?} is not made of straight lines");
+    if act == Activation::Identity {
+        return g;
+    }
+    if !here(&g) {
+        return portable::slope(g, y, act);
+    }
+    apply(Slope { y: crate::values(y).into(), act }, [input(g)])
+}
+
 /// The definition.
 pub(super) mod portable {
-    use super::Tensor;
+    use super::{Activation, Tensor};
     use burn::tensor::activation::sigmoid;
+
+    /// As [`slope`](super::slope), of relu and its leaky kin.
+    pub fn slope(g: Tensor<2>, y: Tensor<2>, act: Activation) -> Tensor<2> {
+        let below = if act == Activation::LeakyRelu { 0.2 } else { 0.0 };
+        let positive = y.inner().greater_elem(0.0).float();
+        g * (positive * (1.0 - below) + below)
+    }
 
     /// As [`gate`](super::gate).
     pub fn gate(x: Tensor<4>, width: usize) -> Tensor<4> {
@@ -94,6 +140,22 @@ mod tests {
                 [values(y), grad(&x, &g)]
             };
             for (name, (f, p)) in ["y", "dx"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+
+        #[test]
+        fn slope_equals_its_definition(n in 1usize..9, width in 1usize..40, leaky: bool, seed: u64) {
+            let act = if leaky { Activation::LeakyRelu } else { Activation::Relu };
+            let run = |fused: bool| {
+                let at = side(fused);
+                let g = draw(&at, seed, [n, width]).autodiff().require_grad();
+                let y = draw(&at, seed ^ 1, [n, width]);
+                let out = if fused { slope(g.clone(), y, act) } else { portable::slope(g.clone(), y, act) };
+                let back = (out.clone() * draw(&at, seed ^ 2, [n, width])).sum().backward();
+                [values(out), grad(&g, &back)]
+            };
+            for (name, (f, p)) in ["out", "dg"].iter().zip(run(true).iter().zip(&run(false))) {
                 close(name, f, p);
             }
         }

@@ -1,5 +1,6 @@
 //! Operations of networks: the fused kernels, and their portable definitions.
 
+mod batch_norm;
 mod conv;
 mod flow;
 mod gate;
@@ -9,9 +10,10 @@ mod lstm;
 mod nade;
 mod running;
 
+pub use batch_norm::batch_norm;
 pub use conv::{conv, conv_transposed};
 pub use flow::{MOST_STEPS, moved, stack};
-pub use gate::{gate, relu, tanh};
+pub use gate::{gate, relu, slope, tanh};
 pub use latent::reparametrise;
 pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
 pub use lstm::lstm;
@@ -28,9 +30,10 @@ use std::sync::Arc;
 
 /// The definitions in framework operations: any device, the source of truth.
 pub mod portable {
+    pub use super::batch_norm::portable::batch_norm;
     pub use super::conv::portable::{conv, conv_transposed};
     pub use super::flow::portable::{moved, stack};
-    pub use super::gate::portable::gate;
+    pub use super::gate::portable::{gate, slope};
     pub use super::latent::portable::reparametrise;
     pub use super::likelihood::portable::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
     pub use super::lstm::portable::lstm;

@@ -20,13 +20,11 @@ impl Diagnostic for Classes {
     }
 
     fn applies(&self, of: &Trained<'_>) -> bool {
-        of.model.as_class_conditional().is_some() && of.model.as_sampler().is_some()
+        of.model.as_sampler().is_some_and(|sampler| sampler.classes_drawn() > 0)
     }
 
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
-        let (Some(classes), Some(sampler)) = (of.model.as_class_conditional(), of.model.as_sampler()) else {
-            return Ok(Found::default());
-        };
+        let Some(sampler) = of.model.as_sampler() else { return Ok(Found::default()) };
         let draw = |class: usize| {
             let how = Drawing { given: Some(vec![class as f32]), ..Drawing::default() };
             let drawn = sampler.draw_as(EACH, &how, &mut seed.index(class as u64).rng())?.x;
@@ -36,7 +34,7 @@ impl Diagnostic for Classes {
         let rows = Panel::Rows {
             title: "Draws of each class".into(),
             each: "Class".into(),
-            sets: (0..classes.classes().min(CLASSES)).map(draw).collect::<Result<_>>()?,
+            sets: (0..sampler.classes_drawn().min(CLASSES)).map(draw).collect::<Result<_>>()?,
             per_line: Some(EACH),
             notes: None,
             shade: Shade::Data,

@@ -1,6 +1,6 @@
 //! How chains move through the data: where consecutive states are, which classes they visit, how long they remember.
 
-use super::distances::squared_distances;
+use crate::distances::squared_distances;
 use crate::panel::{Cell, Named};
 use crate::{
     Batch, Dataset, Diagnostic, Exhibit, Figure, Found, Panel, Result, Seed, Stop, Tensor, Trained, Visited,

@@ -5,11 +5,12 @@ mod classes;
 mod codes;
 mod completions;
 mod density;
-mod distances;
 mod drawing;
 mod inside;
 mod interpolations;
+pub mod likeness;
 pub mod mixing;
+pub mod modes;
 mod neighbours;
 pub mod parzen;
 mod receptive;
@@ -24,6 +25,8 @@ pub(crate) use inside::weights;
 pub const ALL: &[&dyn Diagnostic] = &[
     &parzen::Parzen,
     &samples::Samples,
+    &likeness::QUICK,
+    &modes::Modes,
     &density::DensityMap,
     &neighbours::Neighbours,
     &classes::Classes,

@@ -4,7 +4,7 @@
 //! It is no likelihood. It prefers draws that are blurred or few over real rows, so that it says nothing beside the same figure of as
 //! many training rows in place of draws (Theis, van den Oord & Bethge 2016). It is here because the literature has nothing else.
 
-use super::distances::squared_distances;
+use crate::distances::squared_distances;
 use crate::{
     Batch, Chain, Dataset, Diagnostic, Error, Figure, Found, Model, Result, Seed, Stop, Trained, math,
 };

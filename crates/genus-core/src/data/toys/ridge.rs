@@ -3,8 +3,8 @@
 //! The density is a sum over points, or an integral along a curve. The integral is taken by a quadrature rule
 //! whose nodes lie closer than the width of the blur, where it is exact to rounding.
 
-use crate::Rng;
 use crate::math::LN_2PI;
+use crate::{Batch, Rng};
 use std::f64::consts::{PI, TAU};
 
 /// Where the unblurred points lie.
@@ -88,6 +88,13 @@ fn quadrature(end: f64, panels: usize, density: impl Fn(f64) -> f64) -> Vec<(f64
 }
 
 impl Ridge {
+    /// The points, where the skeleton is some, and the deviation around them.
+    pub(super) fn modes(&self) -> Option<(Batch, f64)> {
+        let points = matches!(self.skeleton, Skeleton::CircleOfPoints | Skeleton::GridOfPoints);
+        let at = |r: usize, c: usize| self.nodes[r].0[c] as f32;
+        points.then(|| (Batch::from_fn(self.nodes.len(), 2, at), self.sigma))
+    }
+
     fn new(skeleton: Skeleton, sigma: f64, nodes: impl Iterator<Item = ([f64; 2], f64)>) -> Self {
         Self { skeleton, sigma, nodes: nodes.collect() }
     }

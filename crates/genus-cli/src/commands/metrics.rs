@@ -1,0 +1,153 @@
+//! `genus metrics`: draws beside real rows.
+
+use super::{Context, open};
+use crate::args::Cut;
+use crate::output;
+use crate::progress::{self, Progress};
+use anyhow::Result;
+use genus::sample_metrics::{LEAST, SampleMetric, Sides, Which};
+use genus::{Dataset, Drawing, Event, Model, Observer as _, Schema, Seed, Split};
+use serde_json::json;
+use std::path::Path;
+
+/// Rows drawn from a model, as its columns hold them.
+fn drawn(model: &dyn Model, n: usize, seed: Seed) -> Result<Split> {
+    let Some(sampler) = model.as_sampler() else {
+        let formula = model.schema().formula();
+        let remedy = if model.schema().conditional {
+            format!("the model is of {formula}: draw with `genus sample --given-rows`, and compare the file")
+        } else {
+            "it draws no rows".to_owned()
+        };
+        return Err(genus::Error::Unsupported {
+            model: model.spec().name.into(),
+            capability: "draw".into(),
+            remedy,
+        }
+        .into());
+    };
+    let mut rows = sampler.draw_as(n, &Drawing::default(), &mut seed.child("metrics").rng())?;
+    model.schema().hold(&mut rows.x);
+    Ok(rows)
+}
+
+fn compare(sides: &Sides<'_>, draws: &Split, which: Which, seed: Seed) -> Result<Vec<SampleMetric>> {
+    let mut progress = Progress::new();
+    let mut heard = |done, of| {
+        let _ = progress.on(&Event::Progress { what: "figures".into(), done, of });
+    };
+    Ok(progress::stop(None)?.during(|| sides.compare(draws, which, seed, &mut heard))?)
+}
+
+/// Figures of a model's draws beside rows of a split of a data set; none, with a remark, where there are too few rows.
+pub fn of_model(
+    model: &dyn Model,
+    rows: &Split,
+    set: &Dataset,
+    draws: usize,
+    seed: Seed,
+) -> Result<Vec<SampleMetric>> {
+    let halves;
+    let sides = if set.test.is_some() || set.valid.is_some() {
+        Sides { schema: model.schema(), held_out: rows, train: &set.train }
+    } else {
+        halves = halved(rows, seed);
+        Sides { schema: model.schema(), held_out: &halves[0], train: &halves[1] }
+    };
+    let n = sides.rows(draws);
+    if n < LEAST {
+        output::note(format!("figures of draws need {LEAST} rows of each kind, and there are {n}"));
+        return Ok(Vec::new());
+    }
+    compare(&sides, &drawn(model, n, seed)?, Which::All, seed)
+}
+
+/// Rows in two parts by chance.
+fn halved(rows: &Split, seed: Seed) -> [Split; 2] {
+    let order = seed.child("halves").rng().permutation(rows.x.rows());
+    let (a, b) = order.split_at(order.len() / 2);
+    [rows.select(a), rows.select(b)]
+}
+
+/// `genus metrics`.
+pub fn metrics(
+    cx: &Context,
+    real: &str,
+    draws: &[String],
+    cut: &Cut,
+    n: usize,
+    quick: bool,
+    seed: u64,
+) -> Result<()> {
+    let seed = Seed::from(seed);
+    let (schema, [held_out, train]) = reals(cx, real, cut, n, seed)?;
+    let sides = Sides { schema: &schema, held_out: &held_out, train: &train };
+    let rows = sides.rows(n);
+    let which = if quick { Which::Quick } else { Which::All };
+    let mut all = Vec::new();
+    for (i, name) in draws.iter().enumerate() {
+        let split = if Path::new(name).is_dir() {
+            let (_, model) = open(Path::new(name))?;
+            let other = model.schema();
+            if !other.agrees(&schema) {
+                let message = format!(
+                    "{name} draws rows of {other}, and the real ones are {schema}; compare rows of the same kind"
+                );
+                return Err(genus::Error::Domain(message).into());
+            }
+            drawn(model.as_ref(), rows, seed.index(i as u64))?
+        } else {
+            cx.load(name, cut, false, Some(&schema))?.train
+        };
+        all.push((name.clone(), compare(&sides, &split, which, seed)?));
+    }
+    if cx.json {
+        let each = all.iter().map(|(name, found)| json!({ "draws": name, "metrics": found }));
+        return output::json(&json!({ "real": real, "compared": each.collect::<Vec<_>>() }));
+    }
+    table(&all);
+    Ok(())
+}
+
+/// Rows that no training saw, and others.
+fn reals(cx: &Context, real: &str, cut: &Cut, n: usize, seed: Seed) -> Result<(Schema, [Split; 2])> {
+    if Path::new(real).is_dir() && Path::new(real).join("config.toml").exists() {
+        let (_, model) = open(Path::new(real))?;
+        let both = drawn(model.as_ref(), n.saturating_mul(2), seed.child("real"))?;
+        return Ok((model.schema().clone(), halved(&both, seed)));
+    }
+    let set = cx.load(real, cut, false, None)?;
+    let Dataset { schema, train, valid, test, .. } = set;
+    Ok(match test.or(valid) {
+        Some(held_out) => (schema, [held_out, train]),
+        None => (schema, halved(&train, seed)),
+    })
+}
+
+/// A line for each figure, a column for each of those compared, real rows last; what each figure is goes to standard error.
+pub fn table(all: &[(String, Vec<SampleMetric>)]) {
+    let mut names: Vec<&SampleMetric> = Vec::new();
+    for metric in all.iter().flat_map(|(_, found)| found) {
+        if names.iter().all(|n| n.name != metric.name) {
+            names.push(metric);
+        }
+    }
+    let number = |v: f64| if v.abs() < 1e-3 && v != 0.0 { format!("{v:.2e}") } else { format!("{v:.4}") };
+    let line = |metric: &&SampleMetric| {
+        let of = |found: &Vec<SampleMetric>| {
+            found.iter().find(|m| m.name == metric.name).map_or(String::new(), |m| number(m.value))
+        };
+        let mut cells = vec![metric.name.clone()];
+        cells.extend(all.iter().map(|(_, found)| of(found)));
+        cells.push(metric.floor.map_or(String::new(), number));
+        cells
+    };
+    let head: Vec<&str> = std::iter::once("figure")
+        .chain(all.iter().map(|(name, _)| name.as_str()))
+        .chain(["real rows"])
+        .collect();
+    output::table(&head, &names.iter().map(line).collect::<Vec<_>>());
+    for metric in names {
+        output::note(format!("{}: {}", metric.name, metric.protocol));
+    }
+}
