@@ -21,7 +21,7 @@ PEERS = {
     "jax": (["jax_peer.py"], {}),
     "sklearn": (["sklearn_peer.py"], {}),
 }
-WORKS = ["vae", "made", "pixelcnn", "rbm", "realnvp", "dcgan", "nade-train", "lstm", "pixelcnn-sample", "gated-sample", "ais", "nade-sample-naive",
+WORKS = ["vae", "made", "pixelcnn", "rbm", "realnvp", "dcgan", "wgan-gp", "nade-train", "lstm", "pixelcnn-sample", "gated-sample", "ais", "nade-sample-naive",
          "nade-sample", "sgemm-fwd", "sgemm-512", "sgemm-dx", "sgemm-dw"]
 
 

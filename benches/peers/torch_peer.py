@@ -221,6 +221,42 @@ def dcgan():
     return run
 
 
+def critic():
+    """A step of the critic of a WGAN-GP, the networks of `dcgan`."""
+    g, d = (parameters(p) for p in works.init("dcgan"))
+
+    @torch.no_grad()
+    def generate(z):
+        x = torch.relu(z @ g[0] + g[1]).view(-1, 128, 7, 7)
+        x = torch.relu(F.conv_transpose2d(x, g[2], g[3], stride=2, padding=1))
+        return torch.tanh(F.conv_transpose2d(x, g[4], g[5], stride=2, padding=1))
+
+    def judge(x):
+        x = F.leaky_relu(F.conv2d(x, d[0], d[1], stride=2, padding=1), 0.2)
+        x = F.leaky_relu(F.conv2d(x, d[2], d[3], stride=2, padding=1), 0.2)
+        return x.flatten(1) @ d[4] + d[5]
+
+    opt = torch.optim.Adam(d, lr=2e-4, betas=(0.5, 0.999))
+    data = torch.from_numpy(works.bits() * 2 - 1).view(-1, 1, 28, 28)
+
+    def run(steps):
+        value = 0.0
+        for _ in range(steps):
+            x = data[torch.randint(0, works.ROWS, (64,))]
+            made = generate(torch.randn(64, 100))
+            share = torch.rand(64, 1, 1, 1)
+            between = (share * x + (1 - share) * made).requires_grad_()
+            (gradient,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)
+            penalty = ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+            loss = judge(made).mean() - judge(x).mean() + 10 * penalty
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            value = loss.item()
+        return value
+    return run
+
+
 def gated_logits(p):
     def gate(x):
         a, b = x.chunk(2, 1)
@@ -303,6 +339,8 @@ def prepare(name):
         return rbm()
     if name == "dcgan":
         return dcgan()
+    if name == "wgan-gp":
+        return critic()
     if name == "pixelcnn-sample":
         logits = pixelcnn_logits(parameters(works.init(name)))
         return lambda steps: pixelcnn_sample(steps, logits)

@@ -20,6 +20,8 @@ mod folders;
 mod given;
 #[path = "cli/look.rs"]
 mod look;
+#[path = "cli/metrics.rs"]
+mod metrics;
 #[path = "cli/program.rs"]
 mod program;
 #[cfg(unix)]

@@ -322,7 +322,8 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, d
     // Rows of the training beside themselves would say nothing.
     let apart = name != SplitName::Train;
     let compared = match model.as_sampler().filter(|_| draws > 0 && apart) {
-        Some(_) => metrics::of_model(model.as_ref(), &split, &set, draws, Seed::from(args.seed))?,
+        Some(_) => crate::progress::stop(None)?
+            .during(|| metrics::of_model(model.as_ref(), &split, &set, draws, Seed::from(args.seed)))?,
         None => Vec::new(),
     };
     if cx.json {

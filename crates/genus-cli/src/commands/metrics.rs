@@ -3,7 +3,7 @@
 use super::{Context, open};
 use crate::args::Cut;
 use crate::output;
-use crate::progress::{self, Progress};
+use crate::progress::Progress;
 use anyhow::Result;
 use genus::sample_metrics::{LEAST, SampleMetric, Sides, Which};
 use genus::{Dataset, Drawing, Event, Model, Observer as _, Schema, Seed, Split};
@@ -36,7 +36,7 @@ fn compare(sides: &Sides<'_>, draws: &Split, which: Which, seed: Seed) -> Result
     let mut heard = |done, of| {
         let _ = progress.on(&Event::Progress { what: "figures".into(), done, of });
     };
-    Ok(progress::stop(None)?.during(|| sides.compare(draws, which, seed, &mut heard))?)
+    Ok(sides.compare(draws, which, seed, &mut heard)?)
 }
 
 /// Figures of a model's draws beside rows of a split of a data set; none, with a remark, where there are too few rows.

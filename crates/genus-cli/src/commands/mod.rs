@@ -49,7 +49,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             look::evaluate(&cx, &run, &source, &scoring, draws)?;
         }
         Command::Metrics { real, draws, cut, n, quick, seed } => {
-            metrics::metrics(&cx, &real, &draws, &cut, n, quick, seed)?;
+            crate::progress::stop(None)?
+                .during(|| metrics::metrics(&cx, &real, &draws, &cut, n, quick, seed))?;
         }
         Command::Encode(t) => look::encode(&cx, &t)?,
         Command::Reconstruct(t) => look::reconstruct(&cx, &t)?,

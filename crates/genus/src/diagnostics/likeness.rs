@@ -51,8 +51,8 @@ impl Diagnostic for Likeness {
         let table = Panel::Table { title: String::new(), head, rows: found.iter().map(line).collect() };
         let text = "Draws beside held-out rows, and what the same figure is of training rows in their place: nothing can be expected to be better than that. `genus evaluate` takes more rows and adds figures of classifiers.";
         let figure = |m: &SampleMetric| {
-            let floor = m.floor.map_or(String::new(), |f| format!("real rows {f:.4}, "));
-            Figure::new(m.name.clone(), m.value, format!("{floor}{}", m.protocol))
+            let floor = m.floor.map_or(String::new(), |f| format!("where real rows have {f:.4}, "));
+            Figure::new(m.name.clone(), m.value, format!("{floor}{} rows each", m.rows))
         };
         Ok(Found {
             figures: found.iter().map(figure).collect(),

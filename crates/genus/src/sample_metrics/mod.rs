@@ -45,6 +45,8 @@ pub struct SampleMetric {
     /// Of real rows in place of draws, if that makes sense.
     #[serde(with = "crate::number::option")]
     pub floor: Option<f64>,
+    /// Rows of each side.
+    pub rows: u64,
     /// What is measured and how, in words.
     pub protocol: String,
 }
@@ -59,11 +61,10 @@ pub struct Sides<'a> {
     pub train: &'a Split,
 }
 
-/// Rows chosen by chance, in their own order.
+/// Rows chosen by chance, in an order of chance: the first half of a file may be of another kind than the second.
 fn some(split: &Split, n: usize, seed: Seed) -> Split {
     let mut rows = seed.rng().permutation(split.x.rows());
     rows.truncate(n);
-    rows.sort_unstable();
     split.select(&rows)
 }
 
@@ -236,7 +237,7 @@ const MOST_COLUMNS: usize = 1024;
 impl Found<'_> {
     fn put(&mut self, name: &str, value: f64, floor: Option<f64>, words: &str) {
         let protocol = format!("{} rows each, {words}", self.rows);
-        self.all.push(SampleMetric { name: name.into(), value, floor, protocol });
+        self.all.push(SampleMetric { name: name.into(), value, floor, rows: self.rows as u64, protocol });
         (self.heard)(self.all.len() as u64, self.of);
     }
 

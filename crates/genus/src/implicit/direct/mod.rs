@@ -8,6 +8,8 @@ mod invert;
 mod judge;
 mod penalty;
 mod play;
+#[cfg(test)]
+mod tests;
 pub mod wgan_gp;
 
 use genus_core::config::{Fraction, Positive, count};
