@@ -71,6 +71,11 @@ fn digests() -> Vec<(&'static str, u64)> {
         let g = conv.backward(&x, of, &w, &y, &y, Activation::LeakyRelu, [true; 2]);
         say(name, &[&y, &g.x.unwrap(), &g.w.unwrap(), &g.b.unwrap()]);
     }
+    let (x, scale, shift) = (values(29 * 613, 14), values(29, 15), values(29, 16));
+    let of = batch_norm_forward(&x, &scale, &shift, Activation::LeakyRelu);
+    let g =
+        batch_norm_backward(&x, &scale, &of.y, [&of.mean, &of.inverse], of.y.clone(), Activation::LeakyRelu);
+    say("batch normalisation", &[&of.y, &of.mean, &of.inverse, &g.x, &g.scale, &g.shift]);
     for (name, scan) in [("LSTM by rows", Scan::Row), ("LSTM by diagonals", Scan::Diagonal)] {
         let lstm = Lstm { scan, mirrored: true, hidden: 19 };
         let of = Images { count: 5, extents: [7, 6], channels: 4 * 19 };
