@@ -136,7 +136,7 @@ fn a_guest_is_trained_scored_audited_and_shown() {
     assert!(outcome.summary.audit.iter().any(|row| row.check.contains("sum") && row.passed));
     assert!(outcome.summary.figures.iter().any(|f| f.name == "rows that are there twice" && f.value > 0.0));
     let shown: Vec<String> = outcome.run.exhibits().unwrap().into_iter().map(|e| e.name).collect();
-    assert_eq!(shown, ["samples", "neighbours", "ones", "histogram", "extremes"]);
+    assert_eq!(shown, ["samples", "likeness", "neighbours", "ones", "histogram", "extremes"]);
 }
 
 /// What is suggested for rows that a model does not take comes from the registry of the request.
