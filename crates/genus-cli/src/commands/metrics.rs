@@ -84,22 +84,28 @@ pub fn metrics(
     let sides = Sides { schema: &schema, held_out: &held_out, train: &train };
     let rows = sides.rows(n);
     let which = if quick { Which::Quick } else { Which::All };
+    let draw = |(i, name): (usize, &String)| -> Result<Split> {
+        if !is_run(name) {
+            return Ok(cx.load(name, cut, false, Some(&schema))?.train);
+        }
+        let (_, model) = open(Path::new(name))?;
+        let other = model.schema();
+        if !other.agrees(&schema) {
+            let message = format!(
+                "{name} draws rows of {other}, and the real ones are {schema}; compare rows of the same kind"
+            );
+            return Err(genus::Error::Domain(message).into());
+        }
+        drawn(model.as_ref(), rows, seed.index(i as u64))
+    };
+    let drawn = draws.iter().enumerate().map(draw).collect::<Result<Vec<_>>>()?;
+    // As many of each, because most figures depend on the number, and real rows have one column.
+    let least = drawn.iter().map(|d| d.x.rows()).min().unwrap_or(0);
     let mut all = Vec::new();
-    for (i, name) in draws.iter().enumerate() {
-        let split = if Path::new(name).is_dir() {
-            let (_, model) = open(Path::new(name))?;
-            let other = model.schema();
-            if !other.agrees(&schema) {
-                let message = format!(
-                    "{name} draws rows of {other}, and the real ones are {schema}; compare rows of the same kind"
-                );
-                return Err(genus::Error::Domain(message).into());
-            }
-            drawn(model.as_ref(), rows, seed.index(i as u64))?
-        } else {
-            cx.load(name, cut, false, Some(&schema))?.train
-        };
-        all.push((name.clone(), compare(&sides, &split, which, seed)?));
+    for (name, split) in draws.iter().zip(drawn) {
+        let mut order = seed.child("as many").rng().permutation(split.x.rows());
+        order.truncate(least);
+        all.push((name.clone(), compare(&sides, &split.select(&order), which, seed)?));
     }
     if cx.json {
         let each = all.iter().map(|(name, found)| json!({ "draws": name, "metrics": found }));
@@ -109,9 +115,14 @@ pub fn metrics(
     Ok(())
 }
 
+/// Whether a folder is that of a run, rather than one of images.
+fn is_run(path: &str) -> bool {
+    Path::new(path).join("config.toml").exists()
+}
+
 /// Rows that no training saw, and others.
 fn reals(cx: &Context, real: &str, cut: &Cut, n: usize, seed: Seed) -> Result<(Schema, [Split; 2])> {
-    if Path::new(real).is_dir() && Path::new(real).join("config.toml").exists() {
+    if is_run(real) {
         let (_, model) = open(Path::new(real))?;
         let both = drawn(model.as_ref(), n.saturating_mul(2), seed.child("real"))?;
         return Ok((model.schema().clone(), halved(&both, seed)));

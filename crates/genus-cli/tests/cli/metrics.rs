@@ -40,6 +40,18 @@ fn several_are_compared_in_one_table() {
     place.refused("metrics digits nowhere", 1, &["nowhere"]);
     fs::write(place.root().join("few.csv"), "a,b\n1.5,2\n2.5,1\n").unwrap();
     place.refused("metrics few.csv few.csv", 1, &["20 rows"]);
+    // One column of real rows serves all: everything is compared in the number of rows that the smallest set has.
+    place.ok("sample one -n 60 -o little.npz");
+    let found = place.json("metrics digits one little.npz --quick --json");
+    let energies = [0, 1].map(|i| of(&found["compared"][i]["metrics"], "energy distance").clone());
+    assert!(
+        energies.iter().all(|e| e["rows"] == 60) && energies[0]["floor"] == energies[1]["floor"],
+        "{energies:?}"
+    );
+    // The numbers of categories are no quantities.
+    let text: String = (0..60).map(|i| format!("{}.5,{}\n", i, ["red", "blue", "green"][i % 3])).collect();
+    fs::write(place.root().join("mixed.csv"), format!("a,colour\n{text}")).unwrap();
+    place.refused("metrics mixed.csv mixed.csv", 1, &["columns of text"]);
 }
 
 /// Evaluation says it too, of draws as many as were asked for; classes are drawn by name.

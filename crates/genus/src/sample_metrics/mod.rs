@@ -16,7 +16,7 @@ pub mod two_sample;
 
 mod classifier;
 
-use crate::{Batch, Error, Result, Schema, Seed, Split};
+use crate::{Batch, Error, Result, Schema, Seed, Split, Support};
 use classifier::{Classifier, interval};
 use kernel::Kernel;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,8 @@ impl Sides<'_> {
     /// Figures of draws: all, or those that train no classifier. `heard` is told how many have been found, of how many.
     ///
     /// # Errors
-    /// [`Error::Domain`] if there are fewer than [`LEAST`] rows on any side or draws are not finite, and [`Error::Stopped`].
+    /// [`Error::Domain`] if there are fewer than [`LEAST`] rows on any side, draws are not finite or rows have columns of categories, and
+    /// [`Error::Stopped`].
     pub fn compare(
         &self,
         draws: &Split,
@@ -85,6 +86,13 @@ impl Sides<'_> {
         seed: Seed,
         heard: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<SampleMetric>> {
+        if let Support::Mixed(_) = self.schema.domain.support {
+            // The number of a category says nothing of how far it is from another.
+            return Err(Error::Domain(format!(
+                "figures of draws compare numbers, levels and bits, and the rows are {}; leave out the columns of text",
+                self.schema.domain
+            )));
+        }
         let n = self.rows(draws.x.rows());
         if n < LEAST {
             return Err(Error::Domain(format!(
