@@ -18,7 +18,7 @@
 //! variant = "full-2"             # optional: keys laid over config
 //! set = ["components=2"]
 //! figure = "total log-likelihood"  # or "test nll", "gap to entropy"
-//! value = -214.3547
+//! value = -214.3547              # left out: the figure is stated only
 //! tolerance = 0.01               # |reached − value| ≤ tolerance; without it: reached ≤ value
 //! doubt = 78.0                   # for a test nll: below this it is too good to be true
 //!
@@ -103,8 +103,9 @@ pub struct Expectation {
     pub set: Vec<String>,
     /// What is measured.
     pub figure: Measured,
-    /// The figure asked for.
-    pub value: f64,
+    /// The figure asked for; none where it is stated only, and can be neither reached nor missed.
+    #[serde(default)]
+    pub value: Option<f64>,
     /// Allowed distance on both sides; none means that `value` is the limit: the highest, or the lowest where more is better.
     pub tolerance: Option<f64>,
     /// The run shows that it does not get there: what it leaves out is needed.
@@ -258,6 +259,8 @@ pub struct Verdict {
     pub stderr: Option<f64>,
     /// Whether it satisfies what was asked for.
     pub ok: bool,
+    /// Whether nothing was asked for.
+    pub stated: bool,
     /// Seconds of training and all that follows, pauses of an interrupted run left out.
     pub seconds: f64,
     /// The run folder.
@@ -359,7 +362,17 @@ impl Recipe {
                 format!("{name} {}", expect.variant)
             };
             let run = outcome.run.path().to_path_buf();
-            Ok(Verdict { name, figure: expect.figure, expected, reached, stderr, ok, seconds, run })
+            Ok(Verdict {
+                name,
+                figure: expect.figure,
+                expected,
+                reached,
+                stderr,
+                ok,
+                stated: expect.value.is_none(),
+                seconds,
+                run,
+            })
         };
         let verdicts = expect.iter().map(verdict).collect::<Result<_>>()?;
         Ok((Some(verdicts), outcome))
@@ -369,12 +382,11 @@ impl Recipe {
 impl Expectation {
     /// What is asked for in words, and whether `reached` satisfies it.
     fn judge(&self, reached: f64, stderr: Option<f64>) -> (String, bool) {
+        let Some(value) = self.value else { return ("stated".into(), true) };
         let (text, ok) = match self.tolerance {
-            Some(t) => (format!("{} ± {t}", self.value), (reached - self.value).abs() <= t),
-            None if self.figure.more_is_better() != self.fails => {
-                (format!("≥ {}", self.value), reached >= self.value)
-            }
-            None => (format!("≤ {}", self.value), reached <= self.value),
+            Some(t) => (format!("{value} ± {t}"), (reached - value).abs() <= t),
+            None if self.figure.more_is_better() != self.fails => (format!("≥ {value}"), reached >= value),
+            None => (format!("≤ {value}"), reached <= value),
         };
         let (text, ok) = match self.doubt {
             Some(limit) => (format!("{text}, ≥ {limit}"), ok && reached >= limit),
@@ -436,7 +448,7 @@ mod tests {
             let spec = r.spec().unwrap();
             for e in &r.expect {
                 assert!(
-                    e.figure != Measured::TestNll || e.doubt.is_some_and(|d| d < e.value),
+                    e.figure != Measured::TestNll || e.doubt.zip(e.value).is_some_and(|(d, v)| d < v),
                     "{name}: a test nll needs `doubt`, the figure that nobody has reached"
                 );
                 session::effective_config(spec, &[&r.config], &e.set).unwrap();
@@ -458,7 +470,7 @@ mod tests {
             variant: String::new(),
             set: vec![],
             figure: Measured::TestNll,
-            value,
+            value: Some(value),
             tolerance,
             below,
             doubt: None,
@@ -473,6 +485,8 @@ mod tests {
         assert!(
             e(-5.0, Some(0.1), None).judge(-5.05, None).1 && !e(-5.0, Some(0.1), None).judge(-5.2, None).1
         );
+        let stated = Expectation { value: None, ..e(0.0, None, None) };
+        assert_eq!(stated.judge(1e9, None), ("stated".into(), true));
         assert!(e(0.02, None, Some(3.0)).judge(-0.02, Some(0.01)).1);
         assert!(!e(0.02, None, Some(3.0)).judge(-0.04, Some(0.01)).1);
     }

@@ -99,7 +99,11 @@ pub fn run(
 }
 
 fn word(v: &Verdict) -> &'static str {
-    if v.ok { "reached" } else { "missed" }
+    match (v.stated, v.ok) {
+        (true, _) => "stated",
+        (_, true) => "reached",
+        (_, false) => "missed",
+    }
 }
 
 fn figure(v: &Verdict) -> String {
