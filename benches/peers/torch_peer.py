@@ -180,7 +180,8 @@ def rbm():
     return run
 
 
-def dcgan():
+def images():
+    """Weights of a generator and a discriminator, what they make of noise, and what they say of images."""
     g, d = (parameters(p) for p in works.init("dcgan"))
 
     def generate(z):
@@ -192,6 +193,11 @@ def dcgan():
         x = F.leaky_relu(F.conv2d(x, d[0], d[1], stride=2, padding=1), 0.2)
         x = F.leaky_relu(F.conv2d(x, d[2], d[3], stride=2, padding=1), 0.2)
         return x.flatten(1) @ d[4] + d[5]
+    return g, d, generate, judge
+
+
+def dcgan():
+    g, d, generate, judge = images()
 
     def loss_d(x, z):
         return F.softplus(-judge(x)).mean() + F.softplus(judge(generate(z).detach())).mean()
@@ -223,19 +229,7 @@ def dcgan():
 
 def critic():
     """A step of the critic of a WGAN-GP, the networks of `dcgan`."""
-    g, d = (parameters(p) for p in works.init("dcgan"))
-
-    @torch.no_grad()
-    def generate(z):
-        x = torch.relu(z @ g[0] + g[1]).view(-1, 128, 7, 7)
-        x = torch.relu(F.conv_transpose2d(x, g[2], g[3], stride=2, padding=1))
-        return torch.tanh(F.conv_transpose2d(x, g[4], g[5], stride=2, padding=1))
-
-    def judge(x):
-        x = F.leaky_relu(F.conv2d(x, d[0], d[1], stride=2, padding=1), 0.2)
-        x = F.leaky_relu(F.conv2d(x, d[2], d[3], stride=2, padding=1), 0.2)
-        return x.flatten(1) @ d[4] + d[5]
-
+    _, d, generate, judge = images()
     opt = torch.optim.Adam(d, lr=2e-4, betas=(0.5, 0.999))
     data = torch.from_numpy(works.bits() * 2 - 1).view(-1, 1, 28, 28)
 
@@ -243,7 +237,8 @@ def critic():
         value = 0.0
         for _ in range(steps):
             x = data[torch.randint(0, works.ROWS, (64,))]
-            made = generate(torch.randn(64, 100))
+            with torch.no_grad():
+                made = generate(torch.randn(64, 100))
             share = torch.rand(64, 1, 1, 1)
             between = (share * x + (1 - share) * made).requires_grad_()
             (gradient,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)
