@@ -1,7 +1,10 @@
 //! The two networks, one training, and what is measured along the way.
 
 use genus::{Batch, Result, Seed};
-use genus::{Shape, config::Positive};
+use genus::{
+    Shape,
+    config::{Fraction, Positive},
+};
 use genus_nn::{
     Activation, Analysis, Form, Linear, Normalize, Optimizer, OptimizerConfig, Params, Schedule, Synthesis,
     Tensor, View, ops, tensor, tensor_from, values,
@@ -134,7 +137,7 @@ impl Players {
         let mut copy = self.made.clone();
         let draws = self.generator.forward(&copy.tracked(), tensor(noise.clone()));
         let loss = objective.of(self.tell(&self.seen.frozen(), draws)).mean();
-        let norm = optimizer(&copy).step(&mut copy, &loss, 1, 1).unwrap_or(f64::NAN);
+        let norm = optimizer(&copy, RATES[0]).step(&mut copy, &loss, 1, 1).unwrap_or(f64::NAN);
         let width = made.dims()[1];
         let received = received.collect();
         let draws = Batch::new(values(made), width).unwrap_or_else(|e| unreachable!("as wide as it is: {e}"));
@@ -142,9 +145,14 @@ impl Players {
     }
 }
 
-fn optimizer(params: &Params) -> Optimizer {
+/// Step sizes of the generator and of the discriminator, which learns faster: it is then sure of what the generator makes, which is what
+/// the argument is about.
+const RATES: [f64; 2] = [2e-4, 1e-3];
+
+fn optimizer(params: &Params, rate: f64) -> Optimizer {
     let how = OptimizerConfig {
-        rate: Positive::constant(1e-3),
+        rate: Positive::constant(rate),
+        beta1: Fraction::constant(0.5),
         schedule: Schedule::Constant,
         ..OptimizerConfig::default()
     };
@@ -163,7 +171,7 @@ pub fn play(
     seed: Seed,
 ) -> Result<Vec<Moment>> {
     let mut players = Players::new(shape, seed.child("players"))?;
-    let (mut moves, mut tells) = (optimizer(&players.made), optimizer(&players.seen));
+    let (mut moves, mut tells) = (optimizer(&players.made, RATES[0]), optimizer(&players.seen, RATES[1]));
     let noise = |n: usize, seed: Seed| {
         let mut rng = seed.rng();
         Batch::from_fn(n, LATENT, |_, _| rng.normal() as f32)

@@ -11,9 +11,9 @@ use genus::{Batch, Error, Result, Seed, data};
 /// Largest value of a pixel.
 const TOP: f32 = 16.0;
 /// Steps at which the game is looked at.
-const LOOKS: [usize; 12] = [0, 25, 50, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4000];
+const LOOKS: [usize; 12] = [0, 50, 100, 200, 400, 700, 1000, 1500, 2500, 4000, 7000, 12_000];
 /// Of these, those that are early and late.
-const EARLY: usize = 3;
+const EARLY: usize = 1;
 const LATE: usize = 11;
 
 fn main() -> Result<()> {

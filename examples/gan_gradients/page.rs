@@ -6,6 +6,7 @@ use std::fmt::Write;
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 280.0;
 const MARGIN: f64 = 44.0;
+const RIGHT: f64 = 24.0;
 const COLOURS: [&str; 2] = ["#d1495b", "#00798c"];
 
 /// Decades of an axis that counts in powers of ten.
@@ -32,7 +33,7 @@ impl Log {
 }
 
 fn across(share: f64) -> f64 {
-    MARGIN + share * (WIDTH - MARGIN - 10.0)
+    MARGIN + share * (WIDTH - MARGIN - RIGHT)
 }
 
 fn up(share: f64) -> f64 {
@@ -44,7 +45,7 @@ fn frame(title: &str, x: (&str, &[(f64, String)]), y: (&str, &Log), content: &st
     let mut svg = format!(
         "<figure><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=img aria-label=\"{title}\"><path d=\"M{MARGIN} 10V{0}H{1}\" class=axis />",
         up(0.0),
-        WIDTH - 10.0
+        WIDTH - RIGHT
     );
     for (share, word) in x.1 {
         let _ = write!(
@@ -198,12 +199,12 @@ pub fn html(trainings: &[Vec<Moment>], early: usize, late: usize) -> String {
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>What reaches the generator</title>\
          <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}}\
          svg text{{font:10px system-ui,sans-serif;fill:#444}}.axis{{fill:none;stroke:#888}}figure{{margin:0;flex:1 1 20rem}}figcaption{{font-size:.85rem;color:#555}}\
-         .row{{display:flex;flex-wrap:wrap;gap:1rem}}.digit{{width:40px;height:40px;margin:1px}}td,th{{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}}\
+         .row{{display:flex;flex-wrap:wrap;gap:1rem}}.digit{{width:32px;height:32px;margin:2px}}td,th{{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}}\
          h2{{font-size:1.1rem;margin-top:2rem}}</style>\
          <h1>What reaches the generator</h1>\
          <p>The discriminator says D(G(z)) = σ(d) of a draw. By the <b style=\"color:{minimax}\">minimax</b> objective, log(1 − D), the draw receives σ(d) ∂d/∂G(z): \
          next to nothing where D is sure that it was made, which is where the generator has most to learn. By the \
-         <b style=\"color:{other}\">non-saturating</b> one, −log D, it receives (1 − σ(d)) ∂d/∂G(z): all of it there. Both are 0 at the same place. Points are measured on \
+         <b style=\"color:{other}\">non-saturating</b> one, −log D, it receives (1 − σ(d)) ∂d/∂G(z): all of it there. At D = ½ both are the same. Points are measured on \
          each of 200 draws; lines are the two factors times the median |∂d/∂G(z)|.</p>{body}</html>"
     )
 }
