@@ -7,10 +7,14 @@
 //! Three passes serve everything: *gather* (large image to small) is a convolution and the input gradient of a transposed one,
 //! *scatter* (small to large) is a transposed convolution and the input gradient of a plain one, and both share the gradient of
 //! the weights. Images are spread over threads; sums over images are taken in a fixed order.
+//!
+//! The convolution that halves images, 4 × 4 taps at stride 2, takes half as many products by way of sums and differences of
+//! pixels ([`winograd`]), where there are channels enough.
 
 mod backward;
 mod frame;
 mod passes;
+mod winograd;
 
 pub(crate) use frame::Frame;
 pub(crate) use passes::{pack, packed_blocks, tiles};
@@ -20,6 +24,7 @@ use crate::taps::TapBlock;
 use crate::{TapRow, Taps};
 use backward::Backward;
 use passes::{Pass, Passes, run};
+use winograd::Winograd;
 
 /// Extents of a batch of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +128,9 @@ impl Conv {
         want: [bool; 2],
     ) -> ConvGrads {
         self.check(x, of, self.inputs, w);
+        if let Some(fewer) = Winograd::of(self, of, self.small(of)) {
+            return fewer.backward(x, of.count, w, y, dy, act, Way::Down, want);
+        }
         Backward { conv: self, way: Way::Down, large: of, small: self.small(of), act }.run(x, w, y, dy, want)
     }
 
@@ -155,6 +163,9 @@ impl Conv {
         want: [bool; 2],
     ) -> ConvGrads {
         self.check(x, of, self.outputs, w);
+        if let Some(fewer) = Winograd::of(self, self.large(of), of) {
+            return fewer.backward(x, of.count, w, y, dy, act, Way::Up, want);
+        }
         Backward { conv: self, way: Way::Up, large: self.large(of), small: of, act }.run(x, w, y, dy, want)
     }
 
@@ -165,6 +176,9 @@ impl Conv {
     }
 
     fn gather(&self, x: &[f32], of: Images, w: &[f32], b: Option<&[f32]>, act: Activation) -> Vec<f32> {
+        if let Some(fewer) = Winograd::of(self, of, self.small(of)) {
+            return fewer.forward(x, of.count, w, b, act, Way::Down);
+        }
         run(x, of, &self.gathering(w, self.small(of)), self.small(of), b, act)
     }
 
@@ -191,6 +205,9 @@ impl Conv {
         b: Option<&[f32]>,
         act: Activation,
     ) -> Vec<f32> {
+        if let Some(fewer) = Winograd::of(self, large, of) {
+            return fewer.forward(x, of.count, w, b, act, Way::Up);
+        }
         run(x, of, &self.scattering(w, large), large, b, act)
     }
 

@@ -69,48 +69,67 @@ fn taps(which: usize) -> Taps {
     }
 }
 
+/// Forward against the definition; every gradient and the transposed convolution against it by adjointness, which for a map that is
+/// linear in each argument says all: <A x, y> = <x, Aᵀ y>, for x and for w.
+fn held_to_the_definition(
+    conv: &Conv,
+    count: usize,
+    extents: [usize; 2],
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let of = Images { count, extents, channels: conv.inputs };
+    let (x, w, b) =
+        (values(of.len(), seed), values(conv.weights(), seed ^ 1), values(conv.outputs, seed ^ 2));
+    let y = conv.forward(&x, of, &w, &b, Activation::Identity);
+    let want = definition(conv, &x, of, &w, &b);
+    prop_assert_eq!(y.len(), want.len());
+    let tolerance = 1e-6 * (conv.weights() as f64 / conv.outputs as f64).max(10.0);
+    for (y, want) in y.iter().zip(&want) {
+        prop_assert!((f64::from(*y) - want).abs() < tolerance, "{} {}", y, want);
+    }
+    let zero = vec![0.0; conv.outputs];
+    let linear = conv.forward(&x, of, &w, &zero, Activation::Identity);
+    let dy = values(y.len(), seed ^ 3);
+    let g = conv.backward(&x, of, &w, &y, &dy, Activation::Identity, [true; 2]);
+    let (dw, db) = (g.w.as_deref().unwrap_or(&[]), g.b.as_deref().unwrap_or(&[]));
+    let size = (y.len() as f64).sqrt() * tolerance * 4.0;
+    let inner = dot(&linear, &dy);
+    prop_assert!((inner - dot(&x, g.x.as_deref().unwrap_or(&[]))).abs() < size);
+    prop_assert!((inner - dot(&w, dw)).abs() < size);
+    prop_assert_eq!(db.len(), conv.outputs);
+    for (o, db) in db.iter().enumerate() {
+        let want: f64 = dy.iter().skip(o).step_by(conv.outputs).map(|v| f64::from(*v)).sum();
+        prop_assert!((f64::from(*db) - want).abs() < 1e-4 * (1.0 + want.abs()));
+    }
+    let small = conv.small(of);
+    let large = conv.large(small);
+    // The smallest input of that output: the input itself, unless the stride left some of it unseen.
+    let up = conv.transposed_forward(&dy, small, &w, &vec![0.0; conv.inputs], Activation::Identity);
+    prop_assert_eq!(up.len(), large.len());
+    let x2 = values(large.len(), seed ^ 4);
+    let down = conv.forward(&x2, large, &w, &zero, Activation::Identity);
+    let inner = dot(&down, &dy);
+    prop_assert!((inner - dot(&x2, &up)).abs() < size);
+    let t = conv.transposed_backward(&dy, small, &w, &up, &x2, Activation::Identity, [true; 2]);
+    prop_assert!((inner - dot(&dy, t.x.as_deref().unwrap_or(&[]))).abs() < size);
+    prop_assert!((inner - dot(&w, t.w.as_deref().unwrap_or(&[]))).abs() < size);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
-    /// Forward against the definition; every gradient and the transposed convolution against it by adjointness, which for
-    /// a map that is linear in each argument says all: <A x, y> = <x, Aᵀ y>, for x and for w.
     #[test]
     fn any_shape(which in 0usize..8, count in 1usize..11, height in 5usize..17, width in 5usize..33, inputs in 1usize..40, outputs in 1usize..70, seed: u64) {
-        let conv = Conv { taps: taps(which), inputs, outputs };
-        let of = Images { count, extents: [height, width], channels: inputs };
-        let (x, w, b) = (values(of.len(), seed), values(conv.weights(), seed ^ 1), values(outputs, seed ^ 2));
-        let y = conv.forward(&x, of, &w, &b, Activation::Identity);
-        let want = definition(&conv, &x, of, &w, &b);
-        prop_assert_eq!(y.len(), want.len());
-        let tolerance = 1e-6 * (conv.weights() as f64 / outputs as f64).max(10.0);
-        for (y, want) in y.iter().zip(&want) {
-            prop_assert!((f64::from(*y) - want).abs() < tolerance, "{} {}", y, want);
-        }
-        let zero = vec![0.0; outputs];
-        let linear = conv.forward(&x, of, &w, &zero, Activation::Identity);
-        let dy = values(y.len(), seed ^ 3);
-        let g = conv.backward(&x, of, &w, &y, &dy, Activation::Identity, [true; 2]);
-        let (dw, db) = (g.w.as_deref().unwrap_or(&[]), g.b.as_deref().unwrap_or(&[]));
-        let size = (y.len() as f64).sqrt() * tolerance * 4.0;
-        let inner = dot(&linear, &dy);
-        prop_assert!((inner - dot(&x, g.x.as_deref().unwrap_or(&[]))).abs() < size);
-        prop_assert!((inner - dot(&w, dw)).abs() < size);
-        prop_assert_eq!(db.len(), outputs);
-        for (o, db) in db.iter().enumerate() {
-            let want: f64 = dy.iter().skip(o).step_by(outputs).map(|v| f64::from(*v)).sum();
-            prop_assert!((f64::from(*db) - want).abs() < 1e-4 * (1.0 + want.abs()));
-        }
-        let small = conv.small(of);
-        let large = conv.large(small);
-        // The smallest input of that output: the input itself, unless the stride left some of it unseen.
-        let up = conv.transposed_forward(&dy, small, &w, &vec![0.0; inputs], Activation::Identity);
-        prop_assert_eq!(up.len(), large.len());
-        let x2 = values(large.len(), seed ^ 4);
-        let down = conv.forward(&x2, large, &w, &zero, Activation::Identity);
-        let inner = dot(&down, &dy);
-        prop_assert!((inner - dot(&x2, &up)).abs() < size);
-        let t = conv.transposed_backward(&dy, small, &w, &up, &x2, Activation::Identity, [true; 2]);
-        prop_assert!((inner - dot(&dy, t.x.as_deref().unwrap_or(&[]))).abs() < size);
-        prop_assert!((inner - dot(&w, t.w.as_deref().unwrap_or(&[]))).abs() < size);
+        held_to_the_definition(&Conv { taps: taps(which), inputs, outputs }, count, [height, width], seed)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    /// With channels enough for fewer products, and more images than are there at once.
+    #[test]
+    fn any_shape_that_halves(count in 1usize..70, height in 3usize..17, width in 3usize..17, inputs in 32usize..50, outputs in 32usize..50, seed: u64) {
+        held_to_the_definition(&Conv { taps: Taps::full(4, 2, 1), inputs, outputs }, count, [height, width], seed)?;
     }
 }
 

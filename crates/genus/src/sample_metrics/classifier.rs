@@ -1,10 +1,15 @@
-//! The classifier of the metrics that train one: a network of one hidden layer, the same for whatever is compared.
+//! The classifier of the metrics that train one: convolutions for images, a hidden layer for other rows; the same for whatever is compared.
 
-use crate::{Batch, Error, FitContext, Result, Seed, Silent, Stop, TrainConfig, config};
-use genus_nn::{Activation, Loss, Mlp, Objective, Params, StepContext, View, ops, tensor, values};
+use crate::{Batch, Error, FitContext, Result, Seed, Shape, Silent, Stop, TrainConfig, config};
+use genus_nn::{
+    Activation, Analysis, Form, Linear, Loss, Normalize, Objective, Params, StepContext, Tensor, View, ops,
+    tensor, values,
+};
 use std::collections::BTreeMap;
 
-/// Hidden units.
+/// Channels of the first convolution.
+const CHANNELS: usize = 16;
+/// Hidden units of rows that are no images.
 const HIDDEN: usize = 256;
 /// Rows of a pass without gradient.
 const CHUNK: usize = 2000;
@@ -12,13 +17,39 @@ const CHUNK: usize = 2000;
 /// A classifier that has learned.
 pub(crate) struct Classifier {
     params: Params,
-    net: Mlp,
+    net: Net,
+}
+
+struct Net {
+    hidden: Analysis,
+    last: Linear,
     classes: usize,
 }
 
+impl Net {
+    fn new(params: &mut Params, shape: &Shape, classes: usize, seed: Seed) -> Result<Self> {
+        let form = match Form::fits(shape) {
+            true => Form::Convolutions(CHANNELS),
+            false => Form::Dense(vec![HIDDEN]),
+        };
+        let rng = &mut seed.rng();
+        let hidden = Analysis::new(params, "hidden", "classifier", shape, &form, Normalize::Not, rng)?;
+        let last = Linear::new(params, "classes", hidden.width(), classes, Activation::Identity, rng);
+        Ok(Self { hidden, last, classes })
+    }
+
+    /// Logits, `[rows, classes]`.
+    fn logits(&self, view: &View<'_>, x: Batch) -> Tensor<2> {
+        let (mut layers, _) = self.hidden.forward(view, tensor(x));
+        match layers.pop() {
+            Some(last) => self.last.forward(view, last),
+            None => unreachable!("there is the layer of the rows at least"),
+        }
+    }
+}
+
 struct CrossEntropy<'a> {
-    net: &'a Mlp,
-    classes: usize,
+    net: &'a Net,
     rows: &'a Batch,
     labels: &'a [u32],
     /// The rows that are learned from; validation rows are others.
@@ -27,11 +58,11 @@ struct CrossEntropy<'a> {
 }
 
 impl CrossEntropy<'_> {
-    fn of(&self, view: &View<'_>, rows: &[usize]) -> genus_nn::Tensor<1> {
-        let logits = self.net.forward(view, tensor(self.rows.select(rows)));
+    fn of(&self, view: &View<'_>, rows: &[usize]) -> Tensor<1> {
+        let logits = self.net.logits(view, self.rows.select(rows));
         let n = rows.len();
         let targets = rows.iter().map(|r| self.labels[*r] as f32).collect();
-        ops::categorical_nll(logits.reshape([n, 1, self.classes]), genus_nn::tensor_from(targets, [n, 1]))
+        ops::categorical_nll(logits.reshape([n, 1, self.net.classes]), genus_nn::tensor_from(targets, [n, 1]))
     }
 }
 
@@ -52,11 +83,11 @@ impl Objective for CrossEntropy<'_> {
 }
 
 impl Classifier {
-    /// Learns labels below `classes` of rows; a tenth of these decide when it ends. At least ten rows.
+    /// Learns labels below `classes` of rows of this shape; a tenth of these decide when it ends. At least ten rows.
     ///
     /// # Errors
     /// [`Error::Domain`] if there are fewer rows, [`Error::Stopped`].
-    pub fn fit(rows: &Batch, labels: &[u32], classes: usize, seed: Seed) -> Result<Self> {
+    pub fn fit(rows: &Batch, shape: &Shape, labels: &[u32], classes: usize, seed: Seed) -> Result<Self> {
         let n = rows.rows();
         if n < 10 || labels.len() != n {
             return Err(Error::Domain(format!("a classifier needs ten rows with labels, and there are {n}")));
@@ -64,9 +95,7 @@ impl Classifier {
         let order = seed.child("split").rng().permutation(n);
         let (valid, learned) = order.split_at(n / 10);
         let mut params = Params::default();
-        let widths = [rows.width(), HIDDEN, classes];
-        let net =
-            Mlp::new(&mut params, "classifier", &widths, Activation::Relu, &mut seed.child("init").rng());
+        let net = Net::new(&mut params, shape, classes, seed.child("init"))?;
         // About 3000 steps at most.
         let batch = (learned.len() / 20).clamp(10, 100);
         let epochs = (3000 * batch).div_ceil(learned.len()).clamp(10, 200);
@@ -76,12 +105,12 @@ impl Classifier {
         );
         let table = text.parse().map_err(|e| Error::config("classifier", format!("{e}")))?;
         let train: TrainConfig = config::from_table(&table)?;
-        let mut objective = CrossEntropy { net: &net, classes, rows, labels, learned, valid };
+        let mut objective = CrossEntropy { net: &net, rows, labels, learned, valid };
         let mut silent = Silent;
         let mut cx = FitContext::new(seed, &mut silent);
         genus_nn::train(&train, &mut params, learned.len(), &mut objective, "classifier", &mut cx)?;
         Stop::current().check()?;
-        Ok(Self { params, net, classes })
+        Ok(Self { params, net })
     }
 
     /// The most probable class of each row.
@@ -92,11 +121,10 @@ impl Classifier {
         let mut all = Vec::with_capacity(rows.rows());
         for start in (0..rows.rows()).step_by(CHUNK) {
             Stop::current().check()?;
-            let logits =
-                values(self.net.forward(&self.params.frozen(), tensor(rows.slice(start, start + CHUNK))));
+            let logits = values(self.net.logits(&self.params.frozen(), rows.slice(start, start + CHUNK)));
             let best =
                 |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0) as u32;
-            all.extend(logits.chunks_exact(self.classes).map(best));
+            all.extend(logits.chunks_exact(self.net.classes).map(best));
         }
         Ok(all)
     }

@@ -161,7 +161,7 @@ impl Sides<'_> {
         if which == Which::Quick {
             return Ok(found.all);
         }
-        let test = |x: &Batch| two_sample::two_sample(x, r, seed.child("two-sample"));
+        let test = |x: &Batch| two_sample::two_sample(x, r, &schema.domain.shape, seed.child("two-sample"));
         let [own, floor] = [test(d)?, test(o)?];
         let [low, high] = own.interval;
         let told = format!(
@@ -189,7 +189,8 @@ impl Sides<'_> {
         if classes < 2 {
             return Ok(());
         }
-        let probe = Classifier::fit(o, &others, classes, seed.child("probe"))?;
+        let shape = &self.schema.domain.shape;
+        let probe = Classifier::fit(o, shape, &others, classes, seed.child("probe"))?;
         let trained = probe.accuracy(r, &labels)?;
         let shares = |found: &[u32]| {
             let mut shares = vec![0.0; classes];
@@ -214,7 +215,7 @@ impl Sides<'_> {
             &format!("total variation from the real shares, {words}"),
         );
         if let Some(drawn) = self.schema.labels(drawn) {
-            let synthetic = Classifier::fit(d, &drawn, classes, seed.child("synthetic"))?;
+            let synthetic = Classifier::fit(d, shape, &drawn, classes, seed.child("synthetic"))?;
             let accuracy = synthetic.accuracy(r, &labels)?;
             let [low, high] = interval(accuracy, r.rows());
             let told = format!(

@@ -2,7 +2,7 @@
 //! half if it cannot, up to chance.
 
 use super::classifier::{Classifier, interval};
-use crate::{Batch, Result, Seed};
+use crate::{Batch, Result, Seed, Shape};
 
 /// What came out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,17 +15,17 @@ pub struct TwoSample {
     pub rows: usize,
 }
 
-/// The test, on as many rows of each: half of them to learn from, half to be told.
+/// The test of rows of a shape, on as many of each: half of them to learn from, half to be told.
 ///
 /// # Errors
 /// [`Error::Domain`](crate::Error::Domain) for fewer than ten rows, [`Error::Stopped`](crate::Error::Stopped).
-pub fn two_sample(draws: &Batch, real: &Batch, seed: Seed) -> Result<TwoSample> {
+pub fn two_sample(draws: &Batch, real: &Batch, shape: &Shape, seed: Seed) -> Result<TwoSample> {
     let n = draws.rows().min(real.rows());
     let half = n / 2;
     let learn = draws.slice(0, half).concat(&real.slice(0, half))?;
     let tell = draws.slice(half, n).concat(&real.slice(half, n))?;
     let labels = |each: usize| (0..2 * each).map(|i| u32::from(i >= each)).collect::<Vec<_>>();
-    let classifier = Classifier::fit(&learn, &labels(half), 2, seed)?;
+    let classifier = Classifier::fit(&learn, shape, &labels(half), 2, seed)?;
     let accuracy = classifier.accuracy(&tell, &labels(n - half))?;
     Ok(TwoSample { accuracy, interval: interval(accuracy, tell.rows()), rows: tell.rows() })
 }
