@@ -6,7 +6,10 @@
 //! | `{"work": "vae", "prepare": true}` | `{"ready": true}` or `{"skip": "why"}` |
 //! | `{"work": "vae", "steps": 20}` | `{"seconds": 0.05, "peak_rss": 123456789}` |
 //! | `{"quit": true}` | none; it ends |
+//!
+//! `--classical NAME` is another mode, see [`classical`].
 
+mod classical;
 mod dcgan;
 mod nade;
 mod products;
@@ -77,6 +80,12 @@ fn main() -> anyhow::Result<()> {
     let mut threads = std::env::args().skip_while(|a| a != "--threads").skip(1);
     let threads = threads.next().unwrap_or_else(|| "2".into()).parse().context("--threads takes a number")?;
     rayon::ThreadPoolBuilder::new().use_current_thread().num_threads(threads).build_global()?;
+    if let Some(name) = std::env::args().skip_while(|a| a != "--classical").nth(1) {
+        let (seconds, figure) = rayon::scope(|_| classical::run(&name))?;
+        let answer = serde_json::json!({ "seconds": seconds, "figure": figure, "peak_rss": peak_rss() });
+        writeln!(std::io::stdout(), "{answer}")?;
+        return Ok(());
+    }
     let mut work: Option<(String, Box<dyn Work>)> = None;
     let mut out = std::io::stdout();
     for line in std::io::stdin().lock().lines() {

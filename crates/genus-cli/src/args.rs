@@ -66,6 +66,8 @@ pub enum Command {
     },
     /// Probability of each class for each row, by Bayes' rule.
     Classify(Through),
+    /// The cluster of each row, counted from 1, as in the report.
+    Cluster(Through),
     /// Log-probability of each row, nats.
     Score {
         /// Run folder.
@@ -74,6 +76,12 @@ pub enum Command {
         source: Source,
         #[command(flatten)]
         scoring: ScoringArgs,
+        /// Column that says which rows are anomalies: how well unlikely rows are these is said beside the scores.
+        #[arg(long, value_name = "COLUMN")]
+        labels: Option<String>,
+        /// What the column says of an anomaly [default: the rarer of its two values].
+        #[arg(long, value_name = "VALUE", requires = "labels")]
+        anomaly: Option<String>,
         /// CSV file to write; without it rows are printed.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -112,6 +120,19 @@ pub enum Command {
     },
     /// The code of each row.
     Encode(Through),
+    /// What codes are worth: how well a softmax regression finds the classes from them, beside the rows themselves.
+    Probe {
+        /// Run folder.
+        run: PathBuf,
+        #[command(flatten)]
+        source: Source,
+        /// Training rows with labels, chosen by chance; without it all, 10,000 at most.
+        #[arg(long, value_name = "N")]
+        labels: Option<usize>,
+        /// Seed of the choice.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Each row after encoding and decoding.
     Reconstruct(Through),
     /// Rows on the line between the codes of two rows.

@@ -29,3 +29,5 @@ mod program;
 mod resume;
 #[path = "cli/screen.rs"]
 mod screen;
+#[path = "cli/structure.rs"]
+mod structure;

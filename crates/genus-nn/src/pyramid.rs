@@ -273,6 +273,11 @@ impl Analysis {
         self.width
     }
 
+    /// Id of the weights of the first layer, if there is one.
+    pub fn first_weights(&self) -> Option<Id> {
+        self.layers.first().map(|l| l.w)
+    }
+
     /// What every layer gives, the rows first and the features last, and new values of buffers.
     ///
     /// # Shapes

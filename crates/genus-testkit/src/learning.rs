@@ -141,6 +141,49 @@ pub(crate) fn draws_beat_marginals(s: &Subject) -> Result<Answer, String> {
     nearer(&draws, &held(set).slice(0, COMPARED)).map(|()| Answer::Held)
 }
 
+/// What may be left of the variance of held-out rows: the mean of all rows leaves 1, and so does a clustering by chance.
+const LEFT: f64 = 0.9;
+
+/// Squared deviations of rows from others, columns in units of their spread.
+fn off(x: &Batch, from: impl Fn(usize, usize) -> f64) -> f64 {
+    let (_, std) = moments(x);
+    let of = |r: usize, c: usize| ((f64::from(x.row(r)[c]) - from(r, c)) / std[c].max(1e-12)).powi(2);
+    (0..x.rows()).flat_map(|r| (0..x.width()).map(move |c| (r, c))).map(|(r, c)| of(r, c)).sum()
+}
+
+/// What neither scores nor draws says something of rows all the same: held-out rows are nearer to what comes back from their codes, or
+/// to the mean of the training rows in their cluster, than to the mean of all.
+pub(crate) fn explains(s: &Subject) -> Result<Answer, String> {
+    let (model, set) = (s.model()?, s.data()?);
+    if model.as_density().is_some() || model.as_sampler().is_some() || model.schema().conditional {
+        return Ok(Answer::NotApplicable("scores or draws tell more"));
+    }
+    let (train, rows) = (set.train.x.slice(0, 5000), held(set).slice(0, 2000));
+    let (mean, _) = moments(&train);
+    let whole = off(&rows, |_, c| mean[c]);
+    let mut left = Vec::new();
+    if let Some(decoder) = model.as_decoder() {
+        let back = decoder.reconstruct(&rows).map_err(|e| e.to_string())?;
+        left.push(("reconstructions", off(&rows, |r, c| f64::from(back.row(r)[c]))));
+    }
+    if let Some(clusters) = model.as_clusterer() {
+        let [own, other] = [&train, &rows].map(|x| clusters.assign(x).map_err(|e| e.to_string()));
+        let (own, other) = (own?, other?);
+        let centre = |k: u32| -> Vec<f64> {
+            let members: Vec<usize> = (0..own.len()).filter(|r| own[*r] == k).collect();
+            if members.is_empty() { mean.clone() } else { moments(&train.select(&members)).0 }
+        };
+        let centres: Vec<Vec<f64>> = (0..clusters.clusters() as u32).map(centre).collect();
+        left.push(("means of clusters", off(&rows, |r, c| centres[other[r] as usize][c])));
+    }
+    ensure(!left.is_empty(), || "it neither decodes nor clusters: nothing says what it learned".into())?;
+    for (what, left) in left {
+        let share = left / whole;
+        ensure(share < LEFT, || format!("{what} leave {share:.3} of the variance, {LEFT} allowed"))?;
+    }
+    Ok(Answer::Held)
+}
+
 pub(crate) fn audit(s: &Subject) -> Result<Answer, String> {
     let (model, at) = (s.model()?, s.under_given()?);
     let model = at.as_deref().unwrap_or(model);

@@ -41,8 +41,12 @@ const fn check(name: &'static str, run: fn(&Subject) -> Result<Answer, String>) 
 }
 
 /// Those of which every model must hold one at least: what it was trained for shows.
-const LEARNED: [&str; 3] =
-    ["beats_independent_columns", "approaches_the_known_entropy", "draws_beat_independent_columns"];
+const LEARNED: [&str; 4] = [
+    "beats_independent_columns",
+    "approaches_the_known_entropy",
+    "draws_beat_independent_columns",
+    "explains_held_out_rows",
+];
 
 /// All checks, in the order of trials.
 pub const CHECKS: &[Check] = &[
@@ -68,6 +72,7 @@ pub const CHECKS: &[Check] = &[
     check("beats_independent_columns", learning::beats_marginals),
     check("approaches_the_known_entropy", learning::approaches_entropy),
     check("draws_beat_independent_columns", learning::draws_beat_marginals),
+    check("explains_held_out_rows", learning::explains),
     check("likelihood_audit_passes", learning::audit),
     check("gradients_match_finite_differences", learning::gradients),
 ];

@@ -1,7 +1,7 @@
 //! What laws that know almost nothing score on the same rows: no number of a model means much beside nothing.
 //!
 //! - the uniform law on bits and levels: −d ln L nats a row;
-//! - independent columns, fitted to the training rows as the model sees them: a share of each level, or a normal, per column.
+//! - independent columns, fitted to the training rows: a share of each level, of what the model makes bits of, or a normal, per column.
 
 use crate::transform::{Noise, Transform};
 use crate::{Batch, Evidence, LogProb, Measure, Model, Result, Scoring, Seed, Support};
@@ -30,7 +30,12 @@ impl Independent {
     /// # Errors
     /// If a row is not in the model's domain, or [`crate::Error::Stopped`].
     pub fn fit(model: &dyn Model, train: &Batch) -> Result<Option<Self>> {
-        let transform = model.transform().cloned().unwrap_or_else(|| Transform::identity(model.schema()));
+        let own = model.transform().cloned().unwrap_or_else(|| Transform::identity(model.schema()));
+        // Where probabilities of levels are compared, the law of a column is that of its levels, whatever lies between them in the model.
+        let transform = match own.measure() {
+            Measure::Counting => Transform::identity(model.schema().alone()),
+            _ => own,
+        };
         let seed = Seed::from(0).child("independent columns");
         let mut some = seed.rng().permutation(train.rows());
         some.truncate(ROWS);

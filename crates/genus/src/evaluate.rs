@@ -15,6 +15,13 @@ pub(crate) fn some_rows(rows: usize, n: usize) -> Vec<usize> {
     order
 }
 
+/// How far clusters are the classes of the same rows: the adjusted Rand index (Hubert & Arabie 1985), 0 by chance, and the mutual
+/// information over the mean of the entropies; both are 1 where they are the same.
+pub fn agreement(clusters: &[u32], classes: &[u32]) -> [f64; 2] {
+    use crate::unsupervised::clustering::agreement::{adjusted_rand, normalized_information};
+    [adjusted_rand(clusters, classes), normalized_information(clusters, classes)]
+}
+
 /// The mean log-probability of the rows of a split, given what they come with where the model is one of p(x | given): of all, or of
 /// `most` that are chosen by chance, or, where time is short, of as many of those as there is time for. `heard` is told how many rows
 /// have been scored, of how many. Nothing of a model without a density.

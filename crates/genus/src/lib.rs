@@ -17,6 +17,7 @@ pub mod audit;
 mod baseline;
 mod completion;
 mod context;
+pub mod detection;
 pub mod diagnostics;
 mod distances;
 mod draws;
@@ -24,13 +25,17 @@ pub mod evaluate;
 mod explicit;
 mod implicit;
 pub mod keys;
+pub mod probe;
 pub mod recipe;
 pub mod registry;
 pub mod sample_metrics;
 mod sampling;
 pub mod session;
+mod spectrum;
 mod suited;
 mod training_rows;
+mod units;
+mod unsupervised;
 
 /// A chapter for each model, under its name in the registry: the mathematics, when to use it, an example.
 pub mod chapters {
@@ -41,9 +46,14 @@ pub mod chapters {
         rnade,
     };
     pub use crate::explicit::tractable::flow::{glow, iaf, linear_ica, maf, nice, realnvp, spline_flow};
-    pub use crate::explicit::tractable::mixture::gaussian_mixture as gmm;
+    pub use crate::explicit::tractable::kernel::kde;
+    pub use crate::explicit::tractable::linear::{factor_analysis, ppca};
+    pub use crate::explicit::tractable::mixture::{bernoulli_mixture, gaussian_mixture as gmm};
     pub use crate::implicit::direct::{gan, wgan_gp};
     pub use crate::implicit::markov_chain::{denoising_chain, gsn};
+    pub use crate::unsupervised::clustering::k_means;
+    pub use crate::unsupervised::features::autoencoder;
+    pub use crate::unsupervised::reduction::pca;
 }
 
 pub use explicit::approximate::markov_chain::annealing::Annealing;
@@ -70,6 +80,10 @@ pub use explicit::tractable::flow::multiscale::Multiscale;
 pub use explicit::tractable::flow::nice::{Nice, NiceConfig};
 pub use explicit::tractable::flow::realnvp::{RealNvp, RealNvpConfig};
 pub use explicit::tractable::flow::spline_flow::{SplineFlow, SplineFlowConfig, Splines};
+pub use explicit::tractable::kernel::kde::{Choose, Kde, KdeConfig, Kernel};
+pub use explicit::tractable::linear::factor_analysis::{FactorAnalysis, FactorAnalysisConfig};
+pub use explicit::tractable::linear::ppca::{Ppca, PpcaConfig};
+pub use explicit::tractable::mixture::bernoulli_mixture::{BernoulliMixture, BernoulliMixtureConfig};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use genus_core::{
@@ -89,6 +103,9 @@ pub use implicit::direct::{GeneratorConfig, Networks, NoiseLaw, Normalization};
 pub use implicit::markov_chain::denoising_chain::{DenoisingChain, DenoisingChainConfig};
 pub use implicit::markov_chain::gsn::{Gsn, GsnConfig};
 pub use sampling::Sampling;
+pub use unsupervised::clustering::k_means::{KMeans, KMeansConfig};
+pub use unsupervised::features::autoencoder::{Autoencoder, AutoencoderConfig, Corruption, Features, Layers};
+pub use unsupervised::reduction::pca::{Pca, PcaConfig, Solver};
 
 use serde::de::DeserializeOwned;
 use transform::Transform;

@@ -171,6 +171,7 @@ macro_rules! recipes {
 recipes!(
     "gmm-iris",
     "gmm-8gaussians",
+    "bernoulli-mixture-binarized-mnist",
     "fvsbn-binarized-mnist",
     "rnade-8gaussians",
     "spline-flow-8gaussians",

@@ -1,21 +1,22 @@
 //! Every model, in the order of the taxonomy.
 
-use crate::{Domain, Error, Model, ModelSpec, Result, State, explicit, implicit, names};
+use crate::{Domain, Error, Model, ModelSpec, Result, State, explicit, implicit, names, unsupervised};
 
 /// The families of this crate in the order of the taxonomy.
 const FAMILIES: &[&[&ModelSpec]] = &[
+    unsupervised::clustering::SPECS,
+    unsupervised::reduction::SPECS,
+    unsupervised::features::SPECS,
     explicit::tractable::autoregressive::SPECS,
     explicit::tractable::flow::SPECS,
+    explicit::tractable::kernel::SPECS,
+    explicit::tractable::linear::SPECS,
     explicit::tractable::mixture::SPECS,
     explicit::approximate::variational::SPECS,
     explicit::approximate::markov_chain::SPECS,
     implicit::direct::SPECS,
     implicit::markov_chain::SPECS,
 ];
-
-/// Models that are to come: who asks for one is told so.
-const PLANNED: [&str; 7] =
-    ["k-means", "pca", "ppca", "factor-analysis", "kde", "bernoulli-mixture", "autoencoder"];
 
 /// Models by name. The default are those of this crate; [`with`](Self::with) puts others beside them.
 #[derive(Debug, Clone)]
@@ -56,10 +57,9 @@ impl Registry {
         exact.or_else(|| self.iter().find(|s| names::canonical(s.name) == wanted)).ok_or_else(|| {
             let all: Vec<_> = self.iter().map(|s| s.name).collect();
             let near = names::near(name, all.iter().copied());
-            let what = match (PLANNED.contains(&wanted.as_str()), near.is_empty()) {
-                (true, _) => format!("`{wanted}` is planned and not there yet"),
-                (_, true) => format!("there is no model `{name}`"),
-                _ => format!("there is no model `{name}` (did you mean {}?)", near.join(", ")),
+            let what = match near.is_empty() {
+                true => format!("there is no model `{name}`"),
+                false => format!("there is no model `{name}` (did you mean {}?)", near.join(", ")),
             };
             Error::config("model", format!("{what}; there are {}", all.join(", ")))
         })
@@ -124,13 +124,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_understood_guessed_or_planned() {
+    fn names_are_understood_or_guessed() {
         assert_eq!(find("Gaussian_RBM").unwrap().name, "gaussian-rbm");
         assert_eq!(find("MADE").unwrap().name, "made");
         let said = |name: &str| find(name).unwrap_err().to_string();
         assert!(said("pixel-cnn").contains("did you mean pixelcnn"), "{}", said("pixel-cnn"));
-        assert!(said("K_Means").contains("`k-means` is planned"), "{}", said("K_Means"));
+        assert_eq!(find("K_Means").unwrap().name, "k-means");
         assert!(said("zebra").contains("there are"), "{}", said("zebra"));
-        assert!(PLANNED.iter().all(|name| find(name).is_err()), "a planned model is there");
     }
 }

@@ -5,7 +5,9 @@ use crate::args::{MaybeSource, ScoringArgs, Source, Through};
 use crate::output;
 use crate::progress::Progress;
 use anyhow::Result;
+use genus::detection::detection;
 use genus::number::Number;
+use genus::probe::{self as probes, Labelled};
 use genus::run::AuditRow;
 use genus::{
     Batch, Capability, Column, Dataset, Domain, Drawing, Event, Fill, Model, Observer as _, Schema, Scoring,
@@ -30,6 +32,18 @@ fn cannot_do(model: &dyn Model, what: Capability, verb: &str) -> anyhow::Error {
                 "it is of {}, and knows rows under what they are given only; train without --given",
                 model.schema().formula()
             ),
+        }
+        .into();
+    }
+    if model.spec().capabilities.contains(&what) {
+        let remedy = format!(
+            "it was not trained so that it can; `genus models {}` says by which settings it is",
+            model.spec().name
+        );
+        return genus::Error::Unsupported {
+            model: model.spec().name.into(),
+            capability: verb.into(),
+            remedy,
         }
         .into();
     }
@@ -251,19 +265,62 @@ fn scoring(args: &ScoringArgs) -> Result<Scoring> {
     Ok(Scoring { importance_samples: importance(args.importance_samples)?, seed: Seed::from(args.seed) })
 }
 
+/// Which rows are known to be anomalies.
+pub struct Truth {
+    /// The column that says so.
+    pub column: String,
+    /// What it says of one; the rarer of two values if nothing.
+    pub anomaly: Option<String>,
+}
+
+/// Whether each row is an anomaly, and what the column says of those.
+fn anomalous(cx: &Context, source: &Source, truth: &Truth) -> Result<(Vec<bool>, String)> {
+    let refused = |message: String| genus::Error::config("labels", message);
+    if source.data == "-" {
+        return Err(refused("standard input is read once; give a file".into()).into());
+    }
+    let label = Some(data::Label::Name(truth.column.clone()));
+    let options = data::Options { label, ..cx.options(&source.cut, false, None)? };
+    let set = data::load(&source.data, &options)?;
+    let rows = super::chosen(source, set)?;
+    let schema = &rows.set.schema;
+    let Some(labels) = schema.labels(&rows.split) else {
+        return Err(refused(format!("there is no column `{}` of few values", truth.column)).into());
+    };
+    let count = |class: u32| labels.iter().filter(|l| **l == class).count();
+    let class = match &truth.anomaly {
+        Some(name) => schema.class(name)?,
+        None if schema.classes().len() == 2 && count(0) != count(1) => u32::from(count(1) < count(0)),
+        None => {
+            let all = schema.classes().join(", ");
+            return Err(genus::Error::config(
+                "anomaly",
+                format!("which of {all} is an anomaly? say it with --anomaly"),
+            )
+            .into());
+        }
+    };
+    Ok((labels.iter().map(|l| *l == class).collect(), schema.class_name(class as usize)))
+}
+
 /// `genus score`.
 pub fn score(
     cx: &Context,
     run: &Path,
     source: &Source,
     args: &ScoringArgs,
+    truth: Option<&Truth>,
     output: Option<&Path>,
 ) -> Result<()> {
     let (run, model) = open(run)?;
     if !figures::is_scored(model.as_ref()) {
         return Err(cannot(model.as_ref(), Capability::Density));
     }
-    let rows = cx.rows(source, false, model.as_ref())?.split;
+    let known = truth.map(|truth| anomalous(cx, source, truth)).transpose()?;
+    // The column that says which rows are anomalies is none of the model's.
+    let mut options = cx.options(&source.cut, false, Some(model.schema()))?;
+    options.spare = known.is_some();
+    let rows = super::chosen(source, cx.read(&source.data, &options)?)?.split;
     warn(model.as_ref(), &rows);
     let Some(mut lp) = model.score_split(&rows, &scoring(args)?)? else {
         return Err(cannot(model.as_ref(), Capability::Density));
@@ -278,14 +335,28 @@ pub fn score(
         let header = if lp.spread.is_some() { "row,nats,stderr" } else { "row,nats" };
         genus::outfile::write(path, format!("{header}\n{text}").as_bytes())?;
     }
+    let found =
+        known.map(|(odd, name)| Ok::<_, genus::Error>((detection(&lp.nats, &odd)?, name))).transpose()?;
     if cx.json {
         return output::json(&json!({
+            "detection": found.as_ref().map(|(d, _)| d),
             "nats": lp.nats.iter().copied().map(Number).collect::<Vec<_>>(),
             "stderr": lp.spread.as_ref().map(|s| s.iter().copied().map(Number).collect::<Vec<_>>()), "evidence": lp.evidence, "measure": lp.measure, "protocol": lp.protocol,
         }));
     }
     let words = [lp.evidence.to_string(), "nats".into(), lp.measure.to_string(), lp.protocol.clone()];
     output::note(words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join("; "));
+    if let Some((d, name)) = found {
+        output::note(format!(
+            "{} of {} rows are anomalies ({name}): ROC AUC {:.4} ± {:.4}, average precision {:.4} where chance has {:.4}",
+            d.anomalies,
+            d.rows,
+            d.roc_auc,
+            d.stderr,
+            d.average_precision,
+            d.anomalies as f64 / d.rows as f64
+        ));
+    }
     match output {
         Some(path) => output::note(written(lp.nats.len(), "score", path)),
         None => lp.nats.iter().for_each(output::line),
@@ -305,7 +376,16 @@ fn warn(model: &dyn Model, rows: &Split) {
 pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, draws: usize) -> Result<()> {
     let (run, model) = open(run)?;
     let how = scoring(args)?;
-    let Rows { split, mut name, set } = cx.rows(source, false, model.as_ref())?;
+    let mut source = source.clone();
+    let trained = run.config()?.data;
+    if source.cut.split.is_none() && source.data == trained.source && !trained.split.is_empty() {
+        output::note(format!(
+            "rows are split as in the training, {}; --split 1/0/0 takes all",
+            trained.split
+        ));
+        source.cut.split = Some(trained.split);
+    }
+    let Rows { split, mut name, set } = cx.rows(&source, false, model.as_ref())?;
     warn(model.as_ref(), &split);
     if name == SplitName::Rows && set.digest() == run.config()?.data.sha256 {
         name = SplitName::Train;
@@ -321,6 +401,11 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, d
     summary.figures = model.figures(&split.x, &how)?;
     // Rows of the training beside themselves would say nothing.
     let apart = name != SplitName::Train;
+    if model.as_sampler().is_some() && draws > 0 && !apart {
+        output::note(
+            "draws are compared with rows that the model was not trained on, and these are its training rows",
+        );
+    }
     let compared = match model.as_sampler().filter(|_| draws > 0 && apart) {
         Some(_) => crate::progress::stop(None)?
             .during(|| metrics::of_model(model.as_ref(), &split, &set, draws, Seed::from(args.seed)))?,
@@ -360,6 +445,66 @@ pub fn encode(cx: &Context, t: &Through) -> Result<()> {
     }
     let schema = numbers((1..=codes.width()).map(|c| format!("z{c}")));
     emit(cx, &Split::unlabelled(codes), &schema, t.output.as_deref())
+}
+
+/// Most training rows of a probe, unless more are asked for.
+const PROBED: usize = 10_000;
+
+/// `genus probe`.
+pub fn probe(cx: &Context, run: &Path, source: &Source, labels: Option<usize>, seed: u64) -> Result<()> {
+    let (_, model) = open(run)?;
+    let encoder = model.as_encoder().ok_or_else(|| cannot(model.as_ref(), Capability::Encoder))?;
+    let Rows { split, name, set } = cx.rows(source, false, model.as_ref())?;
+    if matches!(name, SplitName::Train | SplitName::Rows) {
+        let message = "a probe is tested on rows that it did not learn from: the data have no test rows; give --split, or --rows valid";
+        return Err(genus::Error::config("data", message).into());
+    }
+    let schema = model.schema();
+    let mut train = set.train.clone();
+    let mut order = Seed::from(seed).child("labels").rng().permutation(train.x.rows());
+    order.truncate(labels.unwrap_or(PROBED));
+    train = train.select(&order);
+    let (Some(own), Some(others)) = (schema.labels(&train), schema.labels(&split)) else {
+        let message =
+            "a probe finds classes, and these rows have none; --label says which column is the class";
+        return Err(genus::Error::config("data", message).into());
+    };
+    let seed = Seed::from(seed);
+    let found = crate::progress::stop(None)?.during(|| {
+        let [codes, tests] = [&train.x, &split.x].map(|x| encoder.encode(x));
+        let (codes, tests) = (codes?, tests?);
+        let of = |x: &Batch, y: &Batch| {
+            let (x, y) = (Labelled { x, labels: &own }, Labelled { x: y, labels: &others });
+            probes::probe(x, y, schema.classes().len(), seed)
+        };
+        Ok::<_, genus::Error>([("rows", of(&train.x, &split.x)?), ("codes", of(&codes, &tests)?)])
+    })?;
+    if cx.json {
+        let all: serde_json::Map<_, _> =
+            found.iter().map(|(name, p)| ((*name).to_owned(), json!(p))).collect();
+        return output::json(&all);
+    }
+    let line = |(name, p): &(&str, probes::Probe)| {
+        let [low, high] = p.interval;
+        let accuracy = format!("{:.4}", p.accuracy);
+        vec![
+            (*name).to_owned(),
+            p.width.to_string(),
+            accuracy,
+            format!("{low:.4} to {high:.4}"),
+            p.penalty.to_string(),
+        ]
+    };
+    output::table(
+        &["what", "columns", "accuracy", "95 % interval", "penalty"],
+        &found.iter().map(line).collect::<Vec<_>>(),
+    );
+    output::note(format!(
+        "softmax regression from {} labelled training rows, penalty by cross-validation; accuracy on {} {name} rows",
+        own.len(),
+        others.len()
+    ));
+    Ok(())
 }
 
 fn through(cx: &Context, t: &Through, f: impl FnOnce(&dyn Model, &Split) -> Result<Batch>) -> Result<()> {
@@ -441,6 +586,23 @@ pub fn classify(cx: &Context, t: &Through) -> Result<()> {
     }
     let schema = numbers((0..p.width()).map(|c| model.schema().class_name(c)));
     emit(cx, &Split::unlabelled(p), &schema, t.output.as_deref())
+}
+
+/// `genus cluster`.
+pub fn cluster(cx: &Context, t: &Through) -> Result<()> {
+    let (_, model) = open(&t.run)?;
+    let clusters = model.as_clusterer().ok_or_else(|| cannot(model.as_ref(), Capability::Clusterer))?;
+    let split = cx.rows(&t.source, false, model.as_ref())?.split;
+    let assigned = clusters.assign(&split.x)?;
+    if let Some(labels) = model.schema().labels(&split) {
+        let [rand, information] = figures::agreement(&assigned, &labels);
+        output::note(format!(
+            "beside the classes of {} rows: adjusted Rand index {rand:.4}, normalised mutual information {information:.4}",
+            labels.len()
+        ));
+    }
+    let x = Batch::from_fn(assigned.len(), 1, |r, _| (assigned[r] + 1) as f32);
+    emit(cx, &Split::unlabelled(x), &numbers(["cluster".to_owned()]), t.output.as_deref())
 }
 
 /// `genus impute`.

@@ -4,9 +4,9 @@ use super::{Context, open};
 use crate::args::Cut;
 use crate::output;
 use crate::progress::Progress;
-use anyhow::Result;
-use genus::sample_metrics::{LEAST, SampleMetric, Sides, Which};
-use genus::{Dataset, Drawing, Event, Model, Observer as _, Schema, Seed, Split};
+use anyhow::{Context as _, Result};
+use genus::sample_metrics::{LEAST, SampleMetric, Sides, Which, as_seen};
+use genus::{Dataset, Drawing, Event, Measure, Model, Observer as _, Schema, Seed, Split};
 use serde_json::json;
 use std::path::Path;
 
@@ -47,19 +47,24 @@ pub fn of_model(
     draws: usize,
     seed: Seed,
 ) -> Result<Vec<SampleMetric>> {
-    let halves;
-    let sides = if set.test.is_some() || set.valid.is_some() {
-        Sides { schema: model.schema(), held_out: rows, train: &set.train }
-    } else {
-        halves = halved(rows, seed);
-        Sides { schema: model.schema(), held_out: &halves[0], train: &halves[1] }
+    let [held_out, train] = match set.test.is_some() || set.valid.is_some() {
+        true => [rows.clone(), set.train.clone()],
+        false => halved(rows, seed),
     };
+    let (held_out, train) = (as_seen(model, &held_out)?, as_seen(model, &train)?);
+    let binarized = binarizes(model);
+    let sides = Sides { schema: model.schema(), held_out: &held_out, train: &train, binarized };
     let n = sides.rows(draws);
     if n < LEAST {
         output::note(format!("figures of draws need {LEAST} rows of each kind, and there are {n}"));
         return Ok(Vec::new());
     }
     compare(&sides, &drawn(model, n, seed)?, Which::All, seed)
+}
+
+/// Whether a model makes bits of levels.
+fn binarizes(model: &dyn Model) -> bool {
+    model.transform().is_some_and(|t| t.measure() == Measure::Binarized)
 }
 
 /// Rows in two parts by chance.
@@ -81,14 +86,24 @@ pub fn metrics(
 ) -> Result<()> {
     let seed = Seed::from(seed);
     let (schema, [held_out, train]) = reals(cx, real, cut, n, seed)?;
-    let sides = Sides { schema: &schema, held_out: &held_out, train: &train };
+    let sides = Sides { schema: &schema, held_out: &held_out, train: &train, binarized: false };
     let rows = sides.rows(n);
     let which = if quick { Which::Quick } else { Which::All };
     let draw = |(i, name): (usize, &String)| -> Result<Split> {
         if !is_run(name) {
-            return Ok(cx.load(name, cut, false, Some(&schema))?.train);
+            let mut options = cx.options(cut, false, Some(&schema))?;
+            // A class that real rows have none of is none to compare.
+            options.spare = schema.given.is_empty();
+            let read = cx.read(name, &options).with_context(|| format!("{name}, beside {real}"))?;
+            return Ok(read.train);
         }
         let (_, model) = open(Path::new(name))?;
+        if model.as_sampler().is_none() {
+            return drawn(model.as_ref(), rows, seed);
+        }
+        if binarizes(model.as_ref()) {
+            output::note(format!("{name} draws bits, and the real rows are levels: its figures say so, too"));
+        }
         let other = model.schema();
         if !other.agrees(&schema) {
             let message = format!(
@@ -100,7 +115,7 @@ pub fn metrics(
     };
     let drawn = draws.iter().enumerate().map(draw).collect::<Result<Vec<_>>>()?;
     // As many of each, because most figures depend on the number, and real rows have one column.
-    let least = drawn.iter().map(|d| d.x.rows()).min().unwrap_or(0);
+    let least = drawn.iter().map(|d| d.x.rows()).min().unwrap_or(0).min(rows);
     let mut all = Vec::new();
     for (name, split) in draws.iter().zip(drawn) {
         let mut order = seed.child("as many").rng().permutation(split.x.rows());

@@ -42,8 +42,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             look::sample(&cx, &run, n, output.as_deref(), seed, temperature, &given)?;
         }
         Command::Classify(t) => look::classify(&cx, &t)?,
-        Command::Score { run, source, scoring, output } => {
-            look::score(&cx, &run, &source, &scoring, output.as_deref())?;
+        Command::Cluster(t) => look::cluster(&cx, &t)?,
+        Command::Score { run, source, scoring, labels, anomaly, output } => {
+            let truth = labels.map(|column| look::Truth { column, anomaly });
+            look::score(&cx, &run, &source, &scoring, truth.as_ref(), output.as_deref())?;
         }
         Command::Evaluate { run, source, scoring, draws } => {
             look::evaluate(&cx, &run, &source, &scoring, draws)?;
@@ -53,6 +55,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
                 .during(|| metrics::metrics(&cx, &real, &draws, &cut, n, quick, seed))?;
         }
         Command::Encode(t) => look::encode(&cx, &t)?,
+        Command::Probe { run, source, labels, seed } => look::probe(&cx, &run, &source, labels, seed)?,
         Command::Reconstruct(t) => look::reconstruct(&cx, &t)?,
         Command::Interpolate { through, from, to, steps } => {
             look::interpolate(&cx, &through, from, to, steps)?
@@ -137,16 +140,21 @@ impl Context {
     /// Rows for a model, from a data set as asked for, and which they are: those of a split, or the rows of a file that has none.
     pub fn rows(&self, source: &Source, keep_missing: bool, model: &dyn Model) -> Result<Rows> {
         let set = self.load(&source.data, &source.cut, keep_missing, Some(model.schema()))?;
-        let (name, shown) = match source.rows.as_deref() {
-            Some("train") => (SplitName::Train, SplitName::Train),
-            Some("valid") => (SplitName::Valid, SplitName::Valid),
-            Some(_) => (SplitName::Test, SplitName::Test),
-            None if set.test.is_some() => (SplitName::Test, SplitName::Test),
-            None => (SplitName::Train, SplitName::Rows),
-        };
-        let split = set.split(name)?.clone();
-        Ok(Rows { split, name: shown, set })
+        chosen(source, set)
     }
+}
+
+/// The rows of a set that were asked for.
+fn chosen(source: &Source, set: Dataset) -> Result<Rows> {
+    let (name, shown) = match source.rows.as_deref() {
+        Some("train") => (SplitName::Train, SplitName::Train),
+        Some("valid") => (SplitName::Valid, SplitName::Valid),
+        Some(_) => (SplitName::Test, SplitName::Test),
+        None if set.test.is_some() => (SplitName::Test, SplitName::Test),
+        None => (SplitName::Train, SplitName::Rows),
+    };
+    let split = set.split(name)?.clone();
+    Ok(Rows { split, name: shown, set })
 }
 
 /// Names of columns as they are typed.

@@ -9,13 +9,13 @@ fn models_that_can_are_named() {
     let place = Place::new();
     place.train("made", "tree8", "made", "");
     place.train("gmm", "iris", "gmm", "");
-    let able = "models that can: fvsbn, nade, rnade, pixelcnn, gated-pixelcnn, pixelrnn, gmm";
+    let able = "models that can: fvsbn, nade, rnade, pixelcnn, gated-pixelcnn, pixelrnn, kde";
     place.refused("impute made --data tree8", 1, &["made cannot impute", able]);
     place.refused("classify gmm --data iris", 1, &["gmm cannot classify", "fvsbn, nade"]);
     place.refused("sample made --class 0", 1, &["made cannot sample by class"]);
     place.refused("sample made --temperature 0.5", 1, &["made cannot sample at a temperature"]);
     for verb in ["encode", "reconstruct", "interpolate"] {
-        let remedy = "models that can: linear-ica";
+        let remedy = if verb == "encode" { "models that can: k-means" } else { "models that can: pca" };
         place.refused(&format!("{verb} gmm --data iris"), 1, &["gmm cannot", remedy]);
     }
     let words = "train made --data iris --out run";

@@ -31,7 +31,6 @@ fn models_and_data_sets_are_listed() {
     }
     assert_eq!(place.ok("models MADE").stdout, text);
     place.refused("models mdae", 2, &["did you mean made?"]);
-    place.refused("models pca", 2, &["`pca` is planned"]);
     let made = place.json("models made --json");
     let key = made["keys"].as_array().unwrap().iter().find(|k| k["name"] == "train.batch").unwrap();
     assert_eq!((&key["default"], &key["meaning"]), (&100.into(), &"Rows per step".into()));

@@ -2,7 +2,8 @@
 
 use super::some;
 use crate::panel::Named;
-use crate::{Batch, Diagnostic, Exhibit, Found, Panel, Result, Seed, Stop, Trained};
+use crate::spectrum::{covariance, leading};
+use crate::{Batch, Diagnostic, Exhibit, Found, Panel, Result, Seed, Trained};
 use std::collections::BTreeMap;
 
 /// Rows on the map.
@@ -50,7 +51,6 @@ impl Diagnostic for Codes {
 
 /// Codes on a plane: as they are, or on their first two principal axes.
 fn plane_of(codes: &Batch, seed: Seed) -> Result<(Batch, String)> {
-    let stop = Stop::current();
     if codes.width() == 2 {
         return Ok((codes.clone(), "the two latent dimensions".into()));
     }
@@ -61,43 +61,13 @@ fn plane_of(codes: &Batch, seed: Seed) -> Result<(Batch, String)> {
         ));
     }
     let d = codes.width();
-    let (mean, _) = crate::transform::moments(codes);
-    let mut cov = vec![0.0; d * d];
-    for row in codes.iter() {
-        stop.check()?;
-        let e: Vec<f64> = row.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m).collect();
-        for i in 0..d {
-            for j in 0..d {
-                cov[i * d + j] += e[i] * e[j] / codes.rows() as f64;
-            }
-        }
-    }
-    let total: f64 = (0..d).map(|i| cov[i * d + i]).sum();
-    let mut axes: Vec<(f64, Vec<f64>)> = Vec::new();
-    let mut rng = seed.child("axes").rng();
-    for _ in 0..2 {
-        // Power iteration on what the axes so far leave over.
-        let mut v: Vec<f64> = (0..d).map(|_| rng.normal()).collect();
-        let mut value = 0.0;
-        for _ in 0..200 {
-            stop.check()?;
-            let mut w: Vec<f64> = (0..d).map(|i| (0..d).map(|j| cov[i * d + j] * v[j]).sum()).collect();
-            for (_, axis) in &axes {
-                let along: f64 = w.iter().zip(axis).map(|(a, b)| a * b).sum();
-                w.iter_mut().zip(axis).for_each(|(a, b)| *a -= along * b);
-            }
-            value = w.iter().map(|x| x * x).sum::<f64>().sqrt();
-            if value < 1e-12 {
-                break;
-            }
-            v = w.iter().map(|x| x / value).collect();
-        }
-        axes.push((value, v));
-    }
+    let (mean, covariance) = covariance(codes)?;
+    let total = covariance.trace();
+    let (values, axes) = leading(&covariance, 2, None, &mut seed.child("axes").rng())?;
     let flat = Batch::from_fn(codes.rows(), 2, |r, c| {
-        codes.row(r).iter().zip(&mean).zip(&axes[c].1).map(|((v, m), a)| (f64::from(*v) - m) * a).sum::<f64>()
-            as f32
+        let off = codes.row(r).iter().zip(&mean).map(|(v, m)| f64::from(*v) - m);
+        off.zip(axes.column(c).iter()).map(|(v, a)| v * a).sum::<f64>() as f32
     });
-    let share = 100.0 * (axes[0].0 + axes[1].0) / total.max(1e-12);
+    let share = 100.0 * (values[0] + values[1]) / total.max(1e-12);
     Ok((flat, format!("first two principal axes of {d} latent dimensions, {share:.0} % of their variance")))
 }

@@ -1,8 +1,8 @@
 //! Figures of draws beside real rows.
 
 use crate::panel::Cell;
-use crate::sample_metrics::{LEAST, SampleMetric, Sides, Which};
-use crate::{Diagnostic, Drawing, Exhibit, Figure, Found, Panel, Result, Seed, Trained};
+use crate::sample_metrics::{LEAST, SampleMetric, Sides, Which, as_seen};
+use crate::{Diagnostic, Drawing, Exhibit, Figure, Found, Measure, Panel, Result, Seed, Trained};
 
 /// Figures of draws beside as many real rows.
 pub struct Likeness {
@@ -16,11 +16,6 @@ pub(super) const QUICK: Likeness = Likeness { rows: 1000, which: Which::Quick };
 /// All figures of as many rows as publications take.
 pub const THOROUGH: Likeness = Likeness { rows: 10_000, which: Which::All };
 
-/// The rows that draws are compared with.
-fn sides<'a>(of: &Trained<'a>) -> Sides<'a> {
-    Sides { schema: &of.data.schema, held_out: of.held_out(), train: &of.data.train }
-}
-
 impl Diagnostic for Likeness {
     fn name(&self) -> &'static str {
         "likeness"
@@ -33,12 +28,16 @@ impl Diagnostic for Likeness {
     fn applies(&self, of: &Trained<'_>) -> bool {
         // Training rows beside themselves would say nothing.
         let apart = of.data.test.is_some() || of.data.valid.is_some();
-        of.model.as_sampler().is_some() && apart && sides(of).rows(self.rows) >= LEAST
+        let rows = of.held_out().x.rows().min(of.data.train.x.rows()).min(self.rows);
+        of.model.as_sampler().is_some() && apart && rows >= LEAST
     }
 
     fn find(&self, of: &Trained<'_>, seed: Seed) -> Result<Found> {
         let Some(sampler) = of.model.as_sampler() else { return Ok(Found::default()) };
-        let sides = sides(of);
+        let [held_out, train] = [of.held_out(), &of.data.train].map(|rows| as_seen(of.model, rows));
+        let (held_out, train) = (held_out?, train?);
+        let binarized = of.model.transform().is_some_and(|t| t.measure() == Measure::Binarized);
+        let sides = Sides { schema: &of.data.schema, held_out: &held_out, train: &train, binarized };
         let mut draws =
             sampler.draw_as(sides.rows(self.rows), &Drawing::default(), &mut seed.child("draws").rng())?;
         of.data.schema.hold(&mut draws.x);

@@ -2,6 +2,7 @@
 
 mod base;
 mod classes;
+mod clusters;
 mod codes;
 mod completions;
 mod density;
@@ -30,6 +31,7 @@ pub const ALL: &[&dyn Diagnostic] = &[
     &density::DensityMap,
     &neighbours::Neighbours,
     &classes::Classes,
+    &clusters::Clusters,
     &drawing::Drawing,
     &base::FromTheBase,
     &completions::Completions,

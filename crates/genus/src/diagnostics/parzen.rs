@@ -100,17 +100,22 @@ fn means(chain: &dyn Chain, first: &Batch, n: usize, rng: &mut crate::Rng) -> Re
     Batch::new(rows, first.width())
 }
 
-/// By what values are multiplied before widths from 0.1 to 1 are tried on them, and what that adds to a log-density of so many columns,
-/// nats, in units of the data. Levels count from 0 to 1, as published, and their figure with them; numbers count in units of their spread.
-fn scale(top: Option<f32>, train: &Batch) -> (f32, f64) {
+/// By what the values of each column are multiplied before widths from 0.1 to 1 are tried on them, and what that adds to a log-density,
+/// nats, in units of the data. Levels count from 0 to 1, as published, and their figure with them; numbers count in units of their
+/// column's deviation.
+fn scale(top: Option<f32>, train: &Batch) -> (Vec<f64>, f64) {
     match top {
-        Some(top) => (1.0 / top, 0.0),
+        Some(top) => (vec![1.0 / f64::from(top); train.width()], 0.0),
         None => {
             let (_, std) = crate::transform::moments(train);
-            let spread = libm::sqrt(std.iter().map(|s| s * s).sum::<f64>() / std.len() as f64);
-            ((1.0 / spread) as f32, -(train.width() as f64) * libm::log(spread))
+            let units = -std.iter().map(|s| libm::log(*s)).sum::<f64>();
+            (std.iter().map(|s| 1.0 / s).collect(), units)
         }
     }
+}
+
+fn scaled(x: &Batch, by: &[f64]) -> Batch {
+    Batch::from_fn(x.rows(), x.width(), |r, c| (by[c] * f64::from(x.row(r)[c])) as f32)
 }
 
 /// The figure of a model, and beside it that of training rows, if there are validation and test rows.
@@ -120,25 +125,26 @@ fn scale(top: Option<f32>, train: &Batch) -> (f32, f64) {
 fn figures(model: &dyn Model, data: &Dataset, seed: Seed) -> Result<Vec<Figure>> {
     let (Some(valid), Some(test)) = (&data.valid, &data.test) else { return Ok(Vec::new()) };
     let (unit, units) = scale(data.domain().top(), &data.train.x);
-    let scaled = |x: &Batch| Batch::from_fn(x.rows(), x.width(), |r, c| unit * x.row(r)[c]);
-    let Some((centres, of)) = centres(model, data, seed)? else { return Ok(Vec::new()) };
+    let Some((mut centres, of)) = centres(model, data, seed)? else { return Ok(Vec::new()) };
+    // More centres are better, whatever they are: of draws there are no more than of real rows.
+    centres = centres.slice(0, data.train.x.rows());
     if !centres.data().iter().all(|v| v.is_finite()) {
         let remedy = "train again with a smaller step size".into();
         return Err(Error::Numerical { what: "a draw".into(), step: 0, remedy });
     }
     let real = some_rows(&data.train.x, centres.rows(), seed.child("real rows"));
-    let valid = scaled(&valid.x.slice(0, CHOSEN_ON));
-    let test = scaled(&test.x);
+    let valid = scaled(&valid.x.slice(0, CHOSEN_ON), &unit);
+    let test = scaled(&test.x, &unit);
     let mut figures = Vec::new();
     for (name, of, x) in
         [(NAME, of, centres), ("the same of real rows in place of draws", "training rows", real)]
     {
-        let [mean, stderr, sigma] = figure(&scaled(&x), &valid, &test)?;
-        let (mean, sigma) = (mean + units, if units == 0.0 { sigma } else { sigma / f64::from(unit) });
+        let [mean, stderr, sigma] = figure(&scaled(&x, &unit), &valid, &test)?;
+        let (mean, unit) = (mean + units, if units == 0.0 { "" } else { " deviations" });
         figures.push(Figure::new(
             name,
             mean,
-            format!("nats ± {stderr:.2}, {} {of}, σ = {sigma:.3}", x.rows()),
+            format!("nats ± {stderr:.2}, {} {of}, σ = {sigma:.3}{unit}", x.rows()),
         ));
     }
     Ok(figures)
@@ -174,8 +180,7 @@ mod tests {
             let [train, valid, test] =
                 [0, 1, 2].map(|i| Batch::from_fn(sets[i].rows(), 2, |r, c| by * sets[i].row(r)[c]));
             let (unit, units) = scale(None, &train);
-            let [x, valid, test] =
-                [train, valid, test].map(|x| Batch::from_fn(x.rows(), 2, |r, c| unit * x.row(r)[c]));
+            let [x, valid, test] = [train, valid, test].map(|x| scaled(&x, &unit));
             figure(&x, &valid, &test).unwrap()[0] + units
         };
         let (own, far) = (in_units(1.0), in_units(1e4));

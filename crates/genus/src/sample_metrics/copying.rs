@@ -2,6 +2,7 @@
 
 use crate::distances::{Pair, by_rows, centred};
 use crate::{Batch, Result};
+use std::collections::HashSet;
 
 /// Squared distance of each row to the nearest row of `to`.
 fn nearest(x: &Batch, to: &Batch) -> Result<Vec<f32>> {
@@ -43,6 +44,17 @@ pub fn duplicates(draws: &Batch, real: &Batch) -> Result<f64> {
     let near = (1e-4 * typical).max(1e-6 * size);
     let twins = among(draws)?.into_iter().filter(|d| *d <= near).count();
     Ok(twins as f64 / draws.rows() as f64)
+}
+
+/// Share of rows that are one of `among`, value for value.
+pub fn copies(x: &Batch, among: [&Batch; 2]) -> f64 {
+    let known: HashSet<Vec<u32>> = among.iter().flat_map(|b| b.iter()).map(bits).collect();
+    x.iter().filter(|row| known.contains(&bits(row))).count() as f64 / x.rows().max(1) as f64
+}
+
+/// Values, of which 0 and −0 are the same.
+fn bits(row: &[f32]) -> Vec<u32> {
+    row.iter().map(|v| (v + 0.0).to_bits()).collect()
 }
 
 /// Squared distance of each row to the nearest other row.

@@ -1,5 +1,5 @@
 //! Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020): whether rows lie in the balls around the
-//! rows of the other set that reach to their k-th neighbour.
+//! rows of the other set that reach to their k-th neighbour, which is in the ball too: rows that repeat are near each other.
 
 use crate::distances::{Pair, by_rows, centred};
 use crate::{Batch, Result};
@@ -38,11 +38,11 @@ pub fn coverage(draws: &Batch, real: &Batch) -> Result<Coverage> {
     let (around_real, around_draws) = (radii(real, NEIGHBOURS)?, radii(draws, NEIGHBOURS)?);
     // Of each draw: real balls that it lies in. Of each real row: whether it lies in the ball of a draw, and whether a draw lies in its.
     let of_draws = by_rows(draws, real, Pair::SquaredDistance, |_, row| {
-        row.iter().zip(&around_real).filter(|(d, r)| d < r).count()
+        row.iter().zip(&around_real).filter(|(d, r)| d <= r).count()
     })?;
     let of_real = by_rows(real, draws, Pair::SquaredDistance, |r, row| {
-        let seen = row.iter().zip(&around_draws).any(|(d, r)| d < r);
-        (seen, row.iter().any(|d| *d < around_real[r]))
+        let seen = row.iter().zip(&around_draws).any(|(d, r)| d <= r);
+        (seen, row.iter().any(|d| *d <= around_real[r]))
     })?;
     let share = |n: usize, of: usize| n as f64 / of as f64;
     Ok(Coverage {

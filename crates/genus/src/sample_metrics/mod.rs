@@ -16,8 +16,10 @@ pub mod two_sample;
 
 mod classifier;
 
-use crate::{Batch, Error, Result, Schema, Seed, Split, Support};
-use classifier::{Classifier, interval};
+use crate::transform::Noise;
+use crate::{Batch, Error, Measure, Model, Result, Schema, Seed, Split, Support};
+use classifier::Classifier;
+pub(crate) use classifier::interval;
 use kernel::Kernel;
 use serde::{Deserialize, Serialize};
 use space::Space;
@@ -59,6 +61,21 @@ pub struct Sides<'a> {
     pub held_out: &'a Split,
     /// Other real rows: those that a model was trained on, where there is one.
     pub train: &'a Split,
+    /// Whether both were binarised, as a model of bits sees levels.
+    pub binarized: bool,
+}
+
+/// Real rows as a model sees them that makes bits of levels: its draws are no rows of levels. Others as they are.
+///
+/// # Errors
+/// If a row is not in the model's domain, [`Error::Stopped`].
+pub fn as_seen(model: &dyn Model, rows: &Split) -> Result<Split> {
+    let Some(transform) = model.transform().filter(|t| t.measure() == Measure::Binarized) else {
+        return Ok(rows.clone());
+    };
+    let noise = Noise::Row(Seed::from(0).child("binarized"));
+    let x = transform.inverse(&transform.forward(&rows.x, noise)?.0);
+    Ok(Split { x, ..rows.clone() })
 }
 
 /// Rows chosen by chance, in an order of chance: the first half of a file may be of another kind than the second.
@@ -123,7 +140,7 @@ impl Sides<'_> {
         let raw = points(&rows)?;
         let seen = if matches!(best, Space::Features) { points(&best)? } else { raw.clone() };
         let of = if which == Which::All { FIGURES } else { FIGURES - BY_CLASSIFIER };
-        let mut found = Found { all: Vec::new(), rows: n, of, heard };
+        let mut found = Found { all: Vec::new(), rows: n, of, binarized: self.binarized, heard };
         let [d, r, o] = &raw;
         let words = rows.words();
         found.pair("energy distance", words, [d, o], |x| energy::energy_distance(x, r))?;
@@ -152,10 +169,13 @@ impl Sides<'_> {
         let words = rows.words();
         let [share, stderr] = copying::copying(d, r, &rows.points(schema, &self.train.x)?)?;
         let told = format!(
-            "± {stderr:.3}; share of pairs in which a draw is nearer to the {} training rows than a held-out row is; above ½ where draws are copies; {words}",
+            "± {stderr:.3}; share of pairs in which a draw is nearer to the {} other real rows (of the training, where there is a model) than a held-out row is; above ½ where draws are copies; {words}",
             self.train.x.rows()
         );
         found.put("copying", share, Some(0.5), &told);
+        let all = [&self.held_out.x, &self.train.x];
+        let same = [copying::copies(&drawn.x, all), copying::copies(&real.x, [&self.train.x; 2])];
+        found.put("copies", same[0], Some(same[1]), "share that is one of the real rows, value for value");
         let twins = [copying::duplicates(d, r)?, copying::duplicates(o, r)?];
         found.put("duplicates", twins[0], Some(twins[1]), &format!("share of rows with a twin, {words}"));
         if which == Which::Quick {
@@ -234,18 +254,20 @@ struct Found<'a> {
     rows: usize,
     /// Most that there are to be.
     of: u64,
+    binarized: bool,
     heard: &'a mut dyn FnMut(u64, u64),
 }
 
 /// Most figures that there are, and those of them that train a classifier.
-const FIGURES: u64 = 14;
+const FIGURES: u64 = 15;
 const BY_CLASSIFIER: u64 = 4;
 /// Most columns of a covariance.
 const MOST_COLUMNS: usize = 1024;
 
 impl Found<'_> {
     fn put(&mut self, name: &str, value: f64, floor: Option<f64>, words: &str) {
-        let protocol = format!("{} rows each, {words}", self.rows);
+        let bits = if self.binarized { ", real ones binarised as the model sees them" } else { "" };
+        let protocol = format!("{} rows each{bits}, {words}", self.rows);
         self.all.push(SampleMetric { name: name.into(), value, floor, rows: self.rows as u64, protocol });
         (self.heard)(self.all.len() as u64, self.of);
     }

@@ -95,7 +95,7 @@ fn figures_tell_what_is_wrong() {
     let set = data::load("digits", &Options::default()).unwrap();
     let (test, train) = (set.test.clone().unwrap(), set.train.clone());
     let held = Split { ..test.clone() };
-    let sides = Sides { schema: &set.schema, held_out: &held, train: &train };
+    let sides = Sides { schema: &set.schema, held_out: &held, train: &train, binarized: false };
     let of = |draws: &Split, which| sides.compare(draws, which, Seed::from(3), &mut |_, _| ()).unwrap();
     let value = |found: &[SampleMetric], name: &str| found.iter().find(|m| m.name == name).unwrap().clone();
     let n = sides.rows(1000);
@@ -116,6 +116,8 @@ fn figures_tell_what_is_wrong() {
     let ones: Vec<usize> = (0..train.x.rows()).filter(|r| labels[*r] == 1).take(20).cycle().take(n).collect();
     let collapsed = of(&train.select(&ones), Which::All);
     assert!(value(&collapsed, "duplicates").value > 0.5);
+    assert_eq!(value(&collapsed, "copies").value, 1.0);
+    assert_eq!(value(&fine, "copies").value, 0.0);
     assert!(value(&collapsed, "classes present").value <= 3.0);
     assert!(value(&collapsed, "recall").value < 0.5 * value(&collapsed, "recall").floor.unwrap());
     assert!(value(&collapsed, "copying").value > 0.9);

@@ -23,8 +23,8 @@ pub(super) struct Doubts {
     pub protocol: String,
 }
 
-/// Looks at the training rows of a data set of real columns.
-pub(super) fn doubts(data: &Dataset) -> Doubts {
+/// Looks at the training rows of a data set, whose columns matter to a model that is `scored`.
+pub(super) fn doubts(data: &Dataset, scored: bool) -> Doubts {
     let mut found = Doubts { warnings: Vec::new(), protocol: String::new() };
     let distinct: HashSet<&[u32]> = data.train.x.iter().map(bytemuck::cast_slice).collect();
     if distinct.len() < DISTINCT && data.train.x.rows() >= ROWS {
@@ -49,7 +49,7 @@ pub(super) fn doubts(data: &Dataset) -> Doubts {
         let copied = copies(data, &mut found.warnings);
         found.protocol = not_comparable("what is given decides", &copied);
     }
-    if data.domain().support != Support::Real || data.train.x.rows() < ROWS {
+    if !scored || data.domain().support != Support::Real || data.train.x.rows() < ROWS {
         return found;
     }
     let mut atoms = Vec::new();
@@ -175,7 +175,7 @@ mod tests {
     fn of(column: impl Fn(usize) -> f32) -> Doubts {
         let x = Batch::from_fn(100, 2, |r, c| if c == 0 { (r as f32 * 0.37).sin() } else { column(r) });
         let schema = Schema::from(Domain::real(2)).named(["a", "b"]);
-        doubts(&Dataset::new("t", schema, Split::unlabelled(x)).unwrap())
+        doubts(&Dataset::new("t", schema, Split::unlabelled(x)).unwrap(), true)
     }
 
     /// A category of no training row, one for each row, and a column that is given twice.
@@ -195,7 +195,7 @@ mod tests {
             let given =
                 Batch::from_fn(60, 2, |r, c| if c == 0 { (r as f32 * 0.7).sin() } else { (r % used) as f32 });
             let split = Split { given: Some(given), ..Split::unlabelled(x) };
-            doubts(&Dataset::new("t", schema, split).unwrap())
+            doubts(&Dataset::new("t", schema, split).unwrap(), true)
         };
         assert_eq!(of(4, 3).protocol, "not comparable: what is given decides x");
         let found = of(4, 3).warnings;

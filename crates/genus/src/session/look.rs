@@ -111,7 +111,7 @@ fn score_splits(
                 if law.is_none() {
                     law = Independent::fit(model, &data.train.x)?;
                 }
-                beside(law.as_ref(), split, plain, how)
+                beside(law.as_ref(), split, plain, how, model.spec().iterative)
             })?;
             warnings.extend(found.flatten());
         }
@@ -146,6 +146,7 @@ fn beside(
     split: &Split,
     scored: &mut Scored,
     how: &Scoring,
+    iterative: bool,
 ) -> Result<Option<String>> {
     let normalised = scored.score.evidence.kind != EvidenceKind::Unnormalized;
     let Some(law) = law.filter(|_| normalised) else { return Ok(None) };
@@ -158,8 +159,12 @@ fn beside(
     let shared = scored.score.evidence.stderr.unwrap_or(0.0);
     let (off, stderr) = (difference.mean(), difference.stderr().hypot(shared));
     Ok((off < -2.0 * stderr).then(|| {
+        let (what, remedy) = match iterative {
+            true => ("under-trained", "train longer, at another rate, or take another model"),
+            false => ("a poor fit", "this law is not that of such rows; take another model"),
+        };
         format!(
-            "under-trained: the {} rows have {:.4} nats, and independent columns give them {mean:.4}; train longer, at another rate, or take another model",
+            "{what}: the {} rows have {:.4} nats, and independent columns give them {mean:.4}; {remedy}",
             scored.score.split, scored.score.nats
         )
     }))

@@ -237,7 +237,7 @@ fn go(
         failed: None,
     };
     let mut watch = Watch { log, observer };
-    let doubts = doubts::doubts(data);
+    let doubts = doubts::doubts(data, request.spec.evidence.is_some());
     for message in &doubts.warnings {
         watch.tell(&Event::Warning { message: message.clone() });
     }

@@ -2,4 +2,6 @@
 
 pub(crate) mod autoregressive;
 pub(crate) mod flow;
+pub(crate) mod kernel;
+pub(crate) mod linear;
 pub(crate) mod mixture;

@@ -136,8 +136,10 @@ impl<A: Adversarial> Objective for Game<'_, A> {
         }
         if let Some(told) = self.told.filter(|told| *told > 0.99 && A::can_be_won(self.config)) {
             doubts.push(format!(
-                "the discriminator has won: it tells {:.1} % of rows right, and little reaches the generator; take a lower `discriminator.optimizer.rate`, fewer units there, or a penalty",
-                100.0 * told
+                "the {} has won: it tells {:.1} % of rows right, and little reaches the generator; take a lower `{}.rate`, fewer units there, or a penalty",
+                self.config.opponent(),
+                100.0 * told,
+                self.config.optimizer().1
             ));
         }
         doubts

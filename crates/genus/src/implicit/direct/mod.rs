@@ -74,6 +74,10 @@ pub trait AdversarialConfig: Serialize + DeserializeOwned + Default + Clone + De
     fn normalize(&self) -> Normalization;
     /// How it moves.
     fn optimizer(&self) -> (&OptimizerConfig, &'static str);
+    /// The table of its keys.
+    fn opponent(&self) -> &'static str {
+        self.optimizer().1.split('.').next().unwrap_or_default()
+    }
     /// Its moves for each of the generator.
     fn moves(&self) -> NonZeroUsize;
     /// What is added to its loss, if something is.
@@ -147,7 +151,7 @@ impl Normalization {
             Self::Auto => Ok(Normalize::Batch),
             Self::None => Ok(Normalize::Not),
             Self::Batch if penalised => {
-                let message = "rows of a batch that is normalised see each other, so that the gradient at one is not its own; take `spectral`, `none` or no penalty";
+                let message = "rows of a batch that is normalised see each other, so that the gradient at one is not its own; take `spectral` or `none`, or no penalty where that is a choice";
                 Err(Error::config(key, message))
             }
             Self::Batch => Ok(Normalize::Batch),

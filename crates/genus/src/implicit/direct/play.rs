@@ -172,8 +172,12 @@ impl Players {
             true => genus_core::Shape::Flat(shape.width() + classes),
             false => *shape,
         };
-        let normalize =
-            config.normalize().of(&form, "discriminator.normalize", false, config.penalty().is_some())?;
+        let normalize = config.normalize().of(
+            &form,
+            &format!("{}.normalize", config.opponent()),
+            false,
+            config.penalty().is_some(),
+        )?;
         let net = Analysis::new(params, "discriminator", "networks", &seen, &form, normalize, rng)?;
         let features = net.width();
         let last = Linear::new(params, "discriminator.last", features, 1, Activation::Identity, rng);

@@ -39,7 +39,7 @@ use super::covariance::{Covariance, Factor};
 use super::em::{Climb, Component, Em, End, climb, joint};
 use super::exhibit;
 use crate::context::{self, Context, beside};
-use crate::draws;
+use crate::{completion, draws};
 use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, RealSteps, Transform, moments};
@@ -152,9 +152,6 @@ impl Default for GaussianMixtureConfig {
 /// Rows with noise between levels that EM should see, and how often a row comes at most for that.
 const NOISY: usize = 4096;
 const TIMES: usize = 64;
-
-/// Draws of what lies within the known levels of a row that is completed.
-const WITHIN: usize = 64;
 
 /// Most values of all covariances together: 2 GiB.
 const MOST: usize = 1 << 28;
@@ -582,58 +579,27 @@ impl Sampler for GaussianMixture {
 
 impl Conditional for GaussianMixture {
     fn complete(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Completion> {
-        self.schema().check(x, true)?;
-        let mut filled = x.clone();
         let conditionals = self.conditionals()?;
-        let stop = Stop::current();
-        for r in 0..x.rows() {
-            stop.check()?;
-            let (missing, there): (Vec<usize>, Vec<usize>) =
-                (0..x.width()).partition(|c| x.row(r)[*c].is_nan());
-            if missing.is_empty() {
-                continue;
-            }
-            // The transform works column by column, so a stand-in for the missing columns does not reach the others.
-            let mut row = x.slice(r, r + 1);
-            missing.iter().for_each(|c| row.row_mut(0)[*c] = 0.0);
-            // Known levels stand for all that lies within them: draws of it, as likely as the mixture makes them.
-            let times = if self.transform.dequantizes() && !there.is_empty() { WITHIN } else { 1 };
-            let (mut y, _) = self.transform.forward(&row.select(&vec![0; times]), Noise::Stream(rng))?;
+        completion::fill(&self.transform, x, fill, rng, |holes, rng| {
             let mut parts = Vec::new();
-            for y in y.iter() {
-                parts.extend(conditionals.given(y, &there, &missing)?);
+            for y in holes.seen.iter() {
+                parts.extend(conditionals.given(y, holes.there, holes.missing)?);
             }
             let total = log_sum_exp(parts.iter().map(|p| p.log_weight));
             if !total.is_finite() {
-                return Err(Error::Domain(format!(
-                    "row {r} lies so far from the training rows that no component explains it; check its values"
-                )));
+                return Err(completion::unexplained());
             }
             let weights: Vec<f64> = parts.iter().map(|p| libm::exp(p.log_weight - total)).collect();
-            let values = match fill {
-                Fill::Mean => (0..missing.len())
+            Ok(match fill {
+                Fill::Mean => (0..holes.missing.len())
                     .map(|i| parts.iter().zip(&weights).map(|(p, w)| w * p.mean[i]).sum())
                     .collect(),
                 Fill::Sample => {
                     let part = &parts[rng.categorical(&weights)];
                     part.factor.draw(&part.mean, rng)
                 }
-            };
-            for (c, v) in missing.iter().zip(values) {
-                y.row_mut(0)[*c] = v as f32;
-            }
-            let y = y.slice(0, 1);
-            let back = match fill {
-                Fill::Sample => self.transform.inverse(&y),
-                Fill::Mean => self.transform.inverse_mean(&y),
-            };
-            missing.iter().for_each(|c| filled.row_mut(r)[*c] = back.row(0)[*c]);
-        }
-        let law = match self.transform.dequantizes() {
-            true => "the model's conditional, over draws of what lies within known levels",
-            false => "the model's conditional, exact",
-        };
-        Ok(Completion { x: filled, law: law.into(), warning: None })
+            })
+        })
     }
 }
 

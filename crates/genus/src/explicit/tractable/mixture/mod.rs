@@ -2,12 +2,13 @@
 
 use genus_core::ModelSpec;
 
+mod bernoulli_em;
+pub mod bernoulli_mixture;
 mod conditional;
 pub(crate) mod covariance;
 mod em;
 mod exhibit;
 pub mod gaussian_mixture;
-mod kmeans;
 
 /// Members.
-pub const SPECS: &[&ModelSpec] = &[&gaussian_mixture::SPEC];
+pub const SPECS: &[&ModelSpec] = &[&gaussian_mixture::SPEC, &bernoulli_mixture::SPEC];

@@ -2,6 +2,7 @@
 
 use super::source::Source;
 use super::{Contrast, LinearIcaConfig};
+use crate::spectrum::{all, covariance, rounding};
 use genus_core::{Batch, Error, Result, Schema, Stop};
 use nalgebra::{DMatrix, SymmetricEigen};
 use rayon::prelude::*;
@@ -202,23 +203,13 @@ pub fn likelihood(
 
 /// Rows as their differences from the mean and, by the matrix that is given too, white. Names the columns that depend on others.
 pub fn whitened(x: &Batch, schema: &Schema) -> Result<(Vec<f64>, Vec<f64>, DMatrix<f64>)> {
-    let (d, n) = (x.width(), x.rows() as f64);
-    let mut mean = vec![0.0; d];
-    for row in x.iter() {
-        mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / n);
-    }
+    let d = x.width();
+    let (mean, covariance) = covariance(x)?;
+    let (values, vectors) = all(covariance)?;
     let centred: Vec<f64> =
         x.iter().flat_map(|row| row.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m)).collect();
-    let products = sums(&centred, d, d * d, |row, sum| {
-        for (i, a) in row.iter().enumerate() {
-            sum[i * d..(i + 1) * d].iter_mut().zip(row).for_each(|(s, b)| *s += a * b);
-        }
-    })?;
-    let covariance = DMatrix::from_fn(d, d, |i, j| products[i * d + j] / n);
-    let eigen = SymmetricEigen::new(covariance);
-    let most = eigen.eigenvalues.max();
-    if let Some(i) = (0..d).find(|i| eigen.eigenvalues[*i] <= 1e-9 * most) {
-        let column = eigen.eigenvectors.column(i);
+    if let Some(i) = (0..d).rev().find(|i| values[*i] <= rounding(x) * values[0]) {
+        let column = vectors.column(i);
         let mut part: Vec<usize> = (0..d).filter(|c| column[*c].abs() > 0.1).collect();
         part.truncate(8);
         let names: Vec<String> = part.iter().map(|c| schema.column(*c).name).collect();
@@ -227,8 +218,7 @@ pub fn whitened(x: &Batch, schema: &Schema) -> Result<(Vec<f64>, Vec<f64>, DMatr
             names.join(", ")
         )));
     }
-    let by = eigen.eigenvalues.map(|v| 1.0 / v.sqrt());
-    let whitening = DMatrix::from_diagonal(&by) * eigen.eigenvectors.transpose();
+    let whitening = DMatrix::from_fn(d, d, |i, j| vectors[(j, i)] / values[i].sqrt());
     let white: Vec<f64> = centred
         .par_chunks(d)
         .flat_map_iter(|row| (0..d).map(|i| dot(whitening.row(i).iter().copied(), row)).collect::<Vec<f64>>())

@@ -1,0 +1,51 @@
+//! Classical methods on all training digits, a whole fit each: `genus-peers --classical NAME` prints seconds, a figure of what was found and
+//! the most memory that it took, as JSON. `classical.py` does the same with scikit-learn, in turn.
+
+use anyhow::Context as _;
+use genus::{
+    Batch, Dataset, Density as _, Domain, Family, FitContext, GaussianMixture, KMeans, Kde, Pca, Seed,
+    Silent, Split, config, data,
+};
+use std::time::Instant;
+
+/// Queries of a kernel density.
+const QUERIES: usize = 200;
+
+/// 60,000 rows of 784 values from 0 to 1, and as many of others.
+fn digits() -> anyhow::Result<(Dataset, Batch)> {
+    let set = data::load("mnist", &data::Options::default())?;
+    let valid = set.valid.context("mnist has validation rows")?;
+    let unit = |x: &Batch| Batch::from_fn(x.rows(), x.width(), |r, c| x.row(r)[c] / 255.0);
+    let all = unit(&set.train.x.concat(&valid.x)?);
+    let queries = unit(&set.test.context("mnist has test rows")?.x.slice(0, QUERIES));
+    Ok((Dataset::new("digits", Domain::real(784), Split::unlabelled(all))?, queries))
+}
+
+fn fit<F: Family>(settings: &str, set: &Dataset) -> anyhow::Result<genus::Fit<F>> {
+    let config: F::Config = config::from_table(&settings.parse()?)?;
+    Ok(F::fit(&config, set, &mut FitContext::new(Seed::from(1), &mut Silent))?)
+}
+
+/// Seconds of the method, and what it reached.
+pub fn run(name: &str) -> anyhow::Result<(f64, f64)> {
+    let (set, queries) = digits()?;
+    let start = Instant::now();
+    let figure = match name {
+        "k-means" => {
+            let fit = fit::<KMeans>("clusters = 10\nrestarts = 1\nstandardize = false\n", &set)?;
+            fit.report.figures[0].value
+        }
+        "pca" => fit::<Pca>("components = 50\n", &set)?.model.explained().iter().sum(),
+        "gmm" => {
+            let settings = "components = 10\nrestarts = 1\ncovariance = \"diagonal\"\niterations = 20\ntolerance = 0.0\nfloor = 1e-3\n";
+            let fit = fit::<GaussianMixture>(settings, &set)?;
+            fit.report.figures[0].value / set.train.x.rows() as f64
+        }
+        "kde" => {
+            let fit = fit::<Kde>("bandwidth = 1.0\nstandardize = false\n", &set)?;
+            fit.model.log_prob(&queries)?.mean()
+        }
+        _ => anyhow::bail!("there is no {name}; k-means, pca, gmm and kde are there"),
+    };
+    Ok((start.elapsed().as_secs_f64(), figure))
+}

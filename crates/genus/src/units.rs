@@ -1,0 +1,62 @@
+//! The units in which models without a density see columns: there is no measure to be kept, so that levels stay what they are.
+
+use genus_core::transform::moments;
+use genus_core::{Batch, Domain, Error, Result, State, Tensor};
+
+/// What is taken from each column, and what it is divided by.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Units {
+    shift: Vec<f64>,
+    scale: Vec<f64>,
+}
+
+impl Units {
+    /// Columns around their means, in units of their standard deviations if they are `standardized`.
+    pub fn around(x: &Batch, standardized: bool) -> Self {
+        let (shift, scale) = moments(x);
+        let scale = if standardized { scale } else { vec![1.0; shift.len()] };
+        Self { shift, scale }
+    }
+
+    /// Levels and bits from 0 to 1, real columns standardised.
+    pub fn unit(domain: &Domain, x: &Batch) -> Self {
+        match domain.top() {
+            Some(top) => Self { shift: vec![0.0; x.width()], scale: vec![f64::from(top); x.width()] },
+            None => Self::around(x, true),
+        }
+    }
+
+    /// Rows of data in these units.
+    pub fn inside(&self, x: &Batch) -> Batch {
+        let of = |r: usize, c: usize| (f64::from(x.row(r)[c]) - self.shift[c]) / self.scale[c];
+        Batch::from_fn(x.rows(), x.width(), |r, c| of(r, c) as f32)
+    }
+
+    /// Rows of data; where there are levels, points between these, and no further than they go.
+    pub fn outside(&self, y: &Batch, domain: &Domain) -> Batch {
+        let top = domain.top();
+        Batch::from_fn(y.rows(), y.width(), |r, c| {
+            let v = (self.shift[c] + self.scale[c] * f64::from(y.row(r)[c])) as f32;
+            top.map_or(v, |top| v.clamp(0.0, top))
+        })
+    }
+
+    /// Into a model's state.
+    pub fn put(&self, state: &mut State) {
+        let d = self.shift.len();
+        state.tensors.insert("shift".into(), Tensor::f64(&[d], self.shift.clone()));
+        state.tensors.insert("scale".into(), Tensor::f64(&[d], self.scale.clone()));
+    }
+
+    /// Those of `d` columns that [`put`](Self::put) put there.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if there are no such.
+    pub fn restore(state: &State, d: usize) -> Result<Self> {
+        let (shift, scale) = (state.f64("shift", &[d])?.to_vec(), state.f64("scale", &[d])?.to_vec());
+        if scale.iter().any(|s| *s <= 0.0) {
+            return Err(Error::Run("a column has no unit above 0; the file is damaged".into()));
+        }
+        Ok(Self { shift, scale })
+    }
+}
