@@ -17,6 +17,7 @@ use crate::math::sigmoid;
 use crate::{
     Advice, Batch, Domain, Error, Evidence, EvidenceKind, Measure, Result, Rng, Schema, Seed, Stop, Support,
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// How levels become bits.
@@ -430,22 +431,32 @@ impl Transform {
     }
 }
 
+/// Rows whose sum is one term of a moment, so that the sums do not depend on threads.
+const TERM: usize = 1024;
+
+/// Sums over rows of what each value gives beside a number of its column.
+fn column_sums<T: Copy + Sync>(x: &Batch, beside: &[T], of: impl Fn(f32, T) -> f64 + Sync) -> Vec<f64> {
+    let d = x.width();
+    let terms = x.data().par_chunks((TERM * d).max(1)).map(|rows| {
+        let mut sum = vec![0f64; d];
+        for row in rows.chunks_exact(d) {
+            sum.iter_mut().zip(row).zip(beside).for_each(|((s, v), b)| *s += of(*v, *b));
+        }
+        sum
+    });
+    let terms: Vec<Vec<f64>> = terms.collect();
+    (0..d).map(|c| terms.iter().map(|t| t[c]).sum()).collect()
+}
+
 /// Mean and standard deviation (1/N) per column, 1 for a constant column.
 pub fn moments(x: &Batch) -> (Vec<f64>, Vec<f64>) {
-    let n = x.rows() as f64;
-    let mut mean = vec![0.0; x.width()];
-    let mut var = vec![0.0; x.width()];
-    for row in x.iter() {
-        mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / n);
-    }
-    for row in x.iter() {
-        for ((s, v), m) in var.iter_mut().zip(row).zip(&mean) {
-            *s += (f64::from(*v) - m).powi(2) / n;
-        }
-    }
+    let (n, d) = (x.rows() as f64, x.width());
+    let mean: Vec<f64> = column_sums(x, &vec![0.0; d], |v, _| f64::from(v)).iter().map(|s| s / n).collect();
+    let squares = column_sums(x, &mean, |v, m| (f64::from(v) - m).powi(2));
     // The mean of a constant column is off by rounding, and its variance then tiny but not zero: look at the values instead.
-    let constant = |c: usize| x.iter().all(|row| row[c] == x.row(0)[c]);
-    let std = var.into_iter().enumerate().map(|(c, v)| if constant(c) { 1.0 } else { v.sqrt() }).collect();
+    let first = x.data().get(..d).unwrap_or_default();
+    let others = column_sums(x, first, |v, first| f64::from(u8::from(v != first)));
+    let std = squares.iter().zip(others).map(|(s, o)| if o == 0.0 { 1.0 } else { (s / n).sqrt() }).collect();
     (mean, std)
 }
 

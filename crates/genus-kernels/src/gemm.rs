@@ -32,6 +32,11 @@ impl<'a> Mat<'a> {
         Self { data, row: cols, col: 1 }
     }
 
+    /// Elements `row` apart along a column, and `col` along a row.
+    pub fn strided(data: &'a [f32], row: usize, col: usize) -> Self {
+        Self { data, row, col }
+    }
+
     /// The transpose.
     #[must_use]
     pub fn t(self) -> Self {

@@ -1,6 +1,7 @@
 //! Covariances of rows, and the directions in which they vary most.
 
 use genus_core::stop::abandoned;
+use genus_core::transform::moments;
 use genus_core::{Batch, Result, Rng, Stop};
 use genus_kernels::{Limits, Mat, gemm};
 use nalgebra::{DMatrix, SymmetricEigen};
@@ -9,7 +10,9 @@ use rayon::prelude::*;
 /// Products up to which they are taken in double precision throughout.
 const FEW: usize = 1 << 28;
 /// Rows whose products are added up in single precision.
-const BLOCK: usize = 512;
+const BLOCK: usize = 1024;
+/// Rows of a strip of the covariance.
+const STRIP: usize = 112;
 /// Columns of matrices whose directions are all found, though few are wanted.
 const SMALL: usize = 128;
 /// Directions beside those that are wanted.
@@ -33,12 +36,8 @@ pub(crate) fn rounding(x: &Batch) -> f64 {
 /// # Errors
 /// [`Error::Stopped`](genus_core::Error::Stopped).
 pub(crate) fn covariance(x: &Batch) -> Result<(Vec<f64>, DMatrix<f64>)> {
-    let (n, d) = (x.rows(), x.width());
-    let mut mean = vec![0.0; d];
-    for row in x.iter() {
-        mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / n as f64);
-    }
-    let stop = Stop::current();
+    let (n, d, stop) = (x.rows(), x.width(), Stop::current());
+    let (mean, _) = moments(x);
     let mut sum = vec![0f64; d * d];
     if few(x) {
         for (r, row) in x.iter().enumerate() {
@@ -51,18 +50,29 @@ pub(crate) fn covariance(x: &Batch) -> Result<(Vec<f64>, DMatrix<f64>)> {
             }
         }
     } else {
-        // The columns less their means, which single precision suffices for.
-        let mut block = vec![0f32; d * d];
+        // The columns less their means, which single precision suffices for, and of the products those on and below the diagonal, in
+        // strips.
+        let mut strips = vec![0f32; d * d];
         for start in (0..n).step_by(BLOCK) {
             stop.check()?;
             let mut some = x.slice(start, start + BLOCK);
             let centre = |row: &mut [f32]| {
                 row.iter_mut().zip(&mean).for_each(|(v, m)| *v = (f64::from(*v) - m) as f32);
             };
-            some.data_mut().chunks_exact_mut(d).for_each(centre);
-            let rows = Mat::rows(some.data(), d);
-            gemm(d, d, some.rows(), rows.t(), rows, &mut block, false, Limits::Dense);
-            sum.par_iter_mut().zip(&block).for_each(|(s, b)| *s += f64::from(*b));
+            some.data_mut().par_chunks_exact_mut(d).for_each(centre);
+            let (rows, k) = (some.rows(), Mat::rows(some.data(), d));
+            for top in (0..d).step_by(STRIP) {
+                let end = d.min(top + STRIP);
+                let strip = &mut strips[top * d..top * d + (end - top) * end];
+                let columns = Mat::strided(&some.data()[top..], d, 1).t();
+                gemm(end - top, end, rows, columns, k, strip, false, Limits::Dense);
+            }
+            let add = |(i, sum): (usize, &mut [f64])| {
+                let (top, end) = (i / STRIP * STRIP, d.min(i / STRIP * STRIP + STRIP));
+                let row = &strips[top * d + (i - top) * end..][..=i];
+                sum.iter_mut().zip(row).for_each(|(s, v)| *s += f64::from(*v));
+            };
+            sum.par_chunks_exact_mut(d).enumerate().for_each(add);
         }
     }
     let at = |i: usize, j: usize| sum[i.max(j) * d + i.min(j)] / n as f64;

@@ -2,6 +2,8 @@
 
 use genus_core::transform::moments;
 use genus_core::{Batch, Domain, Error, Result, State, Tensor};
+use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 /// What is taken from each column, and what it is divided by.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,10 +28,19 @@ impl Units {
         }
     }
 
+    /// A covariance of the data in these units.
+    pub fn scale(&self, of: DMatrix<f64>) -> DMatrix<f64> {
+        DMatrix::from_fn(of.nrows(), of.ncols(), |i, j| of[(i, j)] / (self.scale[i] * self.scale[j]))
+    }
+
     /// Rows of data in these units.
     pub fn inside(&self, x: &Batch) -> Batch {
-        let of = |r: usize, c: usize| (f64::from(x.row(r)[c]) - self.shift[c]) / self.scale[c];
-        Batch::from_fn(x.rows(), x.width(), |r, c| of(r, c) as f32)
+        let mut y = x.clone();
+        y.data_mut().par_chunks_exact_mut(x.width()).for_each(|row| {
+            let units = self.shift.iter().zip(&self.scale);
+            row.iter_mut().zip(units).for_each(|(v, (m, s))| *v = ((f64::from(*v) - m) / s) as f32);
+        });
+        y
     }
 
     /// Rows of data; where there are levels, points between these, and no further than they go.

@@ -240,15 +240,15 @@ impl Family for Pca {
         let parameters = (q * d) as u64;
         cx.emit(&Event::Start { model: SPEC.name.into(), steps: None, resumed_at: 0, parameters });
         let units = Units::around(x, config.standardize);
-        let y = units.inside(x);
         let mut rng = cx.seed.child("directions").rng();
         let stop = cx.stop().clone();
         let (total, (variances, directions)) = stop.during(|| match config.solver {
             Solver::Exact => {
-                let (_, cov) = covariance(&y)?;
+                let cov = units.scale(covariance(x)?.1);
                 Ok::<_, Error>((cov.trace(), leading(&cov, q, None, &mut rng)?))
             }
             Solver::Randomized => {
+                let y = units.inside(x);
                 let square = |r: &[f32]| r.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
                 Ok((y.iter().map(square).sum::<f64>() / n as f64, randomized(&y, q, &mut rng)?))
             }

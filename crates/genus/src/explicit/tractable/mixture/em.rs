@@ -34,17 +34,40 @@ pub(super) struct Component {
     pub factor: Factor,
     /// −½ (d log 2π + log |Σ|).
     log_norm: f64,
+    /// 1/σ of each column, where there are no correlations.
+    inverse: Option<Vec<f64>>,
+}
+
+/// Σ ((x − m)/σ)², in lanes.
+fn squares(x: &[f32], mean: &[f64], inverse: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let term = |x: f32, m: f64, i: f64| ((f64::from(x) - m) * i).powi(2);
+    let mut sums = [0f64; LANES];
+    let ((xs, x), (ms, m), (is, i)) = (x.as_chunks(), mean.as_chunks(), inverse.as_chunks());
+    for ((x, m), i) in xs.iter().zip(ms).zip(is) {
+        let (x, m, i): (&[f32; LANES], &[f64; LANES], &[f64; LANES]) = (x, m, i);
+        (0..LANES).for_each(|l| sums[l] += term(x[l], m[l], i[l]));
+    }
+    let rest: f64 = x.iter().zip(m).zip(i).map(|((x, m), i)| term(*x, *m, *i)).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
 impl Component {
     pub fn new(log_weight: f64, mean: Vec<f64>, factor: Factor) -> Self {
         let d = mean.len();
         let log_norm = -0.5 * d as f64 * LN_2PI - factor.half_log_det(d);
-        Self { log_weight, mean, factor, log_norm }
+        let inverse = match &factor {
+            Factor::Diagonal(std) => Some(std.iter().map(|s| 1.0 / s).collect()),
+            Factor::Dense(_) => None,
+        };
+        Self { log_weight, mean, factor, log_norm, inverse }
     }
 
     /// log πₖ N(x; μₖ, Σₖ).
     fn log_joint(&self, x: &[f32]) -> f64 {
+        if let Some(inverse) = &self.inverse {
+            return self.log_weight + self.log_norm - 0.5 * squares(x, &self.mean, inverse);
+        }
         let mut y: Vec<f64> = x.iter().zip(&self.mean).map(|(x, m)| f64::from(*x) - m).collect();
         self.factor.whiten(&mut y);
         self.log_weight + self.log_norm - 0.5 * y.iter().map(|v| v * v).sum::<f64>()
@@ -68,46 +91,93 @@ pub(super) fn joint(components: &[Component], x: &Batch) -> Result<(Vec<Vec<f64>
     Ok(rows.collect::<Result<Vec<_>>>()?.into_iter().unzip())
 }
 
+/// Rows of a job of [`variances`].
+const BLOCK: usize = 1024;
+/// Shares of a row that no sum in double precision sees.
+const NOTHING: f64 = 1e-30;
+
+/// Weight, mean and (co)variances of a component.
+type Weighted = (f64, Vec<f64>, Vec<f64>);
+/// Adds what a row gives to a component's sums: component, row, sums, share.
+type Add<'a> = &'a (dyn Fn(usize, &[f32], &mut [f64], f64) + Sync);
+
+/// Weight, mean and variances of each component: rows are looked at twice, each time for all components.
+fn variances(x: &Batch, resp: &[Vec<f64>], k: usize) -> Result<Vec<Weighted>> {
+    let (d, stop) = (x.width(), Stop::current());
+    // Σ over rows of a share times what `of` makes of the row, for each component; the order of the sums does not depend on threads.
+    let sums = |of: Add<'_>| -> Result<Vec<f64>> {
+        let jobs = x.data().par_chunks(BLOCK * d).zip(resp.par_chunks(BLOCK));
+        let parts = jobs.map(|(rows, shares)| {
+            stop.check()?;
+            let mut sum = vec![0f64; k * d];
+            for (row, shares) in rows.chunks_exact(d).zip(shares) {
+                for (c, share) in shares.iter().enumerate().filter(|(_, s)| **s > NOTHING) {
+                    of(c, row, &mut sum[c * d..(c + 1) * d], *share);
+                }
+            }
+            Ok(sum)
+        });
+        let mut all = vec![0f64; k * d];
+        for part in parts.collect::<Result<Vec<_>>>()? {
+            all.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+        }
+        Ok(all)
+    };
+    // A component that lost all its rows keeps a vanishing weight, so that nothing is divided by zero.
+    let weights: Vec<f64> = (0..k).map(|c| resp.iter().map(|r| r[c]).sum::<f64>().max(1e-290)).collect();
+    let mut means =
+        sums(&|_, row, sum, share| sum.iter_mut().zip(row).for_each(|(s, v)| *s += share * f64::from(*v)))?;
+    means.chunks_exact_mut(d).zip(&weights).for_each(|(m, w)| m.iter_mut().for_each(|m| *m /= w));
+    let squares = sums(&|c, row, sum, share| {
+        let mean = &means[c * d..(c + 1) * d];
+        sum.iter_mut().zip(row).zip(mean).for_each(|((s, v), m)| *s += share * (f64::from(*v) - m).powi(2));
+    })?;
+    let of = |c: usize| {
+        let own = c * d..(c + 1) * d;
+        let variances = squares[own.clone()].iter().map(|s| s / weights[c]).collect();
+        (weights[c], means[own].to_vec(), variances)
+    };
+    Ok((0..k).map(of).collect())
+}
+
 /// Weighted maximum likelihood, under the eigenvalue floor, and how many components that floor holds.
 fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<(Vec<Component>, usize)> {
     let (n, d, k) = (x.rows() as f64, x.width(), em.components);
     let (floor, stop) = (em.floor, Stop::current());
-    let moments: Vec<(f64, Vec<f64>, Vec<f64>)> = (0..k)
-        .into_par_iter()
-        .map(|c| {
-            // A component that lost all its rows keeps a vanishing weight, so that nothing is divided by zero.
-            let weight = resp.iter().map(|r| r[c]).sum::<f64>().max(1e-290);
-            let mut mean = vec![0.0; d];
-            for (row, r) in x.iter().zip(resp) {
-                mean.iter_mut().zip(row).for_each(|(m, v)| *m += r[c] / weight * f64::from(*v));
-            }
-            let mut cov = vec![0.0; em.covariance.width(d)];
-            let mut diff = vec![0.0; d];
-            for (i, (row, r)) in x.iter().zip(resp).enumerate() {
-                if i.is_multiple_of(CHECKED) {
-                    stop.check()?;
+    let moments: Vec<Weighted> = if em.covariance.is_diagonal() {
+        variances(x, resp, k)?
+    } else {
+        (0..k)
+            .into_par_iter()
+            .map(|c| {
+                // A component that lost all its rows keeps a vanishing weight, so that nothing is divided by zero.
+                let weight = resp.iter().map(|r| r[c]).sum::<f64>().max(1e-290);
+                let mut mean = vec![0.0; d];
+                for (row, r) in x.iter().zip(resp) {
+                    mean.iter_mut().zip(row).for_each(|(m, v)| *m += r[c] / weight * f64::from(*v));
                 }
-                let share = r[c] / weight;
-                diff.iter_mut().zip(row).zip(&mean).for_each(|((e, v), m)| *e = f64::from(*v) - m);
-                if em.covariance.is_diagonal() {
-                    cov.iter_mut().zip(&diff).for_each(|(s, e)| *s += share * e * e);
-                    continue;
+                let mut cov = vec![0.0; d * d];
+                let mut diff = vec![0.0; d];
+                for (i, (row, r)) in x.iter().zip(resp).enumerate() {
+                    if i.is_multiple_of(CHECKED) {
+                        stop.check()?;
+                    }
+                    let share = r[c] / weight;
+                    diff.iter_mut().zip(row).zip(&mean).for_each(|((e, v), m)| *e = f64::from(*v) - m);
+                    for i in 0..d {
+                        let scaled = share * diff[i];
+                        cov[i * d..=i * d + i].iter_mut().zip(&diff).for_each(|(s, e)| *s += scaled * e);
+                    }
                 }
-                for i in 0..d {
-                    let scaled = share * diff[i];
-                    cov[i * d..=i * d + i].iter_mut().zip(&diff).for_each(|(s, e)| *s += scaled * e);
-                }
-            }
-            if !em.covariance.is_diagonal() {
                 for i in 0..d {
                     for j in 0..i {
                         cov[j * d + i] = cov[i * d + j];
                     }
                 }
-            }
-            Ok((weight, mean, cov))
-        })
-        .collect::<Result<_>>()?;
+                Ok((weight, mean, cov))
+            })
+            .collect::<Result<_>>()?
+    };
     let least: Vec<f64> = em.units.iter().map(|u| floor * u * u).collect();
     let deviations = |variances: &[f64], least: &[f64]| {
         let held = variances.iter().zip(least).any(|(v, l)| v < l);
