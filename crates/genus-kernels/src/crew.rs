@@ -258,19 +258,19 @@ pub(crate) unsafe fn make<T: Send, const N: usize>(
 }
 
 /// As [`make`], of zeros that `run` may change.
-pub(crate) fn zeros<const N: usize>(
+pub(crate) fn zeros<T: Send + Copy + Default, const N: usize>(
     count: usize,
     widths: [usize; N],
     block: usize,
-    run: impl Fn(usize, [&mut [f32]; N]) + Sync,
-) -> [Vec<f32>; N] {
+    run: impl Fn(usize, [&mut [T]; N]) + Sync,
+) -> [Vec<T>; N] {
     // SAFETY: all values are written before `run` sees them.
     unsafe { make(count, widths, block, |i, blocks| run(i, blocks.map(zeroed))) }
 }
 
 /// Makes all values zero.
-pub(crate) fn zeroed(x: &mut [MaybeUninit<f32>]) -> &mut [f32] {
-    x.fill(MaybeUninit::new(0.0));
+pub(crate) fn zeroed<T: Copy + Default>(x: &mut [MaybeUninit<T>]) -> &mut [T] {
+    x.fill(MaybeUninit::new(T::default()));
     // SAFETY: they were just written.
     unsafe { x.assume_init_mut() }
 }
@@ -374,7 +374,7 @@ mod tests {
                 );
             }
         });
-        assert!(catch_unwind(|| zeros(usize::MAX / 2, [3], 1, |_, _| ())).is_err());
+        assert!(catch_unwind(|| zeros::<f32, 1>(usize::MAX / 2, [3], 1, |_, _| ())).is_err());
     }
 
     /// Forked while another thread runs loops and workers go to sleep, a process does its own loops and ends.

@@ -84,6 +84,12 @@ pub fn tensor_from<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tenso
     Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
+/// The mean of the values of a tensor, summed in double precision.
+pub fn mean_of(t: Tensor<1>) -> f64 {
+    let v = values(t);
+    v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64
+}
+
 /// The values of a tensor, row-major.
 pub fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
     match t.inner().into_data().try_into_vec::<f32>() {

@@ -146,7 +146,7 @@ pub(crate) fn stop(s: &Subject) -> Result<Answer, String> {
         if steps >= 2 { ControlFlow::Break(StopReason::Interrupted) } else { ControlFlow::Continue(()) }
     };
     let fit = s.fit(&s.few()?, 3, &mut observer)?;
-    if steps < 2 {
+    if steps < 2 && fit.report.steps < 2 {
         return Ok(Answer::NotApplicable("it is fitted in one step"));
     }
     ensure(steps <= 3, || format!("{steps} steps, though stopped at the second"))?;

@@ -3,7 +3,7 @@
 use genus_core::math::log_mean_exp;
 use genus_core::stop::paced;
 use genus_core::transform::{Noise, Transform};
-use genus_core::{Batch, Evidence, Figure, Result, Scoring, Stop};
+use genus_core::{Batch, Evidence, Figure, LogProb, Result, Scoring, Stop};
 
 /// Scores of rows, and their standard errors from the draws that they took, if they took any.
 pub(crate) type Drawn = (Vec<f64>, Option<Vec<f64>>);
@@ -54,6 +54,28 @@ pub(crate) fn through(
         })
         .unzip();
     Ok((nats, Some(spread)))
+}
+
+/// Scores of rows of data from `own`, the exact log p(y) of rows of the model's domain, with more words for the protocol.
+///
+/// # Errors
+/// As [`through`].
+pub(crate) fn exact(
+    transform: &Transform,
+    x: &Batch,
+    how: &Scoring,
+    more: impl IntoIterator<Item = String>,
+    own: impl Fn(&Batch) -> Result<Vec<f64>>,
+) -> Result<LogProb> {
+    let (nats, spread) = through(transform, x, how, Evidence::EXACT, own)?;
+    let words = std::iter::once(protocol(transform, how)).chain(more);
+    Ok(LogProb {
+        nats,
+        spread,
+        evidence: transform.evidence(Evidence::EXACT),
+        measure: transform.measure(),
+        protocol: words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),
+    })
 }
 
 /// The figure by which flows of images are compared in tables since Papamakarios et al. (2017): the mean of log p after noise and logit, one

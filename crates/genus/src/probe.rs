@@ -4,6 +4,7 @@
 //! by L-BFGS (Liu & Nocedal 1989). λ is the best of a few by cross-validation, so that raw rows and codes of any width are compared each at
 //! their best.
 
+use crate::units::Units;
 use crate::{Batch, Error, Result, Seed, Stop};
 use genus_kernels::{Limits, Mat, gemm};
 use serde::Serialize;
@@ -53,12 +54,6 @@ struct Softmax {
     /// `[width + 1, classes]`, the bias last.
     w: Vec<f64>,
     classes: usize,
-}
-
-/// Columns around their mean in units of their deviations.
-fn units(of: &Batch) -> impl Fn(&Batch) -> Batch {
-    let (mean, std) = crate::transform::moments(of);
-    move |x| Batch::from_fn(x.rows(), x.width(), |r, c| ((f64::from(x.row(r)[c]) - mean[c]) / std[c]) as f32)
 }
 
 impl Softmax {
@@ -199,8 +194,8 @@ pub fn probe(train: Labelled<'_>, test: Labelled<'_>, classes: usize, seed: Seed
             "a probe needs labelled rows of two classes to learn from and others to be tested on: there are {n} and {tested}, of one class or none"
         )));
     }
-    let inside = units(train.x);
-    let (x, y) = (inside(train.x), inside(test.x));
+    let units = Units::around(train.x, true);
+    let (x, y) = (units.inside(train.x), units.inside(test.x));
     let train = Labelled { x: &x, labels: train.labels };
     let penalty = choose(train, classes, seed)?;
     let fitted = Softmax::fit(train, classes, penalty)?;
@@ -259,7 +254,7 @@ mod tests {
     #[test]
     fn the_minimum_is_found() {
         let (x, labels) = clouds(200, 1);
-        let x = units(&x)(&x);
+        let x = Units::around(&x, true).inside(&x);
         let of = Labelled { x: &x, labels: &labels };
         let mut rng = Seed::from(2).rng();
         let somewhere = Softmax { w: (0..18).map(|_| 0.3 * rng.normal()).collect(), classes: 3 };

@@ -104,12 +104,16 @@ pub(crate) fn leading(
         }
         blockwise(matrix, block, q)?
     };
-    let mut vectors = vectors.columns(0, q).into_owned();
+    Ok((values[..q].to_vec(), oriented(vectors.columns(0, q).into_owned())))
+}
+
+/// Directions as columns, each with its largest value positive.
+pub(crate) fn oriented(mut vectors: DMatrix<f64>) -> DMatrix<f64> {
     for mut v in vectors.column_iter_mut() {
         let most = v.iter().copied().fold(0.0, |most: f64, v| if v.abs() > most.abs() { v } else { most });
         v *= most.signum();
     }
-    Ok((values[..q].to_vec(), vectors))
+    vectors
 }
 
 /// Eigenvalues of a symmetric matrix and their vectors as columns, the largest first.

@@ -52,6 +52,11 @@ impl Units {
         })
     }
 
+    /// Values in some columns, without the ends of levels.
+    pub fn back(&self, values: &[f64], columns: &[usize]) -> Vec<f64> {
+        values.iter().zip(columns).map(|(v, c)| self.shift[*c] + self.scale[*c] * v).collect()
+    }
+
     /// Into a model's state.
     pub fn put(&self, state: &mut State) {
         let d = self.shift.len();

@@ -5,7 +5,7 @@ use crate::args::{MaybeSource, ScoringArgs, Source, Through};
 use crate::output;
 use crate::progress::Progress;
 use anyhow::Result;
-use genus::detection::detection;
+use genus::detection::{Detection, detection};
 use genus::number::Number;
 use genus::probe::{self as probes, Labelled};
 use genus::run::AuditRow;
@@ -274,8 +274,12 @@ pub struct Truth {
 }
 
 /// Whether each row is an anomaly, and what the column says of those.
-fn anomalous(cx: &Context, source: &Source, truth: &Truth) -> Result<(Vec<bool>, String)> {
+fn anomalous(cx: &Context, source: &Source, truth: &Truth, of: &Schema) -> Result<Known> {
     let refused = |message: String| genus::Error::config("labels", message);
+    if of.names().contains(&truth.column) {
+        let message = format!("`{}` is a column of the model, which has seen what it says", truth.column);
+        return Err(refused(message).into());
+    }
     if source.data == "-" {
         return Err(refused("standard input is read once; give a file".into()).into());
     }
@@ -300,7 +304,31 @@ fn anomalous(cx: &Context, source: &Source, truth: &Truth) -> Result<(Vec<bool>,
             .into());
         }
     };
-    Ok((labels.iter().map(|l| *l == class).collect(), schema.class_name(class as usize)))
+    Ok(Known {
+        odd: labels.iter().map(|l| *l == class).collect(),
+        name: schema.class_name(class as usize),
+        lines: rows.split.lines.clone(),
+    })
+}
+
+/// Rows of which it is known whether they are anomalies.
+struct Known {
+    odd: Vec<bool>,
+    /// What the column says of an anomaly.
+    name: String,
+    /// Where they stand in their file.
+    lines: Vec<u64>,
+}
+
+impl Known {
+    /// How well scores of these rows tell them; rows that lack a value are in one reading of the file and may not be in the other.
+    fn told_by(&self, nats: &[f64], rows: &Split) -> Result<Detection> {
+        if self.odd.len() != nats.len() || self.lines != rows.lines {
+            let message = "rows that lack a value, or what they are, cannot be told apart here; leave them out of the file";
+            return Err(genus::Error::config("labels", message).into());
+        }
+        Ok(detection(nats, &self.odd)?)
+    }
 }
 
 /// `genus score`.
@@ -316,7 +344,7 @@ pub fn score(
     if !figures::is_scored(model.as_ref()) {
         return Err(cannot(model.as_ref(), Capability::Density));
     }
-    let known = truth.map(|truth| anomalous(cx, source, truth)).transpose()?;
+    let known = truth.map(|truth| anomalous(cx, source, truth, model.schema())).transpose()?;
     // The column that says which rows are anomalies is none of the model's.
     let mut options = cx.options(&source.cut, false, Some(model.schema()))?;
     options.spare = known.is_some();
@@ -335,8 +363,7 @@ pub fn score(
         let header = if lp.spread.is_some() { "row,nats,stderr" } else { "row,nats" };
         genus::outfile::write(path, format!("{header}\n{text}").as_bytes())?;
     }
-    let found =
-        known.map(|(odd, name)| Ok::<_, genus::Error>((detection(&lp.nats, &odd)?, name))).transpose()?;
+    let found = known.map(|k| Ok::<_, anyhow::Error>((k.told_by(&lp.nats, &rows)?, k.name))).transpose()?;
     if cx.json {
         return output::json(&json!({
             "detection": found.as_ref().map(|(d, _)| d),

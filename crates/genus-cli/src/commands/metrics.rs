@@ -5,8 +5,8 @@ use crate::args::Cut;
 use crate::output;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
-use genus::sample_metrics::{LEAST, SampleMetric, Sides, Which, as_seen};
-use genus::{Dataset, Drawing, Event, Measure, Model, Observer as _, Schema, Seed, Split};
+use genus::sample_metrics::{LEAST, SampleMetric, Sides, Which, as_seen, binarizes};
+use genus::{Dataset, Drawing, Event, Model, Observer as _, Schema, Seed, Split};
 use serde_json::json;
 use std::path::Path;
 
@@ -60,11 +60,6 @@ pub fn of_model(
         return Ok(Vec::new());
     }
     compare(&sides, &drawn(model, n, seed)?, Which::All, seed)
-}
-
-/// Whether a model makes bits of levels.
-fn binarizes(model: &dyn Model) -> bool {
-    model.transform().is_some_and(|t| t.measure() == Measure::Binarized)
 }
 
 /// Rows in two parts by chance.

@@ -33,6 +33,7 @@ fn codes_are_probed() {
         assert_eq!(probe["tested"], 200);
         assert!(probe["accuracy"].as_f64().unwrap() > 0.8, "{found}");
     }
+    place.refused("probe run --data digits --labels 0", 1, &["two classes"]);
     place.refused("probe run --data digits --rows train", 2, &["did not learn from"]);
     place.train("gmm", "iris", "gmm", "");
     place.refused("probe gmm --data iris", 1, &["gmm cannot encode"]);
@@ -59,4 +60,14 @@ fn anomalies_are_found() {
     assert_eq!(turned["detection"]["roc_auc"], 0.0);
     place.refused("score run --data known.csv --labels nothing", 2, &["nothing"]);
     place.refused("score run --data known.csv", 1, &["fraud"]);
+    place.refused("score run --data known.csv --labels b", 2, &["`b` is a column of the model"]);
+    // A row whose label is missing would shift all that follow.
+    let holes = format!("a,b,fraud\n0.1,0.2,\n{rows}");
+    fs::write(place.path("holes.csv"), holes).unwrap();
+    place.refused(
+        "score run --data holes.csv --labels fraud --drop-missing",
+        2,
+        &["lack a value", "leave them out"],
+    );
+    place.refused("score run --data holes.csv --labels fraud", 1, &["line 2"]);
 }

@@ -22,7 +22,7 @@ pub(super) struct Backward<'a> {
 const BLOCK: usize = 1 << 12;
 
 /// Sums of a job: for weights and for bias.
-type Sums = (Vec<f32>, Vec<f32>);
+type Sums = (Vec<f32>, Vec<f64>);
 
 impl Backward<'_> {
     /// All of it image by image, while it is in the cache: `dy` is taken from behind the activation to before it and framed; from
@@ -47,7 +47,7 @@ impl Backward<'_> {
         let each = if want[0] { of.each() } else { 0 };
         let piece = |job: usize, [dx]: [&mut [MaybeUninit<f32>]; 1]| {
             let (mut dw, mut db) =
-                (vec![0.0; if want[1] { conv.weights() } else { 0 }], vec![0.0; out.channels]);
+                (vec![0.0; if want[1] { conv.weights() } else { 0 }], vec![0f64; out.channels]);
             SCRATCH.with_borrow_mut(|[framed, other, packed]| {
                 for (i, image) in (job * group..of.count.min((job + 1) * group)).enumerate() {
                     let (x, at) = (&x[image * of.each()..][..of.each()], image * out.each());
@@ -72,7 +72,7 @@ impl Backward<'_> {
         let [dx] = unsafe { crew::make(of.count, [each], group, piece) };
         let all: Vec<Sums> = jobs.into_iter().filter_map(OnceLock::into_inner).collect();
         let sums = want[1].then(|| {
-            let (mut dw, mut db) = (vec![0.0; conv.weights()], vec![0.0; out.channels]);
+            let (mut dw, mut db) = (vec![0.0; conv.weights()], vec![0f64; out.channels]);
             crew::chunks([&mut dw], BLOCK, |i, [dw]| {
                 for (w, _) in &all {
                     dw.iter_mut().zip(&w[i * BLOCK..]).for_each(|(s, v)| *s += v);
@@ -82,7 +82,7 @@ impl Backward<'_> {
                 db.iter_mut().zip(b).for_each(|(s, v)| *s += v);
             }
             conv.taps.apply(&mut dw, conv.inputs, conv.outputs);
-            (dw, db)
+            (dw, db.into_iter().map(|s| s as f32).collect())
         });
         let (w, b) = sums.unzip();
         ConvGrads { x: passes.map(|_| dx), w, b }
@@ -95,14 +95,14 @@ impl Backward<'_> {
         frame: &Frame,
         framed: &[f32],
         [other, packed]: [&mut Vec<f32>; 2],
-        (dw, db): (&mut [f32], &mut [f32]),
+        (dw, db): (&mut [f32], &mut [f64]),
     ) {
         let Self { conv, way, large, small, .. } = *self;
         let out = if way == Way::Down { small } else { large };
         for y in 0..out.extents[0] {
             let line = &framed[frame.pixel(y, 0, out.channels)..][..out.extents[1] * out.channels];
             for pixel in line.chunks_exact(out.channels) {
-                db.iter_mut().zip(pixel).for_each(|(s, v)| *s += v);
+                db.iter_mut().zip(pixel).for_each(|(s, v)| *s += f64::from(*v));
             }
         }
         let [rows, cols] = small.extents;

@@ -373,21 +373,18 @@ impl Winograd {
         let [k, n] = [self.large.width(), self.small.width()];
         let (each, out) = (x.len() / count.max(1), y.len() / count.max(1));
         let u = want[0].then(|| self.matrices(w));
-        let (mut dx, mut db) = (Vec::new(), vec![0.0; to.channels]);
+        let (mut dx, mut db) = (Vec::new(), vec![0f64; to.channels]);
         let mut du: [Vec<f32>; PAIRS] = from_fn(|_| if want[1] { vec![0.0; k * n] } else { Vec::new() });
         for images in (0..count).step_by(CHUNK).map(|i| i..count.min(i + CHUNK)) {
             let [x, y, dy] =
                 [(x, each), (y, out), (dy, out)].map(|(v, w)| &v[images.start * w..images.end * w]);
             // Before the activation.
-            let piece = |i: usize, [g, sum]: [&mut [MaybeUninit<f32>]; 2]| {
+            let piece = |i: usize, [g]: [&mut [MaybeUninit<f32>]; 1]| {
                 let g = g.write_copy_of_slice(&dy[i * out..(i + 1) * out]);
                 slope(g, &y[i * out..(i + 1) * out], act);
-                let sum = crew::zeroed(sum);
-                g.chunks_exact(sum.len())
-                    .for_each(|pixel| sum.iter_mut().zip(pixel).for_each(|(s, v)| *s += v));
             };
-            // SAFETY: all of each image's gradient and sums is written.
-            let [g, sums] = unsafe { crew::make(images.len(), [out, to.channels], 1, piece) };
+            // SAFETY: all of each image's gradient is written.
+            let [g] = unsafe { crew::make(images.len(), [out], 1, piece) };
             let parts = to.apart(&g);
             if let Some(u) = &u {
                 let back = if way == Way::Down { Way::Up } else { Way::Down };
@@ -396,8 +393,7 @@ impl Winograd {
                 if images.len() == count { dx = made } else { dx.extend(made) }
             }
             if want[1] {
-                sums.chunks_exact(to.channels)
-                    .for_each(|sum| db.iter_mut().zip(sum).for_each(|(s, v)| *s += v));
+                add_pixels(&g, images.len(), &mut db);
                 let seen = from.apart(x);
                 let (large, small) = if way == Way::Down { (&seen, &parts) } else { (&parts, &seen) };
                 for (du, (a, b)) in du.iter_mut().zip(large.iter().zip(small)) {
@@ -418,9 +414,20 @@ impl Winograd {
             });
             dw
         });
-        let db = dw.is_some().then_some(db);
+        let db = dw.is_some().then(|| db.into_iter().map(|s| s as f32).collect());
         ConvGrads { x: u.map(|_| dx), w: dw, b: db }
     }
+}
+
+/// Adds the values of each channel over so many images, each image's sum first.
+fn add_pixels(g: &[f32], images: usize, to: &mut [f64]) {
+    let (each, channels) = (g.len() / images.max(1), to.len());
+    let [sums] = crew::zeros(images, [channels], 1, |i, [sum]| {
+        for pixel in g[i * each..(i + 1) * each].chunks_exact(channels) {
+            sum.iter_mut().zip(pixel).for_each(|(s, v): (&mut f64, _)| *s += f64::from(*v));
+        }
+    });
+    sums.chunks_exact(channels).for_each(|sum| to.iter_mut().zip(sum).for_each(|(t, s)| *t += s));
 }
 
 multiversion! {

@@ -3,7 +3,9 @@
 use super::axes;
 use super::samples::around;
 use crate::panel::Named;
-use crate::{Batch, Diagnostic, Drawing, Exhibit, Found, Invertible, Panel, Result, Sampler, Seed, Trained};
+use crate::{
+    Batch, Diagnostic, Drawing, Error, Exhibit, Found, Invertible, Panel, Result, Sampler, Seed, Trained,
+};
 
 /// Parts of the way that are shown.
 const PARTS: usize = 5;
@@ -33,7 +35,11 @@ impl Diagnostic for FromTheBase {
         let Some(model) = of.model.as_invertible() else { return Ok(Found::default()) };
         let mut exhibits = vec![way(model, of, seed.child("way"))?];
         if of.images() {
-            exhibits.push(temperatures(model, seed.child("temperatures"))?);
+            match temperatures(model, seed.child("temperatures")) {
+                // A law that has no other temperature is shown at none.
+                Err(e) if matches!(e.root(), Error::Unsupported { .. }) => {}
+                found => exhibits.push(found?),
+            }
             exhibits.extend(scales(model, seed.child("scales"))?);
         }
         Ok(Found { exhibits, ..Found::default() })

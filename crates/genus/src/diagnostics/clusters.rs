@@ -2,8 +2,9 @@
 
 use super::some;
 use crate::panel::{Cell, Named};
+use crate::units::Units;
 use crate::unsupervised::clustering::{agreement, lloyd};
-use crate::{Batch, Diagnostic, Exhibit, Figure, Found, Panel, Result, Seed, Stop, Trained};
+use crate::{Batch, Diagnostic, Exhibit, Figure, Found, Panel, Result, Seed, Stop, Support, Trained};
 
 /// Rows that are looked at.
 const ROWS: usize = 2000;
@@ -16,18 +17,9 @@ const CLASSES: usize = 20;
 
 pub(super) struct Clusters;
 
-/// Columns in units of their deviations, around their mean.
-fn standardized(x: &Batch) -> Batch {
-    let (mean, std) = crate::transform::moments(x);
-    Batch::from_fn(x.rows(), x.width(), |r, c| ((f64::from(x.row(r)[c]) - mean[c]) / std[c]) as f32)
-}
-
 /// Rows as they are compared: columns of levels have a unit in common.
 fn units(of: &Trained<'_>, x: &Batch) -> Batch {
-    match of.domain().support {
-        crate::Support::Real => standardized(x),
-        _ => crate::distances::centred(x, x)[0].clone(),
-    }
+    Units::around(x, of.domain().support == Support::Real).inside(x)
 }
 
 impl Diagnostic for Clusters {

@@ -1,8 +1,8 @@
 //! Figures of draws beside real rows.
 
 use crate::panel::Cell;
-use crate::sample_metrics::{LEAST, SampleMetric, Sides, Which, as_seen};
-use crate::{Diagnostic, Drawing, Exhibit, Figure, Found, Measure, Panel, Result, Seed, Trained};
+use crate::sample_metrics::{LEAST, SampleMetric, Sides, Which, as_seen, binarizes};
+use crate::{Diagnostic, Drawing, Exhibit, Figure, Found, Panel, Result, Seed, Trained};
 
 /// Figures of draws beside as many real rows.
 pub struct Likeness {
@@ -36,7 +36,7 @@ impl Diagnostic for Likeness {
         let Some(sampler) = of.model.as_sampler() else { return Ok(Found::default()) };
         let [held_out, train] = [of.held_out(), &of.data.train].map(|rows| as_seen(of.model, rows));
         let (held_out, train) = (held_out?, train?);
-        let binarized = of.model.transform().is_some_and(|t| t.measure() == Measure::Binarized);
+        let binarized = binarizes(of.model);
         let sides = Sides { schema: &of.data.schema, held_out: &held_out, train: &train, binarized };
         let mut draws =
             sampler.draw_as(sides.rows(self.rows), &Drawing::default(), &mut seed.child("draws").rng())?;

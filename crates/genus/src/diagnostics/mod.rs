@@ -20,7 +20,7 @@ mod samples;
 mod scores;
 
 use crate::{Diagnostic, Schema, Seed, Split};
-pub(crate) use inside::weights;
+pub(crate) use inside::{parts, weights};
 
 /// All, in the order of a report.
 pub const ALL: &[&dyn Diagnostic] = &[

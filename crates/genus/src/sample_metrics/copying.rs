@@ -41,7 +41,7 @@ pub fn duplicates(draws: &Batch, real: &Batch) -> Result<f64> {
     let typical = apart.get(apart.len() / 2).copied().unwrap_or(0.0);
     // Equal rows are not quite 0 apart, because their products are rounded.
     let size = real.data().iter().map(|v| v * v).sum::<f32>() / real.rows() as f32;
-    let near = (1e-4 * typical).max(1e-6 * size);
+    let near = (1e-4 * typical).max(super::ROUNDING * size);
     let twins = among(draws)?.into_iter().filter(|d| *d <= near).count();
     Ok(twins as f64 / draws.rows() as f64)
 }

@@ -20,12 +20,14 @@ pub struct Coverage {
     pub coverage: f64,
 }
 
-/// Squared radius of each row's ball.
+/// Squared radius of each row's ball, and a little: equal rows are not quite 0 apart, because their products are rounded.
 fn radii(x: &Batch, k: usize) -> Result<Vec<f32>> {
+    let little = super::ROUNDING * x.data().iter().map(|v| v * v).sum::<f32>() / x.rows().max(1) as f32;
     by_rows(x, x, Pair::SquaredDistance, |r, row| {
         let mut others: Vec<f32> = row[..r].iter().chain(&row[r + 1..]).copied().collect();
         let k = k.min(others.len());
-        if k == 0 { 0.0 } else { *others.select_nth_unstable_by(k - 1, f32::total_cmp).1 }
+        let own = if k == 0 { 0.0 } else { *others.select_nth_unstable_by(k - 1, f32::total_cmp).1 };
+        own.max(little)
     })
 }
 

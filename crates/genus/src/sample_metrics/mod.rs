@@ -24,6 +24,9 @@ use kernel::Kernel;
 use serde::{Deserialize, Serialize};
 use space::Space;
 
+/// What rounding of products makes of a squared distance of 0, as a share of the mean square of rows.
+const ROUNDING: f32 = 1e-6;
+
 /// Fewest rows of each side.
 pub const LEAST: usize = 20;
 
@@ -65,12 +68,17 @@ pub struct Sides<'a> {
     pub binarized: bool,
 }
 
+/// Whether a model makes bits of levels.
+pub fn binarizes(model: &dyn Model) -> bool {
+    model.transform().is_some_and(|t| t.measure() == Measure::Binarized)
+}
+
 /// Real rows as a model sees them that makes bits of levels: its draws are no rows of levels. Others as they are.
 ///
 /// # Errors
 /// If a row is not in the model's domain, [`Error::Stopped`].
 pub fn as_seen(model: &dyn Model, rows: &Split) -> Result<Split> {
-    let Some(transform) = model.transform().filter(|t| t.measure() == Measure::Binarized) else {
+    let Some(transform) = model.transform().filter(|_| binarizes(model)) else {
         return Ok(rows.clone());
     };
     let noise = Noise::Row(Seed::from(0).child("binarized"));

@@ -133,3 +133,19 @@ fn figures_tell_what_is_wrong() {
     let error = sides.compare(&broken, Which::Quick, Seed::from(0), &mut |_, _| ()).unwrap_err();
     assert!(error.to_string().contains("draw 3"), "{error}");
 }
+
+/// Rows that repeat are near each other: of a law of bits, other rows of it are as precise as rows can be, and the commonest row over and
+/// over is precise and covers little.
+#[test]
+fn rows_that_repeat_are_near() {
+    let set = data::load("tree8", &Options::default()).unwrap();
+    let test = &set.test.as_ref().unwrap().x;
+    let of = |draws: &Batch| coverage::coverage(draws, &test.slice(0, 1000)).unwrap();
+    let same = of(&test.slice(1000, 2000));
+    assert!(same.precision > 0.95 && same.recall > 0.95 && same.coverage > 0.95, "{same:?}");
+    let mut counts: std::collections::BTreeMap<Vec<u8>, usize> = Default::default();
+    test.iter().for_each(|r| *counts.entry(r.iter().map(|v| *v as u8).collect()).or_default() += 1);
+    let (mode, _) = counts.iter().max_by_key(|c| c.1).unwrap();
+    let found = of(&Batch::from_fn(1000, 8, |_, c| f32::from(mode[c])));
+    assert!(found.precision == 1.0 && found.recall < 0.5 && found.coverage < 0.5, "{found:?}");
+}

@@ -32,15 +32,16 @@
 //! ```
 
 use super::lloyd::{Clustering, Rows};
+use crate::diagnostics::parts;
 use crate::distances::{Pair, by_rows};
 use crate::units::Units;
 use genus_core::config::count;
-use genus_core::panel::{Cell, Named, Notes, Shade};
+use genus_core::panel::{Cell, Shade};
 use genus_core::transform::Transform;
 use genus_core::{
     Batch, Capability, Clusterer, Dataset, Encoder, Error, Event, Exhibit, Family, Figure, Fit, FitContext,
-    FitReport, Model, ModelSpec, Panel, Reference, Result, Schema, Shape, Size, State, StopReason,
-    SupportKind, Tensor, TinyFit, config,
+    FitReport, Model, ModelSpec, Reference, Result, Schema, Size, State, StopReason, SupportKind, Tensor,
+    TinyFit, config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -119,9 +120,6 @@ fn suited(size: Size) -> toml::Table {
     }
     table
 }
-
-/// Most clusters that a report shows.
-const SHOWN: usize = 100;
 
 /// A fitted k-means clustering.
 #[derive(Debug, Clone, PartialEq)]
@@ -297,37 +295,12 @@ impl Model for KMeans {
     }
 
     fn exhibits(&self) -> Vec<Exhibit> {
-        let shown = self.centres.rows().min(SHOWN);
         let all: u64 = self.sizes.iter().sum();
-        let share = |c: usize| self.sizes[c] as f64 / all.max(1) as f64;
-        let centres = self.in_data_units().slice(0, shown);
-        let schema = self.schema();
-        let panel = if matches!(schema.domain.shape, Shape::Image { .. }) {
-            Panel::Rows {
-                title: "Centres".into(),
-                each: String::new(),
-                sets: vec![Named::new("Centres", &centres)],
-                per_line: None,
-                notes: Some(Notes {
-                    label: "Share".into(),
-                    values: (0..shown).map(share).collect::<Vec<_>>().into(),
-                }),
-                shade: Shade::Data,
-            }
-        } else {
-            let columns = centres.width().min(12);
-            let line = |c: usize| {
-                let own = (0..columns)
-                    .map(|i| Cell::Number(f64::from(centres.row(c)[i]) + schema.column(i).origin));
-                [Cell::Number((c + 1) as f64), Cell::Share(share(c))].into_iter().chain(own).collect()
-            };
-            let names = (0..columns).map(|i| format!("{}: {}", i + 1, schema.column(i).name));
-            Panel::Table {
-                title: String::new(),
-                head: ["Cluster".to_owned(), "Share".to_owned()].into_iter().chain(names).collect(),
-                rows: (0..shown).map(line).collect(),
-            }
-        };
+        let shares: Vec<f64> = self.sizes.iter().map(|s| *s as f64 / all.max(1) as f64).collect();
+        let (schema, centres) = (self.schema(), self.in_data_units());
+        let cell = |c: usize, v: f64| Cell::Number(v + schema.column(c).origin);
+        let names = ("Centres", "Cluster");
+        let panel = parts(schema, names, &centres, ("Share", &shares), Shade::Data, cell);
         let text = "The centre of each cluster and its share of the training rows, the largest first.";
         vec![Exhibit::new("centres", "Centres", text, vec![panel])]
     }

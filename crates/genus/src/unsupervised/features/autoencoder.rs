@@ -45,7 +45,7 @@ use genus_core::{
 };
 use genus_nn::{
     Activation, Analysis, Form, Id, Linear, Loss, Normalize, Objective, Params, StepContext, Synthesis,
-    Tensor, TrainConfig, View, gradcheck, ops, tensor, values,
+    Tensor, TrainConfig, View, gradcheck, mean_of, ops, tensor, values,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -350,11 +350,6 @@ impl Reconstruction<'_> {
     }
 }
 
-fn mean_of(t: Tensor<1>) -> f64 {
-    let v = values(t);
-    v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64
-}
-
 impl Objective for Reconstruction<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
         let clean = self.rows.select(rows);
@@ -588,5 +583,92 @@ impl Decoder for Autoencoder {
             return Err(Error::shape("codes", self.code_width(), codes.width()));
         }
         Ok(self.units.outside(&self.rows_of(codes)?, self.domain()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(config: &AutoencoderConfig, domain: &Domain) -> (Net, Params) {
+        let mut params = Params::default();
+        let net = Net::new(config, domain, &mut params, &mut Seed::from(4).rng()).unwrap();
+        (net, params)
+    }
+
+    fn rows() -> Batch {
+        let mut rng = Seed::from(5).rng();
+        Batch::from_fn(6, 5, |_, _| rng.uniform())
+    }
+
+    /// The contractive term is the squared Frobenius norm of ∂z/∂x, by difference quotients of the code.
+    #[test]
+    fn the_contractive_term_is_that_of_the_jacobian() {
+        let penalty = NonNegative::constant(1.0);
+        let objective = Features::Contractive;
+        let config =
+            AutoencoderConfig { latent: count(3), hidden: vec![], objective, penalty, ..Default::default() };
+        let (net, params) = net(&config, &Domain::real(5));
+        let (view, x) = (params.frozen(), rows());
+        let codes = |x: &Batch| values(net.encode(&view, tensor(x.clone())));
+        let (mut norm, step) = (0.0, 1e-2f32);
+        for c in 0..5 {
+            let moved =
+                |by: f32| codes(&Batch::from_fn(6, 5, |r, k| x.row(r)[k] + if k == c { by } else { 0.0 }));
+            let (up, down) = (moved(step), moved(-step));
+            let square = |(a, b): (&f32, &f32)| (f64::from(a - b) / f64::from(2.0 * step)).powi(2);
+            norm += up.iter().zip(&down).map(square).sum::<f64>() / 6.0;
+        }
+        let z = net.encode(&view, tensor(x));
+        let found = mean_of(net.penalty(&config, &view, &z).unwrap());
+        assert!((found / norm - 1.0).abs() < 1e-3, "{found} {norm}");
+    }
+
+    /// The sparse term is the divergence of two coins, of the mean of each unit over the batch.
+    #[test]
+    fn the_sparse_term_is_a_divergence() {
+        let (objective, penalty) = (Features::Sparse, NonNegative::constant(1.0));
+        let sparsity = Fraction::constant(0.05);
+        let config = AutoencoderConfig {
+            latent: count(3),
+            hidden: vec![],
+            objective,
+            penalty,
+            sparsity,
+            ..Default::default()
+        };
+        let (net, params) = net(&config, &Domain::real(5));
+        let view = params.frozen();
+        let z = net.encode(&view, tensor(rows()));
+        let on = values(z.clone());
+        let want: f64 = (0..3)
+            .map(|j| {
+                let mean = (0..6).map(|r| f64::from(on[r * 3 + j])).sum::<f64>() / 6.0;
+                0.05 * (0.05 / mean).ln() + 0.95 * (0.95 / (1.0 - mean)).ln()
+            })
+            .sum();
+        let found = mean_of(net.penalty(&config, &view, &z).unwrap());
+        assert!((found - want).abs() < 1e-5, "{found} {want}");
+    }
+
+    /// What is corrupted is the input: shares of values set to 0 or to an end, and the deviation of what is added, of 20,000 values within
+    /// five standard errors (false alarm 6e-7 each).
+    #[test]
+    fn rows_are_corrupted_as_asked_for() {
+        let x = Batch::from_fn(1000, 20, |_, _| 0.5);
+        let share = |noise: Corruption, bounded: bool, of: &dyn Fn(f32) -> f64| {
+            let config = AutoencoderConfig { noise, ..Default::default() };
+            let y = corrupted(&x, &config, bounded, &mut Seed::from(6).rng());
+            y.data().iter().map(|v| of(*v)).sum::<f64>() / 20_000.0
+        };
+        let zero = |v: f32| f64::from(u8::from(v == 0.0));
+        let end = 5.0 * (0.15f64 * 0.85 / 20_000.0).sqrt();
+        let masked = share(Corruption::Auto, true, &zero);
+        assert!((masked - 0.3).abs() < 5.0 * (0.3f64 * 0.7 / 20_000.0).sqrt(), "{masked}");
+        let [low, high] =
+            [0.0, 1.0].map(|e| share(Corruption::SaltAndPepper, true, &|v| f64::from(u8::from(v == e))));
+        assert!((low - 0.15).abs() < end && (high - 0.15).abs() < end, "{low} {high}");
+        let variance = share(Corruption::Auto, false, &|v| f64::from(v - 0.5).powi(2));
+        assert!((variance / 0.09 - 1.0).abs() < 5.0 * (2.0f64 / 20_000.0).sqrt(), "{variance}");
     }
 }

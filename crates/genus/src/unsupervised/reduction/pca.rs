@@ -31,18 +31,19 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use crate::spectrum::{covariance, leading};
+use crate::diagnostics::parts;
+use crate::spectrum::{all, covariance, leading, oriented};
 use crate::units::Units;
 use genus_core::config::count;
-use genus_core::panel::{Cell, Named, Notes, Shade};
+use genus_core::panel::{Cell, Named, Shade};
 use genus_core::transform::Transform;
 use genus_core::{
     Batch, Capability, Dataset, Decoder, Encoder, Error, Event, Exhibit, Family, Figure, Fit, FitContext,
-    FitReport, Model, ModelSpec, Panel, Reference, Result, Rng, Schema, Shape, Size, State, Stop, StopReason,
+    FitReport, Model, ModelSpec, Panel, Reference, Result, Rng, Schema, Size, State, Stop, StopReason,
     SupportKind, Tensor, TinyFit, config,
 };
 use genus_kernels::{Limits, Mat, gemm};
-use nalgebra::{DMatrix, SymmetricEigen};
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -120,8 +121,6 @@ const SPARE: usize = 10;
 const POWERS: usize = 7;
 /// Rows of a block.
 const BLOCK: usize = 4096;
-/// Most directions of a report.
-const SHOWN: usize = 36;
 /// Share of the largest variance below which a direction is one of rounding.
 const NOISE: f64 = 1e-10;
 /// Most values of a covariance: half a gibibyte.
@@ -144,11 +143,6 @@ impl Pca {
     /// Share of the variance that lies along each direction.
     pub fn explained(&self) -> Vec<f64> {
         self.variances.iter().map(|v| v / self.total).collect()
-    }
-
-    /// Variance of the training rows along each direction, over n − 1 as scikit-learn has it, for `n` rows.
-    pub fn explained_variance(&self, n: usize) -> Vec<f64> {
-        self.variances.iter().map(|v| v * n as f64 / (n - 1).max(1) as f64).collect()
     }
 
     /// What a code is divided by; along directions in which rows do not vary, white codes are 0.
@@ -207,16 +201,9 @@ fn randomized(x: &Batch, q: usize, rng: &mut Rng) -> Result<(Vec<f64>, DMatrix<f
         basis = through(x, &basis)?.qr().q();
     }
     let small = basis.tr_mul(&through(x, &basis)?);
-    let eigen = SymmetricEigen::new((&small + small.transpose()) * 0.5);
-    let mut order: Vec<usize> = (0..wide).collect();
-    order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
-    let turn = DMatrix::from_fn(wide, q, |i, j| eigen.eigenvectors[(i, order[j])]);
-    let mut vectors = basis * turn;
-    for mut v in vectors.column_iter_mut() {
-        let most = v.iter().copied().fold(0.0, |most: f64, v| if v.abs() > most.abs() { v } else { most });
-        v *= most.signum();
-    }
-    Ok((order[..q].iter().map(|i| eigen.eigenvalues[*i].max(0.0)).collect(), vectors))
+    let (values, turn) = all((&small + small.transpose()) * 0.5)?;
+    let vectors = oriented(basis * turn.columns(0, q));
+    Ok((values[..q].to_vec(), vectors))
 }
 
 impl Family for Pca {
@@ -349,30 +336,11 @@ impl Model for Pca {
             axes: ["direction".into(), "share of the variance".into()],
             lines: vec![Named::new("up to this one", summed), Named::new("alone", alone)],
         };
-        let shown = self.directions.rows().min(SHOWN);
-        let schema = self.schema();
-        let panel = if matches!(schema.domain.shape, Shape::Image { .. }) {
-            Panel::Rows {
-                title: "Directions".into(),
-                each: String::new(),
-                sets: vec![Named::new("Directions", &self.directions.slice(0, shown))],
-                per_line: None,
-                notes: Some(Notes { label: "Share".into(), values: shares[..shown].to_vec().into() }),
-                shade: Shade::Signed,
-            }
-        } else {
-            let columns = self.directions.width().min(12);
-            let line = |j: usize| {
-                let own = (0..columns).map(|c| Cell::Number(f64::from(self.directions.row(j)[c])));
-                [Cell::Number((j + 1) as f64), Cell::Share(shares[j])].into_iter().chain(own).collect()
-            };
-            let names = (0..columns).map(|i| format!("{}: {}", i + 1, schema.column(i).name));
-            Panel::Table {
-                title: "Directions".into(),
-                head: ["Direction".to_owned(), "Share".to_owned()].into_iter().chain(names).collect(),
-                rows: (0..shown).map(line).collect(),
-            }
-        };
+        let names = ("Directions", "Direction");
+        let panel =
+            parts(self.schema(), names, &self.directions, ("Share", &shares), Shade::Signed, |_, v| {
+                Cell::Number(v)
+            });
         let text = "The directions in which the training rows vary most, and the share of their variance that lies along each.";
         vec![Exhibit::new("directions", "Directions", text, vec![lines, panel])]
     }
@@ -433,8 +401,11 @@ mod tests {
         for (got, want) in pca.explained().iter().zip([0.924_619, 0.053_066, 0.017_103, 0.005_212]) {
             assert!((got - want).abs() < 5e-7, "{got} {want}");
         }
-        let variances = pca.explained_variance(x.rows());
-        for (got, want) in variances.iter().zip([4.228_242, 0.242_671, 0.078_21, 0.023_835]) {
+        // Over n − 1, as they have it.
+        let over = x.rows() as f64 / (x.rows() - 1) as f64;
+        for (got, want) in
+            pca.variances.iter().map(|v| v * over).zip([4.228_242, 0.242_671, 0.078_21, 0.023_835])
+        {
             assert!((got - want).abs() < 1e-6, "{got} {want}");
         }
         // All directions together lose nothing.

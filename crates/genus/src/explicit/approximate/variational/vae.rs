@@ -40,8 +40,8 @@ use genus_core::{
     Schema, Scoring, Seed, State, Stop, Support, SupportKind, TinyFit, config,
 };
 use genus_nn::{
-    Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, gradcheck, ops, tensor,
-    tensor_from, values,
+    Loss, Nonlinearity, Objective, Params, StepContext, Tensor, TrainConfig, View, gradcheck, mean_of, ops,
+    tensor, tensor_from, values,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -157,11 +157,6 @@ impl VaeConfig {
         let up = std::iter::once(d).chain(hidden.clone()).chain([latent.saturating_mul(2)]).collect();
         [up, std::iter::once(latent).chain(hidden.rev()).chain([d]).collect()]
     }
-}
-
-fn mean_of(t: Tensor<1>) -> f64 {
-    let v = values(t);
-    v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64
 }
 
 /// What training minimises: −ELBO.

@@ -37,7 +37,7 @@ use crate::draws;
 use genus_core::config::{NonNegative, count};
 use genus_core::transform::{Noise, RealSteps, Transform};
 use genus_core::{
-    Batch, Capability, Dataset, Decoder, Density, Encoder, Error, Event, Evidence, EvidenceKind, Family, Fit,
+    Batch, Capability, Dataset, Decoder, Density, Encoder, Error, Event, EvidenceKind, Family, Fit,
     FitContext, FitReport, Invertible, LogProb, Model, ModelSpec, Reference, Result, Rng, Sampler, Schema,
     Scoring, State, Stop, StopReason, SupportKind, Tensor as Stored, TinyFit, config,
 };
@@ -361,15 +361,7 @@ impl Model for LinearIca {
 
 impl Density for LinearIca {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        let (nats, spread) =
-            draws::through(&self.transform, x, how, Evidence::EXACT, |y| self.own_log_prob(y))?;
-        Ok(LogProb {
-            nats,
-            spread,
-            evidence: self.transform.evidence(Evidence::EXACT),
-            measure: self.transform.measure(),
-            protocol: draws::protocol(&self.transform, how),
-        })
+        draws::exact(&self.transform, x, how, None, |y| self.own_log_prob(y))
     }
 }
 

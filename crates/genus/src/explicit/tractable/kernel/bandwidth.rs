@@ -10,7 +10,7 @@ const REFINED: usize = 4;
 
 /// What a bandwidth is chosen by.
 pub struct Choice<'a> {
-    pub ground: &'a Ground<'a>,
+    pub ground: &'a Ground,
     /// Rows that are to be likely.
     pub rows: &'a Batch,
     /// For each of them its place in the ground, where it is of those: then it does not stand on its own bump, nor on that of a twin.

@@ -85,16 +85,22 @@ const BLOCK: usize = 1 << 22;
 /// Nats below the largest term from which on the rounding of a term no longer shows.
 const FAR: f64 = 20.0;
 
-/// Rows around 0 that bumps stand on.
-pub struct Ground<'a> {
-    pub rows: &'a Batch,
+/// Rows around 0 that bumps stand on, and what finds those near others quickly.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    pub rows: Batch,
+    /// Of few columns.
+    leaves: Option<Leaves>,
+    /// Σ x² of each row, of many.
     squares: Vec<f32>,
 }
 
-impl<'a> Ground<'a> {
-    pub fn new(rows: &'a Batch) -> Self {
+impl Ground {
+    pub fn new(rows: Batch) -> Self {
+        let few = rows.width() <= DIRECT;
         let square = |r: &[f32]| row_products(r, r)[0] as f32;
-        Self { rows, squares: rows.iter().map(square).collect() }
+        let squares = if few { Vec::new() } else { rows.iter().map(square).collect() };
+        Self { leaves: few.then(|| Leaves::new(&rows)), squares, rows }
     }
 
     /// What `of` makes of the squared distances of each row to all of these; `exactly(j)` is one of them without the rounding of a product.
@@ -146,8 +152,7 @@ impl<'a> Ground<'a> {
         let (n, d) = (self.rows.rows(), self.rows.width());
         let scale = 1.0 / (h * h);
         let peak = kernel.log_peak(d, h) - libm::log(n as f64);
-        if d <= DIRECT {
-            let leaves = Leaves::new(self.rows);
+        if let Some(leaves) = &self.leaves {
             let mut nats = Vec::with_capacity(x.rows());
             genus_core::stop::paced(x.rows(), |rows| {
                 nats.par_extend(rows.into_par_iter().map(|r| peak + leaves.log_sum(x.row(r), kernel, scale)));
@@ -175,6 +180,7 @@ const LEAF: usize = 64;
 const NOTHING: f64 = 40.0;
 
 /// Rows of few columns in boxes, those in a box together (the leaves of a k-d tree).
+#[derive(Debug, Clone)]
 struct Leaves {
     /// The rows, box by box.
     rows: Vec<f32>,
@@ -253,7 +259,7 @@ mod tests {
     #[test]
     fn bumps_integrate_to_one_and_are_drawn() {
         let middle = Batch::zeros(1, 2);
-        let ground = Ground::new(&middle);
+        let ground = Ground::new(middle.clone());
         let (h, steps) = (0.7, 700);
         for kernel in [Kernel::Gaussian, Kernel::Epanechnikov, Kernel::Tophat] {
             let grid = Batch::from_fn(steps * steps, 2, |r, c| {
@@ -290,7 +296,7 @@ mod tests {
             (Kernel::Epanechnikov, 0.9),
             (Kernel::Tophat, 0.6),
         ] {
-            let found = Ground::new(&x).log_prob(&y, kernel, h).unwrap();
+            let found = Ground::new(x.clone()).log_prob(&y, kernel, h).unwrap();
             for (row, got) in y.iter().zip(found) {
                 let square = |b: &[f32]| {
                     row.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>()
@@ -310,7 +316,7 @@ mod tests {
         let x = Batch::from_fn(300, 40, |_, _| (3.0 * rng.normal()) as f32);
         let y = Batch::from_fn(20, 40, |r, c| x.row(r)[c] + 1e-3 * (c as f32 - 20.0));
         for h in [0.05, 2.0] {
-            let found = Ground::new(&x).log_prob(&y, Kernel::Gaussian, h).unwrap();
+            let found = Ground::new(x.clone()).log_prob(&y, Kernel::Gaussian, h).unwrap();
             for (row, got) in y.iter().zip(found) {
                 let square =
                     |b: &[f32]| row.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();

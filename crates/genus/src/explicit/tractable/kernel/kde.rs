@@ -32,13 +32,14 @@ use super::bandwidth::Choice;
 use super::bump::Ground;
 pub use super::bump::Kernel;
 use crate::evaluate::some_rows;
+use crate::units::Units;
 use crate::{completion, draws};
 use genus_core::config::Positive;
-use genus_core::transform::{Noise, RealSteps, Transform};
+use genus_core::transform::{Noise, RealSteps, Transform, moments};
 use genus_core::{
-    Batch, Capability, Completion, Conditional, Dataset, Density, Error, Event, Evidence, EvidenceKind,
-    Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference, Result, Rng,
-    Sampler, Schema, Scoring, Size, State, Stop, StopReason, SupportKind, Tensor, TinyFit, config,
+    Batch, Capability, Completion, Conditional, Dataset, Density, Error, Event, EvidenceKind, Family, Figure,
+    Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference, Result, Rng, Sampler, Schema,
+    Scoring, Size, State, Stop, StopReason, SupportKind, Tensor, TinyFit, config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -137,10 +138,10 @@ pub struct Kde {
     config: KdeConfig,
     transform: Transform,
     bandwidth: f64,
-    /// Taken from rows, so that products of them lose no digits.
-    mean: Vec<f64>,
-    /// Training rows less the mean, in the model's domain.
-    rows: Batch,
+    /// Rows of the model's domain around their mean, so that products of them lose no digits.
+    units: Units,
+    /// The training rows, in these units.
+    ground: Ground,
     /// Hashes of them, once they are asked for.
     known: OnceLock<HashSet<u64>>,
 }
@@ -149,10 +150,6 @@ fn hash(row: &[f32]) -> u64 {
     let mut hasher = DefaultHasher::new();
     row.iter().for_each(|v| v.to_bits().hash(&mut hasher));
     hasher.finish()
-}
-
-fn around(x: &Batch, mean: &[f64]) -> Batch {
-    Batch::from_fn(x.rows(), x.width(), |r, c| (f64::from(x.row(r)[c]) - mean[c]) as f32)
 }
 
 impl Family for Kde {
@@ -166,9 +163,10 @@ impl Family for Kde {
         let mut noise = cx.seed.child("dequantize").rng();
         let (x, _) = transform.forward(&data.train.x, Noise::Stream(&mut noise))?;
         cx.emit(&Event::Start { model: SPEC.name.into(), steps: None, resumed_at: 0, parameters: 1 });
-        let (mean, std) = genus_core::transform::moments(&x);
-        let rows = around(&x, &mean);
+        let units = Units::around(&x, false);
+        let ground = Ground::new(units.inside(&x));
         let mut report = FitReport::default();
+        let (_, std) = moments(&x);
         let spread = std.iter().sum::<f64>() / std.len() as f64;
         let bandwidth = match config.bandwidth {
             Some(h) => h.get(),
@@ -181,17 +179,16 @@ impl Family for Kde {
                     }
                     (Choose::Validation, Some(valid)) => {
                         let some = valid.select(&some_rows(valid.x.rows(), ROWS));
-                        around(&transform.forward(&some.x, Noise::Stream(&mut noise))?.0, &mean)
+                        units.inside(&transform.forward(&some.x, Noise::Stream(&mut noise))?.0)
                     }
-                    (Choose::LeaveOneOut, _) if rows.rows() < 2 => {
+                    (Choose::LeaveOneOut, _) if ground.rows.rows() < 2 => {
                         return Err(Error::config(
                             "bandwidth",
                             "one row says nothing of a bandwidth; set it",
                         ));
                     }
-                    (Choose::LeaveOneOut, _) => rows.select(&some_rows(rows.rows(), ROWS)),
+                    (Choose::LeaveOneOut, _) => ground.rows.select(&some_rows(ground.rows.rows(), ROWS)),
                 };
-                let ground = Ground::new(&rows);
                 let choice = Choice { ground: &ground, rows: &seen, own, kernel: config.kernel };
                 let stop = cx.stop().clone();
                 let found = stop.during(|| choice.best(RANGE[0] * spread, RANGE[1] * spread))?;
@@ -218,7 +215,14 @@ impl Family for Kde {
         cx.emit(&Event::End { step: 1, reason });
         (report.steps, report.stopped) = (1, Some(reason));
         Ok(Fit {
-            model: Self { config: config.clone(), transform, bandwidth, mean, rows, known: OnceLock::new() },
+            model: Self {
+                config: config.clone(),
+                transform,
+                bandwidth,
+                units,
+                ground,
+                known: OnceLock::new(),
+            },
             report,
         })
     }
@@ -229,12 +233,12 @@ impl Family for Kde {
         let d = transform.target().width();
         let stored = state.tensors.get("rows").map_or(0, |t| t.shape.first().copied().unwrap_or(0));
         let rows = Batch::new(state.f32("rows", &[stored, d])?.to_vec(), d)?;
-        let mean = state.f64("mean", &[d])?.to_vec();
+        let units = Units::restore(state, d)?;
         let bandwidth = state.f64("bandwidth", &[1])?[0];
         if rows.is_empty() || bandwidth <= 0.0 {
             return Err(Error::Run("there is no row, or no bandwidth above 0; the file is damaged".into()));
         }
-        Ok(Self { config, transform, bandwidth, mean, rows, known: OnceLock::new() })
+        Ok(Self { config, transform, bandwidth, units, ground: Ground::new(rows), known: OnceLock::new() })
     }
 }
 
@@ -245,7 +249,7 @@ impl Kde {
     }
 
     fn own_log_prob(&self, y: &Batch) -> Result<Vec<f64>> {
-        Ground::new(&self.rows).log_prob(&around(y, &self.mean), self.config.kernel, self.bandwidth)
+        self.ground.log_prob(&self.units.inside(y), self.config.kernel, self.bandwidth)
     }
 
     /// What is to be said of scores of training rows: each stands on its own bump, which is as high as it is narrow.
@@ -255,8 +259,8 @@ impl Kde {
             return Ok(String::new());
         }
         let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        let known = self.known.get_or_init(|| self.rows.iter().map(hash).collect());
-        let n = around(&y, &self.mean).iter().filter(|row| known.contains(&hash(row))).count();
+        let known = self.known.get_or_init(|| self.ground.rows.iter().map(hash).collect());
+        let n = self.units.inside(&y).iter().filter(|row| known.contains(&hash(row))).count();
         Ok(match n {
             0 => String::new(),
             n => format!(
@@ -264,11 +268,6 @@ impl Kde {
                 x.rows()
             ),
         })
-    }
-
-    /// A training row as it was in the model's domain.
-    fn row(&self, r: usize) -> Vec<f32> {
-        self.rows.row(r).iter().zip(&self.mean).map(|(v, m)| (f64::from(*v) + m) as f32).collect()
     }
 }
 
@@ -287,9 +286,9 @@ impl Model for Kde {
 
     fn state(&self) -> State {
         let mut state = crate::header(&SPEC, &config::to_table(&self.config), &self.transform);
-        let (n, d) = (self.rows.rows(), self.rows.width());
-        state.tensors.insert("rows".into(), Tensor::f32(&[n, d], self.rows.data().to_vec()));
-        state.tensors.insert("mean".into(), Tensor::f64(&[d], self.mean.clone()));
+        let rows = &self.ground.rows;
+        state.tensors.insert("rows".into(), Tensor::f32(&[rows.rows(), rows.width()], rows.data().to_vec()));
+        self.units.put(&mut state);
         state.tensors.insert("bandwidth".into(), Tensor::f64(&[1], vec![self.bandwidth]));
         state
     }
@@ -307,40 +306,34 @@ impl Model for Kde {
 
 impl Density for Kde {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        let (nats, spread) =
-            draws::through(&self.transform, x, how, Evidence::EXACT, |y| self.own_log_prob(y))?;
-        let words = [draws::protocol(&self.transform, how), self.at_home(x)?];
-        Ok(LogProb {
-            nats,
-            spread,
-            evidence: self.transform.evidence(Evidence::EXACT),
-            measure: self.transform.measure(),
-            protocol: words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),
-        })
+        draws::exact(&self.transform, x, how, [self.at_home(x)?], |y| self.own_log_prob(y))
     }
 }
 
 impl Sampler for Kde {
     fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
-        let (d, stop) = (self.rows.width(), Stop::current());
-        let mut values = Vec::with_capacity(n * d);
+        let (rows, stop) = (&self.ground.rows, Stop::current());
+        let mut values = Vec::with_capacity(n * rows.width());
         for r in 0..n {
             if r.is_multiple_of(64) {
                 stop.check()?;
             }
-            let mut row = self.row(rng.below(self.rows.rows()));
+            let mut row = rows.row(rng.below(rows.rows())).to_vec();
             self.config.kernel.disturb(&mut row, self.bandwidth, rng);
             values.extend(row);
         }
-        Ok(self.transform.inverse(&Batch::new(values, d)?))
+        Ok(self
+            .transform
+            .inverse(&self.units.outside(&Batch::new(values, rows.width())?, self.transform.target())))
     }
 }
 
 impl Conditional for Kde {
     fn complete(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Completion> {
-        let (n, kernel) = (self.rows.rows(), self.config.kernel);
+        let (rows, kernel) = (&self.ground.rows, self.config.kernel);
+        let n = rows.rows();
         completion::fill(&self.transform, x, fill, rng, |holes, rng| {
-            let seen = around(holes.seen, &self.mean);
+            let seen = self.units.inside(holes.seen);
             let sections: Vec<(f64, f64)> = seen
                 .iter()
                 .flat_map(|y| {
@@ -348,7 +341,7 @@ impl Conditional for Kde {
                         |row: &[f32], c: &usize| (f64::from(y[*c]) - f64::from(row[*c])) / self.bandwidth;
                     let square = |row: &[f32]| holes.there.iter().map(|c| off(row, c).powi(2)).sum::<f64>();
                     let section = |row: &[f32]| kernel.section(square(row), holes.missing.len());
-                    self.rows.iter().map(section).collect::<Vec<_>>()
+                    rows.iter().map(section).collect::<Vec<_>>()
                 })
                 .collect();
             if sections.iter().all(|s| s.0 == f64::NEG_INFINITY) {
@@ -358,19 +351,18 @@ impl Conditional for Kde {
             let shares = completion::normalised(&sections.iter().map(|s| s.0).collect::<Vec<_>>());
             let made: Vec<f64> = match fill {
                 Fill::Mean => {
-                    let value = |i: usize, c: usize| f64::from(self.rows.row(i % n)[c]);
+                    let value = |i: usize, c: usize| f64::from(rows.row(i % n)[c]);
                     let mean = |c: &usize| shares.iter().enumerate().map(|(i, s)| s * value(i, *c)).sum();
                     holes.missing.iter().map(mean).collect()
                 }
                 Fill::Sample => {
                     let at = rng.categorical(&shares);
-                    let mut part: Vec<f32> =
-                        holes.missing.iter().map(|c| self.rows.row(at % n)[*c]).collect();
+                    let mut part: Vec<f32> = holes.missing.iter().map(|c| rows.row(at % n)[*c]).collect();
                     kernel.disturb(&mut part, self.bandwidth * sections[at].1, rng);
                     part.into_iter().map(f64::from).collect()
                 }
             };
-            Ok(made.into_iter().zip(holes.missing).map(|(v, c)| v + self.mean[*c]).collect())
+            Ok(self.units.back(&made, holes.missing))
         })
     }
 }
@@ -415,7 +407,7 @@ mod tests {
             let of = |r: usize| {
                 let others: Vec<usize> = (0..x.rows()).filter(|o| x.row(*o) != x.row(r)).collect();
                 let y = x.select(&others);
-                let nats = Ground::new(&y).log_prob(&x.slice(r, r + 1), Kernel::Gaussian, h).unwrap()[0];
+                let nats = Ground::new(y).log_prob(&x.slice(r, r + 1), Kernel::Gaussian, h).unwrap()[0];
                 nats + (others.len() as f64 / (x.rows() - 1) as f64).ln()
             };
             (0..x.rows()).map(of).sum::<f64>() / x.rows() as f64
@@ -451,7 +443,7 @@ mod tests {
             let filled = fit.model.impute(&holes.slice(0, 1), Fill::Mean, &mut Seed::from(0).rng()).unwrap();
             assert!((f64::from(filled.row(0)[1]) - mean).abs() < 2e-3, "{kernel:?}");
             let drawn = fit.model.impute(&holes, Fill::Sample, &mut Seed::from(1).rng()).unwrap();
-            let (m, s) = genus_core::transform::moments(&drawn);
+            let (m, s) = moments(&drawn);
             assert!((m[1] - mean).abs() < 5.0 * (variance / 20_000.0).sqrt(), "{kernel:?}: {} {mean}", m[1]);
             assert!((s[1] * s[1] / variance - 1.0).abs() < 0.06, "{kernel:?}: {} {variance}", s[1] * s[1]);
         }

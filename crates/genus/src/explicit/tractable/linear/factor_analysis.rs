@@ -37,7 +37,7 @@ use super::{Found, Linear, LinearConfig, Moments, Noise};
 use crate::spectrum::leading;
 use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::LN_2PI;
-use genus_core::{EvidenceKind, ModelSpec, Reference, Result, Rng, SupportKind, TinyFit};
+use genus_core::{Error, EvidenceKind, ModelSpec, Reference, Result, Rng, SupportKind, TinyFit};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -142,11 +142,10 @@ impl Noise for Diagonal {
             if heard(at.nats) || converged {
                 break;
             }
-            let one = turns.of(at.next.clone())?;
-            let two = turns.of(one.next.clone())?;
-            // Where two turns lead, further turns lead too: as far as they seem to, unless the likelihood falls.
-            let far = turns.of(extrapolated([&at.noise, &one.noise, &two.noise]))?;
-            let next = if far.nats > two.nats { far } else { two };
+            let next = match turns.on(&at) {
+                Err(Error::Stopped(_)) => break,
+                next => next?,
+            };
             converged = next.nats - at.nats < config.tolerance.get();
             at = next;
         }
@@ -174,6 +173,14 @@ struct Turns<'a> {
 }
 
 impl Turns<'_> {
+    /// Where two turns lead, further turns lead too: as far as they seem to, unless the likelihood falls.
+    fn on(&mut self, at: &Turn) -> Result<Turn> {
+        let one = self.of(at.next.clone())?;
+        let two = self.of(one.next.clone())?;
+        let far = self.of(extrapolated([&at.noise, &one.noise, &two.noise]))?;
+        Ok(if far.nats > two.nats { far } else { two })
+    }
+
     fn of(&mut self, noise: Vec<f64>) -> Result<Turn> {
         let (d, q, cov) = (noise.len(), self.factors, self.covariance);
         let noise: Vec<f64> = noise.iter().zip(self.least).map(|(v, l)| v.max(*l)).collect();

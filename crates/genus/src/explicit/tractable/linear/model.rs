@@ -9,9 +9,9 @@ use genus_core::panel::{Cell, Named, Shade};
 use genus_core::stop::paced;
 use genus_core::transform::{Noise as Between, RealSteps, Transform};
 use genus_core::{
-    Batch, Capability, Completion, Conditional, Dataset, Decoder, Density, Encoder, Error, Event, Evidence,
-    Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, LatentVariable, LogProb, Model, ModelSpec,
-    Panel, Result, Rng, Sampler, Schema, Scoring, Shape, Size, State, Stop, StopReason, Tensor, config,
+    Batch, Capability, Completion, Conditional, Dataset, Decoder, Density, Encoder, Error, Event, Exhibit,
+    Family, Figure, Fill, Fit, FitContext, FitReport, LatentVariable, LogProb, Model, ModelSpec, Panel,
+    Result, Rng, Sampler, Schema, Scoring, Shape, Size, State, Stop, StopReason, Tensor, config,
 };
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
@@ -123,6 +123,12 @@ impl<N: Noise> Family for Linear<N> {
         let mut report = FitReport::default();
         if !converged && cx.stopped().is_none() {
             cx.warn(&mut report, "the likelihood still rose; raise `iterations` or `tolerance`");
+        }
+        if own > d * (d + 1) / 2 {
+            let message = format!(
+                "{q} factors of {d} columns have more numbers than a covariance: the law is known, the factors and the noise are not; take fewer"
+            );
+            cx.warn(&mut report, message);
         }
         let held = held(&law, config.floor());
         if held > 0 {
@@ -297,20 +303,11 @@ impl<N: Noise> Model for Linear<N> {
 
 impl<N: Noise> Density for Linear<N> {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        let (nats, spread) =
-            draws::through(&self.transform, x, how, Evidence::EXACT, |y| self.own_log_prob(y))?;
         let held = match self.held {
             0 => String::new(),
             n => format!("not comparable: {n} columns are held by the floor alone"),
         };
-        let words = [draws::protocol(&self.transform, how), held];
-        Ok(LogProb {
-            nats,
-            spread,
-            evidence: self.transform.evidence(Evidence::EXACT),
-            measure: self.transform.measure(),
-            protocol: words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),
-        })
+        draws::exact(&self.transform, x, how, [held], |y| self.own_log_prob(y))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Expectation–maximisation of a mixture of Bernoulli laws.
 
 use super::bernoulli_mixture::BernoulliMixtureConfig;
-use crate::distances::centred;
+use crate::units::Units;
 use crate::unsupervised::clustering::lloyd::cluster;
 use genus_core::math::log_sum_exp;
 use genus_core::{Batch, Error, Result, Rng, Stop};
@@ -124,7 +124,7 @@ pub(super) struct Best {
 
 /// Components of the clusters of k-means.
 pub(super) fn begin(x: &Batch, k: usize, prior: f64, rng: &mut Rng) -> Result<Parts> {
-    let [around, _] = centred(x, x);
+    let around = Units::around(x, false).inside(x);
     let assigned = cluster(&around, k, 10, rng)?.assigned;
     let (d, n) = (x.width(), x.rows());
     let (mut sums, mut counts) = (vec![0f64; k * d], vec![0f64; k]);

@@ -30,16 +30,17 @@
 //! ```
 
 use super::bernoulli_em::{BLOCK, Best, Parts, begin, climb};
+use crate::diagnostics::parts;
 use crate::{completion, draws};
 use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
-use genus_core::panel::{Cell, Named, Notes, Shade};
+use genus_core::panel::{Cell, Shade};
 use genus_core::transform::{Binarize, Noise, Transform};
 use genus_core::{
-    Batch, Capability, Clusterer, Completion, Conditional, Dataset, Density, Error, Event, Evidence,
-    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec,
-    Panel, Reference, Result, Rng, Sampler, Schema, Scoring, Shape, Size, State, Stop, StopReason,
-    SupportKind, Tensor, TinyFit, config,
+    Batch, Capability, Clusterer, Completion, Conditional, Dataset, Density, Error, Event, EvidenceKind,
+    Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, LogProb, Model, ModelSpec, Reference, Result,
+    Rng, Sampler, Schema, Scoring, Shape, Size, State, Stop, StopReason, SupportKind, Tensor, TinyFit,
+    config,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -116,8 +117,6 @@ fn suited(size: Size) -> toml::Table {
     entries.into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect()
 }
 
-/// Most components that a report shows.
-const SHOWN: usize = 100;
 /// Most values of the means.
 const MOST: usize = 1 << 28;
 
@@ -277,33 +276,16 @@ impl Model for BernoulliMixture {
     }
 
     fn exhibits(&self) -> Vec<Exhibit> {
-        let (shown, d, schema) = (self.parts.len().min(SHOWN), self.parts.width(), self.schema());
-        let weights: Vec<f64> = self.parts.log_weights[..shown].iter().map(|w| libm::exp(*w)).collect();
-        let mean = |k: usize, c: usize| self.parts.means[k * d + c];
-        let panel = if matches!(schema.domain.shape, Shape::Image { .. }) {
-            let top = schema.domain.top().unwrap_or(1.0);
-            let means = Batch::from_fn(shown, d, |k, c| top * mean(k, c) as f32);
-            Panel::Rows {
-                title: "Means".into(),
-                each: String::new(),
-                sets: vec![Named::new("Means", &means)],
-                per_line: None,
-                notes: Some(Notes { label: "Weight".into(), values: weights.into() }),
-                shade: Shade::Data,
-            }
-        } else {
-            let columns = d.min(12);
-            let line = |k: usize| {
-                let own = (0..columns).map(|c| Cell::Share(mean(k, c)));
-                [Cell::Number((k + 1) as f64), Cell::Share(weights[k])].into_iter().chain(own).collect()
-            };
-            let names = (0..columns).map(|i| format!("{}: {}", i + 1, schema.column(i).name));
-            Panel::Table {
-                title: "Weights and means".into(),
-                head: ["Component".to_owned(), "Weight".to_owned()].into_iter().chain(names).collect(),
-                rows: (0..shown.min(20)).map(line).collect(),
-            }
+        let weights: Vec<f64> = self.parts.log_weights.iter().map(|w| libm::exp(*w)).collect();
+        let (schema, d) = (self.schema(), self.parts.width());
+        // Images are shown from 0 to the top of their levels, tables as shares.
+        let unit = match schema.domain.shape {
+            Shape::Image { .. } => schema.domain.top().unwrap_or(1.0),
+            Shape::Flat(_) => 1.0,
         };
+        let means = Batch::from_fn(weights.len(), d, |k, c| unit * self.parts.means[k * d + c] as f32);
+        let names = ("Means", "Component");
+        let panel = parts(schema, names, &means, ("Weight", &weights), Shade::Data, |_, v| Cell::Share(v));
         let text = "Weight of each component and how often it has each bit, the heaviest first.";
         vec![Exhibit::new("components", "Components", text, vec![panel])]
     }
@@ -324,15 +306,7 @@ impl Model for BernoulliMixture {
 
 impl Density for BernoulliMixture {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        let (nats, spread) =
-            draws::through(&self.transform, x, how, Evidence::EXACT, |y| self.parts.log_prob(y))?;
-        Ok(LogProb {
-            nats,
-            spread,
-            evidence: self.transform.evidence(Evidence::EXACT),
-            measure: self.transform.measure(),
-            protocol: draws::protocol(&self.transform, how),
-        })
+        draws::exact(&self.transform, x, how, None, |y| self.parts.log_prob(y))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Expectation–maximisation of a Gaussian mixture.
 
 use super::covariance::{Covariance, Factor, floor_eigenvalues};
-use crate::distances::centred;
+use crate::units::Units;
 use crate::unsupervised::clustering::lloyd::cluster;
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::{Batch, Error, Result, Rng, Stop};
@@ -266,7 +266,7 @@ pub(super) fn climb(
     let (mut components, mut held) = match start {
         Some(start) => (start.to_vec(), 0),
         None => {
-            let [around, _] = centred(x, x);
+            let around = Units::around(x, false).inside(x);
             let hard = cluster(&around, k, 100, rng)?.assigned;
             let each = |a: &u32| (0..k as u32).map(|c| f64::from(u8::from(c == *a))).collect();
             maximise(x, &hard.iter().map(each).collect::<Vec<_>>(), em)?

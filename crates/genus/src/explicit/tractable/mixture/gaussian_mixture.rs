@@ -44,7 +44,7 @@ use genus_core::config::{NonNegative, Positive, count};
 use genus_core::math::log_sum_exp;
 use genus_core::transform::{Noise, RealSteps, Transform, moments};
 use genus_core::{
-    Advice, Batch, Capability, Clusterer, Completion, Conditional, Dataset, Density, Error, Event, Evidence,
+    Advice, Batch, Capability, Clusterer, Completion, Conditional, Dataset, Density, Error, Event,
     EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Given, GivenKinds, LogProb,
     Model, ModelSpec, Reference, Result, Rng, Sampler, Schema, Scoring, Split, State, Stop, StopReason,
     SupportKind, Tensor, TinyFit, config,
@@ -383,14 +383,12 @@ impl GaussianMixture {
         Conditionals::new(&self.components, 1e-3 * self.config.floor.get())
     }
 
-    /// The protocol of a score.
-    fn protocol(&self, how: &Scoring, given: String) -> String {
-        let held = match self.held {
+    /// Why a score says little, if it does.
+    fn doubt(&self) -> String {
+        match self.held {
             0 => String::new(),
             n => format!("not comparable: {n} components are held by the floor alone"),
-        };
-        let words = [draws::protocol(&self.transform, how), given, held];
-        words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", ")
+        }
     }
 
     /// Free parameters of the mixture.
@@ -408,6 +406,10 @@ impl GaussianMixture {
         }
         let train = &train.x;
         let total: f64 = self.log_prob(train)?.nats.iter().sum();
+        if self.transform.dequantizes() {
+            // Of a bound there is no criterion.
+            return Ok(vec![Figure::new(TOTAL, total, "nats")]);
+        }
         let p = self.parameters() as f64;
         Ok(vec![
             Figure::new(TOTAL, total, "nats"),
@@ -498,14 +500,7 @@ impl Given for GaussianMixture {
                 None => Ok(nats),
             }
         };
-        let (nats, spread) = draws::through(&self.transform, x, how, Evidence::EXACT, own)?;
-        Ok(LogProb {
-            nats,
-            spread,
-            evidence: self.transform.evidence(Evidence::EXACT),
-            measure: self.transform.measure(),
-            protocol: self.protocol(how, context.protocol(given)),
-        })
+        draws::exact(&self.transform, x, how, [context.protocol(given), self.doubt()], own)
     }
 
     fn sample_given(&self, given: &Batch, temperature: f64, rng: &mut Rng) -> Result<Batch> {
@@ -548,15 +543,7 @@ impl Given for GaussianMixture {
 
 impl Density for GaussianMixture {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        let (nats, spread) =
-            draws::through(&self.transform, x, how, Evidence::EXACT, |y| Ok(joint(&self.components, y)?.1))?;
-        Ok(LogProb {
-            nats,
-            spread,
-            evidence: self.transform.evidence(Evidence::EXACT),
-            measure: self.transform.measure(),
-            protocol: self.protocol(how, String::new()),
-        })
+        draws::exact(&self.transform, x, how, [self.doubt()], |y| Ok(joint(&self.components, y)?.1))
     }
 }
 
