@@ -120,7 +120,8 @@ pub enum Command {
     },
     /// The code of each row.
     Encode(Through),
-    /// What codes are worth: how well a softmax regression finds the classes from them, beside the rows themselves.
+    /// What codes are worth: how well a softmax regression finds the classes from them, or a ridge regression a number, beside the rows
+    /// themselves.
     Probe {
         /// Run folder.
         run: PathBuf,
@@ -129,6 +130,9 @@ pub enum Command {
         /// Training rows with labels, chosen by chance; without it all, 10,000 at most.
         #[arg(long, value_name = "N")]
         labels: Option<usize>,
+        /// A column of numbers that the model has not seen, to be found in place of the classes.
+        #[arg(long, value_name = "COLUMN")]
+        target: Option<String>,
         /// Seed of the choice.
         #[arg(long, default_value_t = 0)]
         seed: u64,
@@ -284,7 +288,7 @@ pub struct Cut {
     /// Label column of a table: name, number or `none`.
     #[arg(long)]
     pub label: Option<String>,
-    /// Leave out rows with missing values.
+    /// Leave out rows with missing values, also for models that learn from what is there of them.
     #[arg(long)]
     pub drop_missing: bool,
 }

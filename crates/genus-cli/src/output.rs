@@ -41,10 +41,18 @@ pub fn said(e: &Error) -> String {
         Advice::OwnLaw => "sample without --class and --temperature".into(),
         Advice::Download(name) => format!("`genus data get {name}` downloads it"),
         Advice::Missing => {
-            "leave such rows out with --drop-missing; a model trained on the others fills them by `genus impute`".into()
+            let able: Vec<_> =
+                genus::registry::all().filter(|spec| spec.missing).map(|spec| spec.name).collect();
+            format!(
+                "leave such rows out with --drop-missing, or take a model that learns from what is there: {}; `genus impute` fills them",
+                able.join(", ")
+            )
         }
         Advice::Split => "cut one off with `--split 0.8/0.1/0.1` (train/valid/test)".into(),
-        Advice::Label => "leave out what asks for classes, or give rows with known ones (--label names their column)".into(),
+        Advice::Label => {
+            "leave out what asks for classes, or give rows with known ones (--label names their column)"
+                .into()
+        }
         other => other.to_string(),
     };
     format!("{}; {remedy}", said(error))

@@ -56,7 +56,7 @@ impl std::fmt::Display for Advice {
             Self::Download(name) => write!(f, "download {name}"),
             Self::OwnLaw => f.write_str("sample without a class and a temperature"),
             Self::Missing => {
-                f.write_str("leave such rows out, or fill them by a model of the others that imputes")
+                f.write_str("leave such rows out, take a model that learns from what is there, or fill them by one that imputes")
             }
             Self::Split => f.write_str("cut one off the training rows, for example 0.8/0.1/0.1"),
             Self::Label => f.write_str("leave out what asks for classes, or name the label column"),

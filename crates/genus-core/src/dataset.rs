@@ -133,6 +133,25 @@ impl Dataset {
         self.check_rows(false)
     }
 
+    /// As [`check`](Self::check), but NaN stands for a missing value and is allowed, as long as each column has some value to learn from.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), and [`Error::Domain`] naming a column without any value in the training rows.
+    pub fn check_missing(&self) -> Result<()> {
+        self.check_rows(true)?;
+        let d = self.schema.width();
+        let mut there = vec![false; d];
+        for row in self.train.x.iter() {
+            there.iter_mut().zip(row).for_each(|(t, v)| *t |= !v.is_nan());
+            if there.iter().all(|t| *t) {
+                return Ok(());
+            }
+        }
+        let empty: Vec<String> = (0..d).filter(|c| !there[*c]).map(|c| self.schema.column(c).name).collect();
+        let message = format!("no training row has a value for {}; leave such columns out", list(&empty));
+        Err(Error::Domain(message))
+    }
+
     /// As [`check`](Self::check); with `missing`, NaN stands for a missing value.
     pub(crate) fn check_rows(&self, missing: bool) -> Result<()> {
         if self.train.x.is_empty() {

@@ -139,6 +139,15 @@ pub enum Panel<A = Tensor> {
         /// Points of each, `[n, 2]`.
         lines: Vec<Named<A>>,
     },
+    /// Means with intervals over an axis of orders of magnitude.
+    Trends {
+        /// Heading.
+        title: String,
+        /// Names of the axes.
+        axes: [String; 2],
+        /// Place above 0, mean and half-width of the interval of each point, `[n, 3]`.
+        lines: Vec<Named<A>>,
+    },
     /// Histograms of values on common bins.
     Bars {
         /// Heading.
@@ -278,6 +287,7 @@ impl<A> Panel<A> {
                 Panel::Cloud { title, axes, frame, groups: each(groups, f)?, colour }
             }
             Self::Lines { title, axes, lines } => Panel::Lines { title, axes, lines: each(lines, f)? },
+            Self::Trends { title, axes, lines } => Panel::Trends { title, axes, lines: each(lines, f)? },
             Self::Bars { title, unit, sets, large, note } => {
                 Panel::Bars { title, unit, sets: each(sets, f)?, large, note }
             }
@@ -379,6 +389,7 @@ mod tests {
                 colour: 1,
             },
             Panel::Lines { title: "l".into(), axes: axes(), lines: vec![Named::new("l", plane())] },
+            Panel::Trends { title: "t".into(), axes: axes(), lines: vec![Named::new("t", plane())] },
             Panel::Bars {
                 title: "b".into(),
                 unit: "nats".into(),

@@ -158,6 +158,8 @@ pub struct ModelSpec {
     pub iterative: bool,
     /// What it can be given, if it can be fitted as p(x | given).
     pub given: Option<GivenKinds>,
+    /// Whether it is fitted to rows that lack values, and scores them, by what is there: NaN stands for a missing value.
+    pub missing: bool,
     /// At least one tiny configuration per kind of rows and per way of training or scoring that has code of its own.
     pub tiny_fits: &'static [TinyFit],
     /// For models trained by gradients: how far the gradient of the training objective lies from difference quotients, per
@@ -191,6 +193,7 @@ impl ModelSpec {
             passes: "",
             iterative: false,
             given: None,
+            missing: false,
             tiny_fits: &[],
             gradient_check: None,
             default_config: default_config::<F>,
@@ -258,6 +261,12 @@ impl ModelSpec {
     #[must_use]
     pub const fn given(self, kinds: GivenKinds) -> Self {
         Self { given: Some(kinds), ..self }
+    }
+
+    /// Sets [`missing`](Self::missing).
+    #[must_use]
+    pub const fn takes_missing(self) -> Self {
+        Self { missing: true, ..self }
     }
 
     /// Sets [`suited`](Self::suited).

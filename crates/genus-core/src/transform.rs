@@ -86,6 +86,9 @@ pub struct Transform {
     steps: Vec<Step>,
     /// Stream of the draws that are made once per row.
     fixed: u64,
+    /// Rows may lack values: NaN stays what it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    missing: bool,
 }
 
 /// What the real-valued chain is made of.
@@ -101,7 +104,7 @@ impl Transform {
     /// Leaves the data as they are.
     pub fn identity(source: impl Into<Schema>) -> Self {
         let source = source.into();
-        Self { target: source.domain.clone(), source, steps: Vec::new(), fixed: 0 }
+        Self { target: source.domain.clone(), source, steps: Vec::new(), fixed: 0, missing: false }
     }
 
     /// To binary rows: nothing to do for binary data, [`Binarize`] for levels.
@@ -129,7 +132,7 @@ impl Transform {
             }
         };
         let target = Domain { support: Support::Binary, shape: source.domain.shape };
-        Ok(Self { source, target, steps, fixed })
+        Ok(Self { source, target, steps, fixed, missing: false })
     }
 
     /// To real rows: dequantises levels, then the chosen steps, fitted to the training rows `x`.
@@ -165,15 +168,28 @@ impl Transform {
             steps.push(Step::Logit { alpha });
         }
         let target = Domain { support: Support::Real, shape: source.domain.shape };
-        let mut chain = Self { source, target, steps, fixed };
+        let mut chain = Self { source, target, steps, fixed, missing: true };
         if want.standardize {
-            // Noise of its own for each row: equal rows with equal noise would have no spread.
+            // Noise of its own for each row: equal rows with equal noise would have no spread. The caller has said whether values may be
+            // missing; what is there of a column has its moments either way.
             let (y, _) =
                 chain.forward(x, Noise::Stream(&mut Seed::from(fixed).child("standardize").rng()))?;
             let (mean, std) = moments(&y);
             chain.steps.push(Step::Standardize { mean, std });
         }
+        chain.missing = false;
         Ok(chain)
+    }
+
+    /// The same for rows that may lack values: NaN stands for a missing one, stays what it is, and has no part in log-determinants.
+    #[must_use]
+    pub fn with_missing(self) -> Self {
+        Self { missing: true, ..self }
+    }
+
+    /// Whether rows may lack values.
+    pub fn takes_missing(&self) -> bool {
+        self.missing
     }
 
     /// As it is, and then divided by `unit`: a number that lies one unit from 0 lies at 1.
@@ -302,7 +318,7 @@ impl Transform {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Domain`] if a row is not in the source domain.
     pub fn forward(&self, x: &Batch, noise: Noise<'_>) -> Result<(Batch, Vec<f64>)> {
-        self.source.check(x, false)?;
+        self.source.check(x, self.missing)?;
         self.forward_checked(x, noise)
     }
 
@@ -314,7 +330,7 @@ impl Transform {
         let Some(Step::Dequantize { levels }) = self.steps.first() else {
             return Ok(self.forward(x, Noise::Row(Seed::from(0)))?.0);
         };
-        self.source.check(x, false)?;
+        self.source.check(x, self.missing)?;
         let middles = Batch::from_fn(x.rows(), x.width(), |r, c| (x.row(r)[c] + 0.5) / *levels as f32);
         let rest = Self {
             source: Schema::from(Domain { support: Support::Real, shape: self.target.shape }),
@@ -332,7 +348,6 @@ impl Transform {
         let stop = Stop::current();
         let mut y = x.clone();
         let mut log_det = vec![0.0; x.rows()];
-        let width = x.width() as f64;
         for (k, step) in self.steps.iter().enumerate() {
             // Draws that are frozen with the model ignore both the caller's seed and its stream.
             let frozen = matches!(step, Step::Bernoulli { dynamic: false, .. });
@@ -358,10 +373,14 @@ impl Transform {
                 let row = y.row_mut(r);
                 match (step, rng) {
                     (Step::Threshold { top }, _) => {
-                        row.iter_mut().for_each(|v| *v = f32::from(*v > 0.5 * top));
+                        let there = row.iter_mut().filter(|v| !v.is_nan());
+                        there.for_each(|v| *v = f32::from(*v > 0.5 * top));
                     }
                     (Step::Bernoulli { top, .. }, Some(rng)) => {
-                        row.iter_mut().for_each(|v| *v = f32::from(rng.uniform() * top < *v));
+                        for v in row.iter_mut() {
+                            let bit = f32::from(rng.uniform() * top < *v);
+                            *v = if v.is_nan() { *v } else { bit };
+                        }
                     }
                     (Step::Dequantize { levels }, Some(rng)) => {
                         let l = *levels as f32;
@@ -376,20 +395,22 @@ impl Transform {
                             }
                             *v = y;
                         }
-                        *row_det -= width * libm::log(f64::from(*levels));
+                        let there = row.iter().filter(|v| !v.is_nan()).count();
+                        *row_det -= there as f64 * libm::log(f64::from(*levels));
                     }
                     (Step::Bernoulli { .. } | Step::Dequantize { .. }, None) => {
                         unreachable!("these steps draw")
                     }
                     (Step::Logit { alpha }, _) => {
-                        for v in row {
+                        for v in row.iter_mut().filter(|v| !v.is_nan()) {
                             let s = alpha + (1.0 - 2.0 * alpha) * f64::from(*v);
                             *row_det += libm::log1p(-2.0 * alpha) - libm::log(s) - libm::log1p(-s);
                             *v = (libm::log(s) - libm::log1p(-s)) as f32;
                         }
                     }
                     (Step::Standardize { mean, std }, _) => {
-                        for ((v, m), s) in row.iter_mut().zip(mean).zip(std) {
+                        let cells = row.iter_mut().zip(mean).zip(std);
+                        for ((v, m), s) in cells.filter(|((v, _), _)| !v.is_nan()) {
                             *v = ((f64::from(*v) - m) / s) as f32;
                             *row_det -= libm::log(*s);
                         }
@@ -448,15 +469,24 @@ fn column_sums<T: Copy + Sync>(x: &Batch, beside: &[T], of: impl Fn(f32, T) -> f
     (0..d).map(|c| terms.iter().map(|t| t[c]).sum()).collect()
 }
 
-/// Mean and standard deviation (1/N) per column, 1 for a constant column.
+/// Mean and standard deviation (1/N) per column, 1 for a constant column; of N values that are there where some are missing.
 pub fn moments(x: &Batch) -> (Vec<f64>, Vec<f64>) {
-    let (n, d) = (x.rows() as f64, x.width());
-    let mean: Vec<f64> = column_sums(x, &vec![0.0; d], |v, _| f64::from(v)).iter().map(|s| s / n).collect();
-    let squares = column_sums(x, &mean, |v, m| (f64::from(v) - m).powi(2));
+    let d = x.width();
+    let there = |v: f32, of: f64| if v.is_nan() { 0.0 } else { of };
+    let (mut sums, mut counts) =
+        (column_sums(x, &vec![0.0; d], |v, _| f64::from(v)), vec![x.rows() as f64; d]);
+    if sums.iter().any(|s| s.is_nan()) {
+        counts = column_sums(x, &vec![0.0; d], |v, _| there(v, 1.0));
+        sums = column_sums(x, &vec![0.0; d], |v, _| there(v, f64::from(v)));
+    }
+    let mean: Vec<f64> = sums.iter().zip(&counts).map(|(s, n)| s / n.max(1.0)).collect();
+    let squares = column_sums(x, &mean, |v, m| there(v, (f64::from(v) - m).powi(2)));
     // The mean of a constant column is off by rounding, and its variance then tiny but not zero: look at the values instead.
-    let first = x.data().get(..d).unwrap_or_default();
-    let others = column_sums(x, first, |v, first| f64::from(u8::from(v != first)));
-    let std = squares.iter().zip(others).map(|(s, o)| if o == 0.0 { 1.0 } else { (s / n).sqrt() }).collect();
+    let first: Vec<f32> =
+        (0..d).map(|c| x.iter().map(|row| row[c]).find(|v| !v.is_nan()).unwrap_or_default()).collect();
+    let others = column_sums(x, &first, |v, first| there(v, f64::from(u8::from(v != first))));
+    let deviation = |((s, n), o): ((&f64, &f64), f64)| if o == 0.0 { 1.0 } else { (s / n).sqrt() };
+    let std = squares.iter().zip(&counts).zip(others).map(deviation).collect();
     (mean, std)
 }
 

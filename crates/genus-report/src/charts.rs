@@ -46,6 +46,46 @@ pub(crate) fn lines(
     f.close()
 }
 
+/// A mean with an interval of this half-width at each place, `(x, y, half-width)`, over an axis of logarithms; series lie a little beside one
+/// another, so that intervals are told apart.
+pub(crate) fn trends(
+    alt: &str,
+    x: Axis<'_>,
+    y: Axis<'_>,
+    series: &[(usize, Vec<[f64; 3]>)],
+    size: (f64, f64),
+) -> String {
+    let mut places: Vec<f64> = series.iter().flat_map(|(_, p)| p.iter().map(|p| p[0])).collect();
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    let words = places.iter().map(|v| short(*v)).collect();
+    let range = (x.range.0.log10() - 0.06, x.range.1.log10() + 0.06);
+    let at = places.iter().map(|v| v.log10()).collect();
+    let mut f = Frame::open_at(alt, size, Axis { range, ..x }, y, Some((at, words)));
+    for (i, (style, points)) in series.iter().enumerate() {
+        let beside = 3.0 * (i as f64 - 0.5 * (series.len() - 1) as f64);
+        let place = |p: &[f64; 3]| (f.sx(p[0].log10()) + beside, f.sy(p[1]));
+        let finite: Vec<&[f64; 3]> = points.iter().filter(|p| p.iter().all(|v| v.is_finite())).collect();
+        let at: Vec<(f64, f64)> = finite.iter().map(|p| place(p)).collect();
+        let path: Vec<String> = at.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
+        let whiskers: String = finite
+            .iter()
+            .zip(&at)
+            .map(|(p, (x, _))| format!("M{x:.1} {:.1}V{:.1}", f.sy(p[1] - p[2]), f.sy(p[1] + p[2])))
+            .collect();
+        if path.is_empty() {
+            continue;
+        }
+        f.push(&format!("<path d=\"M{}\" stroke-linejoin=\"round\" {}/>", path.join("L"), stroke(*style)));
+        let colour = style % COLOURS;
+        f.push(&format!(
+            "<path class=\"c{colour}\" d=\"{whiskers}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.4\"/>"
+        ));
+        f.push(&markers(colour, 5.0, at.into_iter()));
+    }
+    f.close()
+}
+
 /// Clouds of points. With `names`, each cloud also has its name at its centre: colour alone is not enough for
 /// many.
 pub(crate) fn scatter(alt: &str, x: Axis<'_>, y: Axis<'_>, groups: &[Series], names: bool) -> String {

@@ -57,6 +57,7 @@ fn render(look: &Look<'_>, panel: &Panel) -> Result<Vec<Block>> {
         Panel::Film { rows, order, levels } => film(look, rows, order, *levels)?,
         Panel::Cloud { title, axes, frame, groups, colour } => cloud(title, axes, *frame, groups, *colour),
         Panel::Lines { title, axes, lines: of } => lines(title, axes, of),
+        Panel::Trends { title, axes, lines: of } => trends(title, axes, of),
         Panel::Bars { title, unit, sets, large, note } => bars(title, unit, sets, *large, note),
         Panel::Heat { title, axes, frame, values, depth, unit } => {
             heat(title, axes, *frame, values, *depth, unit)?
@@ -365,6 +366,30 @@ fn lines(title: &str, axes: &[String; 2], of: &[Named]) -> Vec<Block> {
     let svg = charts::lines(&alt, x, y, &lines, None, (460.0, 240.0));
     let legend = lines.iter().map(|s| Entry::line(&s.name, s.style)).collect();
     vec![chart(title, svg, legend, String::new(), false)]
+}
+
+fn trends(title: &str, axes: &[String; 2], of: &[Named]) -> Vec<Block> {
+    let points = |set: &Named| match (&set.values.shape[..], numbers(&set.values)) {
+        (&[_, 3], Some(values)) => {
+            Some(values.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    let Some(lines) = of.iter().map(points).collect::<Option<Vec<_>>>() else { return Vec::new() };
+    let all = || lines.iter().flatten();
+    let ends = || all().flat_map(|p| [p[1] - p[2], p[1] + p[2]]);
+    let (Some(x), Some(y)) = (extent(all().map(|p| p[0])), extent(ends())) else { return Vec::new() };
+    if x.0 <= 0.0 || x.0 >= x.1 {
+        return Vec::new();
+    }
+    let x = Axis { label: &axes[0], range: x, integer: false };
+    let y = Axis { label: &axes[1], range: padded(y, 0.02), integer: false };
+    let names: Vec<&str> = of.iter().map(|s| s.name.as_str()).collect();
+    let alt = format!("{title}: {} over {}", names.join(", "), axes[0]);
+    let series: Vec<(usize, Vec<[f64; 3]>)> = lines.into_iter().enumerate().collect();
+    let svg = charts::trends(&alt, x, y, &series, (560.0, 340.0));
+    let legend = names.iter().enumerate().map(|(style, name)| Entry::line(name, style)).collect();
+    vec![chart(title, svg, legend, String::new(), true)]
 }
 
 fn bars(title: &str, unit: &str, sets: &[Named], large: bool, note: &str) -> Vec<Block> {

@@ -57,6 +57,17 @@ impl Frame {
     /// Draws grid, ticks and labels of a chart of `size`; labels never overlap, because there are fewer of
     /// them where they are long.
     pub(crate) fn open(alt: &str, size: (f64, f64), x: Axis<'_>, y: Axis<'_>) -> Self {
+        Self::open_at(alt, size, x, y, None)
+    }
+
+    /// As [`open`](Self::open), with ticks of the horizontal axis at these places with these words, as far as there is room.
+    pub(crate) fn open_at(
+        alt: &str,
+        size: (f64, f64),
+        x: Axis<'_>,
+        y: Axis<'_>,
+        x_ticks: Option<(Vec<f64>, Vec<String>)>,
+    ) -> Self {
         let y_ticks = ticks(y.range, 5, y.integer);
         let y_labels = tick_labels(&y_ticks);
         let longest = |labels: &[String]| labels.iter().map(|l| l.chars().count()).max().unwrap_or(1) as f64;
@@ -64,13 +75,20 @@ impl Frame {
         let top = if y.label.is_empty() { 8.0 } else { 22.0 };
         let bottom = if x.label.is_empty() { 20.0 } else { 36.0 };
         let room = size.0 - left;
+        let nice = |target: usize| {
+            let at = ticks(x.range, target, x.integer);
+            let labels = tick_labels(&at);
+            (at, labels)
+        };
+        // Fewer of those that are given are every second, third …
+        let given = |of: &(Vec<f64>, Vec<String>), target: usize| {
+            let every = 7 - target;
+            let at = of.0.iter().copied().step_by(every).collect::<Vec<_>>();
+            (at, of.1.iter().cloned().step_by(every).collect())
+        };
         let (x_ticks, x_labels) = (1..=6)
             .rev()
-            .map(|target| {
-                let at = ticks(x.range, target, x.integer);
-                let labels = tick_labels(&at);
-                (at, labels)
-            })
+            .map(|target| x_ticks.as_ref().map_or_else(|| nice(target), |of| given(of, target)))
             .find(|(at, labels)| at.len() as f64 * (longest(labels) * CHAR + 10.0) <= room)
             .unwrap_or_default();
         let right = longest(&x_labels) * CHAR / 2.0 + 4.0;

@@ -15,6 +15,7 @@
 
 mod contract;
 mod filling;
+mod lacking;
 mod learning;
 mod repeat;
 mod robust;
@@ -69,6 +70,8 @@ pub const CHECKS: &[Check] = &[
     check("one_training_row_is_no_panic", robust::one_row),
     check("draws_are_rows_of_the_domain", robust::draws),
     check("fills_follow_the_conditional", filling::conditionals),
+    check("what_is_there_is_scored", lacking::scores),
+    check("learns_from_rows_that_lack_values", lacking::learns),
     check("beats_independent_columns", learning::beats_marginals),
     check("approaches_the_known_entropy", learning::approaches_entropy),
     check("draws_beat_independent_columns", learning::draws_beat_marginals),

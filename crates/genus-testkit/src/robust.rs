@@ -9,15 +9,18 @@ fn calm<T>(what: &str, f: impl FnOnce() -> Result<T, String>) -> Result<Result<T
     catch_unwind(AssertUnwindSafe(f)).map_err(|_| format!("{what}: panic"))
 }
 
-/// Rows that no domain of this width admits, with their names.
-fn bad(x: &Batch, support: &Support) -> Vec<(&'static str, Batch)> {
+/// Rows that no domain of this width admits, with their names; NaN too, unless it stands for a missing value.
+fn bad(x: &Batch, support: &Support, missing: bool) -> Vec<(&'static str, Batch)> {
     let with = |v: f32| {
         let mut b = x.clone();
         b.row_mut(1)[0] = v;
         b
     };
     let wider = Batch::zeros(3, x.width() + 1);
-    let mut rows = vec![("NaN", with(f32::NAN)), ("infinity", with(f32::INFINITY)), ("wider rows", wider)];
+    let mut rows = vec![("infinity", with(f32::INFINITY)), ("wider rows", wider)];
+    if !missing {
+        rows.push(("NaN", with(f32::NAN)));
+    }
     if *support != Support::Real {
         rows.push(("a value outside the support", with(-1.0)));
         rows.push(("a fraction", with(0.5)));
@@ -72,7 +75,7 @@ pub(crate) fn bad_rows(s: &Subject) -> Result<Answer, String> {
     let at = s.under_given()?;
     let model = at.as_deref().unwrap_or(model);
     let x = s.data()?.train.x.slice(0, 3);
-    for (what, rows) in bad(&x, &model.domain().support) {
+    for (what, rows) in bad(&x, &model.domain().support, s.spec.missing) {
         ask(model, &rows, what)?;
         if let Some(c) = model.as_conditional()
             && what != "NaN"
@@ -100,8 +103,10 @@ pub(crate) fn bad_training_rows(s: &Subject) -> Result<Answer, String> {
         bad.train.x = x;
         bad
     };
-    let mut cases: Vec<(&str, Dataset)> =
-        bad(&set.train.x, &set.domain().support).into_iter().map(|(n, x)| (n, with(x))).collect();
+    let mut cases: Vec<(&str, Dataset)> = bad(&set.train.x, &set.domain().support, s.spec.missing)
+        .into_iter()
+        .map(|(n, x)| (n, with(x)))
+        .collect();
     cases.push(("no rows", with(set.train.x.slice(0, 0))));
     for (what, set) in cases {
         let fit = calm(&format!("fit to {what}"), || Ok(s.fit(&set, 1, &mut Silent)))??;

@@ -50,6 +50,7 @@ impl Independent {
         // Where a model dequantises, a column may have a share of each level, or a normal with noise between them: few rows of many levels
         // say little of each. The law that is better on the other half of the rows is the one to beat.
         let shares = Transform::identity(model.schema().alone());
+        let shares = if own.takes_missing() { shares.with_missing() } else { shares };
         if !own.dequantizes() || !few(&shares) {
             return Self::of(own, &some);
         }
@@ -72,7 +73,7 @@ impl Independent {
     fn of(transform: Transform, train: &Batch) -> Result<Option<Self>> {
         let seed = Seed::from(0).child("independent columns");
         let (y, _) = transform.forward(train, Noise::Stream(&mut seed.child("noise").rng()))?;
-        let (n, d) = (y.rows() as f64, y.width());
+        let d = y.width();
         let levels = match transform.target().support {
             Support::Binary => Some(2),
             Support::Discrete { levels } => Some(levels as usize),
@@ -82,11 +83,15 @@ impl Independent {
         let columns = match levels {
             Some(levels) => {
                 let mut counts = vec![1.0; d * levels];
-                y.iter().for_each(|row| {
-                    row.iter().enumerate().for_each(|(c, v)| counts[c * levels + *v as usize] += 1.0)
-                });
-                let total = n + levels as f64;
-                Columns::Levels(levels, counts.into_iter().map(|k| libm::log(k / total)).collect())
+                for row in y.iter() {
+                    let there = row.iter().enumerate().filter(|(_, v)| !v.is_nan());
+                    there.for_each(|(c, v)| counts[c * levels + *v as usize] += 1.0);
+                }
+                let share = |of: &[f64]| {
+                    let total: f64 = of.iter().sum();
+                    of.iter().map(|k| libm::log(k / total)).collect::<Vec<f64>>()
+                };
+                Columns::Levels(levels, counts.chunks_exact(levels).flat_map(share).collect())
             }
             None => {
                 let (mean, std) = crate::transform::moments(&y);
@@ -102,7 +107,7 @@ impl Independent {
     /// As [`fit`](Self::fit).
     pub fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
         let own = |row: &[f32]| -> f64 {
-            let each = row.iter().enumerate();
+            let each = row.iter().enumerate().filter(|(_, v)| !v.is_nan());
             match &self.columns {
                 Columns::Levels(levels, log_p) => each.map(|(c, v)| log_p[c * levels + *v as usize]).sum(),
                 Columns::Normals(normals) => each

@@ -68,7 +68,8 @@ pub(crate) fn exact(
     own: impl Fn(&Batch) -> Result<Vec<f64>>,
 ) -> Result<LogProb> {
     let (nats, spread) = through(transform, x, how, Evidence::EXACT, own)?;
-    let words = std::iter::once(protocol(transform, how)).chain(more);
+    let holes = if crate::holes::any(x) { "rows that lack values by what is there" } else { "" };
+    let words = [protocol(transform, how), holes.into()].into_iter().chain(more);
     Ok(LogProb {
         nats,
         spread,

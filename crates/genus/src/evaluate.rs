@@ -1,11 +1,12 @@
 //! Figures of a fitted model: what a summary shows.
 
 use crate::baseline;
+use crate::holes;
 use crate::run::Score;
 use crate::stop::paced;
 use crate::{
-    Batch, Domain, Error, EvidenceKind, LogProb, Measure, Model, Result, Scored, Scoring, Seed, Shape, Split,
-    SplitName, Stop, StopReason, metrics,
+    Batch, Dataset, Domain, Error, EvidenceKind, LogProb, Measure, Model, Result, Scored, Scoring, Seed,
+    Shape, Split, SplitName, Stop, StopReason, metrics,
 };
 
 /// `n` of `rows` rows, chosen by chance: whatever comes first must stand for all, and rows of a file may be sorted.
@@ -86,20 +87,29 @@ pub fn score(
     }
     let all = LogProb { nats, spread, evidence, measure, protocol };
     let mean = all.mean();
+    let scored_x = x.select(&scored_rows);
+    // Cells that a row has on average: all, unless some are missing.
+    let cells = scored_x.data().iter().filter(|v| !v.is_nan()).count() as f64 / done as f64;
     let score = Score {
         split,
         rows: done as u64,
         nats: mean,
-        stderr: Some(all.stderr_of(&x.select(&scored_rows))).filter(|s| s.is_finite()),
+        stderr: Some(all.stderr_of(&scored_x)).filter(|s| s.is_finite()),
         independent: None,
-        uniform: baseline::uniform(model, measure),
+        uniform: baseline::uniform(model, measure).map(|nats| nats * cells / x.width() as f64),
         bits_per_dim: (measure == Measure::Counting && evidence.kind != EvidenceKind::Unnormalized)
-            .then(|| metrics::bits_per_dim(mean, x.width())),
+            .then(|| metrics::bits_per_dim(mean, x.width()) * x.width() as f64 / cells.max(1.0)),
         evidence,
         measure,
         protocol: all.protocol,
     };
     Ok(Some(Scored { score, rows: scored_rows, nats: all.nats }))
+}
+
+/// The rows of each split that lack no value; splits without such rows are left out, and nothing is left where no training row is whole.
+pub fn whole(data: Dataset) -> Option<Dataset> {
+    let lacks = data.splits().any(|(_, split)| holes::any(&split.x));
+    if lacks { holes::whole(&data) } else { Some(data) }
 }
 
 /// Whether [`score`] gives anything.

@@ -1,8 +1,8 @@
 //! What codes are worth: a softmax regression from them to the classes, trained on few labels or many (Alain & Bengio 2016).
 //!
-//! p(k | z) = softmax(z W + b) over columns in units of their deviations. Minimised is Σ −log p(k | z) + ½ λ ‖W‖², which has one minimum,
-//! by L-BFGS (Liu & Nocedal 1989). λ is the best of a few by cross-validation, so that raw rows and codes of any width are compared each at
-//! their best.
+//! p(k | z) = softmax(z W + b) over columns each in units of its own deviation, or all in the same unit. Minimised is
+//! Σ −log p(k | z) + ½ λ ‖W‖², which has one minimum, by L-BFGS (Liu & Nocedal 1989). λ and the units are the best of a few by
+//! cross-validation, so that raw rows and codes of any width are compared each at their best.
 
 use crate::units::Units;
 use crate::{Batch, Error, Result, Seed, Stop};
@@ -41,6 +41,8 @@ pub struct Probe {
     pub interval: [f64; 2],
     /// λ that was chosen.
     pub penalty: f64,
+    /// Whether each column is in units of its own deviation.
+    pub standardized: bool,
     /// Columns that it sees.
     pub width: usize,
     /// Labelled rows that it learned from.
@@ -142,8 +144,13 @@ impl Softmax {
         Ok(self)
     }
 
+    /// All classes alike.
+    fn nothing(width: usize, classes: usize) -> Self {
+        Self { w: vec![0.0; (width + 1) * classes], classes }
+    }
+
     fn fit(of: Labelled<'_>, classes: usize, penalty: f64) -> Result<Self> {
-        Self { w: vec![0.0; (of.x.width() + 1) * classes], classes }.minimise(of, penalty)
+        Self::nothing(of.x.width(), classes).minimise(of, penalty)
     }
 
     fn right(&self, of: Labelled<'_>) -> usize {
@@ -194,46 +201,45 @@ pub fn probe(train: Labelled<'_>, test: Labelled<'_>, classes: usize, seed: Seed
             "a probe needs labelled rows of two classes to learn from and others to be tested on: there are {n} and {tested}, of one class or none"
         )));
     }
-    let units = Units::around(train.x, true);
+    let [own, common] = [Units::around(train.x, true), Units::common(train.x)];
+    let chosen = |units: &Units| {
+        let x = units.inside(train.x);
+        choose(Labelled { x: &x, labels: train.labels }, classes, seed)
+    };
+    let (by_own, by_common) = (chosen(&own)?, chosen(&common)?);
+    let standardized = by_own.0 >= by_common.0;
+    let (units, penalty) = if standardized { (own, by_own.1) } else { (common, by_common.1) };
     let (x, y) = (units.inside(train.x), units.inside(test.x));
-    let train = Labelled { x: &x, labels: train.labels };
-    let penalty = choose(train, classes, seed)?;
-    let fitted = Softmax::fit(train, classes, penalty)?;
+    let fitted = Softmax::fit(Labelled { x: &x, labels: train.labels }, classes, penalty)?;
     let accuracy = fitted.right(Labelled { x: &y, labels: test.labels }) as f64 / tested as f64;
     let interval = crate::sample_metrics::interval(accuracy, tested);
-    Ok(Probe { accuracy, interval, penalty, width: x.width(), labels: n, tested })
+    Ok(Probe { accuracy, interval, penalty, standardized, width: x.width(), labels: n, tested })
 }
 
-/// The penalty by which left-out rows are told best; the largest of those that are equally good.
-fn choose(of: Labelled<'_>, classes: usize, seed: Seed) -> Result<f64> {
+/// How many left-out rows are told right by the best penalty, and that one; the largest of those that are equally good.
+fn choose(of: Labelled<'_>, classes: usize, seed: Seed) -> Result<(usize, f64)> {
     let mut order = seed.child("folds").rng().permutation(of.x.rows());
     order.truncate(CHOSEN_BY);
     let folds = FOLDS.min(order.len());
-    let mut best = (0usize, PENALTIES[0]);
-    for penalty in PENALTIES {
-        // For as many rows as the fit itself has, a sum weighs more beside the same penalty.
-        let scaled = penalty * order.len() as f64 / of.x.rows() as f64;
-        let mut right = 0;
-        for fold in 0..folds {
-            let part = |own: bool| -> (Batch, Vec<u32>) {
-                let rows: Vec<usize> = order
-                    .iter()
-                    .copied()
-                    .enumerate()
-                    .filter(|(i, _)| (i % folds == fold) == own)
-                    .map(|(_, r)| r)
-                    .collect();
-                (of.x.select(&rows), rows.iter().map(|r| of.labels[*r]).collect())
-            };
-            let ((left, left_labels), (x, labels)) = (part(true), part(false));
-            let fitted = Softmax::fit(Labelled { x: &x, labels: &labels }, classes, scaled)?;
-            right += fitted.right(Labelled { x: &left, labels: &left_labels });
-        }
-        if right >= best.0 {
-            best = (right, penalty);
+    let mut right = [0; PENALTIES.len()];
+    for fold in 0..folds {
+        let part = |own: bool| -> (Batch, Vec<u32>) {
+            let rows = order.iter().enumerate().filter(|(i, _)| (i % folds == fold) == own);
+            let rows: Vec<usize> = rows.map(|(_, r)| *r).collect();
+            (of.x.select(&rows), rows.iter().map(|r| of.labels[*r]).collect())
+        };
+        let ((left, left_labels), (x, labels)) = (part(true), part(false));
+        let mut fitted = Softmax::nothing(of.x.width(), classes);
+        // From the largest on each begins where the one before ended.
+        for (i, penalty) in PENALTIES.iter().enumerate().rev() {
+            // For as many rows as the fit itself has, a sum weighs more beside the same penalty.
+            let scaled = penalty * order.len() as f64 / of.x.rows() as f64;
+            fitted = fitted.minimise(Labelled { x: &x, labels: &labels }, scaled)?;
+            right[i] += fitted.right(Labelled { x: &left, labels: &left_labels });
         }
     }
-    Ok(best.1)
+    let best = |best: (usize, f64), (n, penalty): (usize, f64)| if n >= best.0 { (n, penalty) } else { best };
+    Ok(right.into_iter().zip(PENALTIES).fold((0, PENALTIES[0]), best))
 }
 
 #[cfg(test)]

@@ -234,7 +234,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// [`Error::Config`] listing the names that there are.
 pub fn find(name: &str) -> Result<Recipe> {
     let Some((_, text)) = TEXTS.iter().find(|(n, _)| *n == name) else {
-        let all: Vec<_> = names().collect();
+        let all: Vec<_> = names().chain(crate::study::names()).collect();
         return Err(Error::config(
             "recipe",
             format!("there is no recipe `{name}`; there are {}", all.join(", ")),

@@ -20,6 +20,17 @@ impl Units {
         Self { shift, scale }
     }
 
+    /// Columns around their means, all in the root of their mean variance.
+    pub fn common(x: &Batch) -> Self {
+        let (shift, deviations) = moments(x);
+        // The deviation of a constant column is no deviation.
+        let varies = |c: &usize| x.iter().any(|row| row[*c] != x.row(0)[*c]);
+        let d = shift.len();
+        let sum: f64 = (0..d).filter(varies).map(|c| deviations[c].powi(2)).sum();
+        let scale = if sum > 0.0 { (sum / d as f64).sqrt() } else { 1.0 };
+        Self { shift, scale: vec![scale; d] }
+    }
+
     /// Levels and bits from 0 to 1, real columns standardised.
     pub fn unit(domain: &Domain, x: &Batch) -> Self {
         match domain.top() {

@@ -94,3 +94,82 @@ fn factors() {
     let iris = mean("iris", false);
     assert!(iris > -2.599_206 && iris < -379.9146 / 150.0, "iris: {iris}");
 }
+
+/// The normal law that is most likely where only the last column lacks values: moments of the others over all rows, and the regression of
+/// the last on them over the rows that have it (Anderson 1957). Gives its log density.
+fn anderson(x: &Batch) -> impl Fn(&[f32]) -> f64 {
+    let (n, d) = (x.rows() as f64, x.width());
+    let wide = move |row: &[f32]| {
+        nalgebra::DVector::from_iterator(d - 1, row[..d - 1].iter().map(|v| f64::from(*v)))
+    };
+    let all: Vec<_> = x.iter().map(wide).collect();
+    let mean = all.iter().fold(nalgebra::DVector::zeros(d - 1), |s, v| s + v) / n;
+    let cov = all.iter().fold(nalgebra::DMatrix::zeros(d - 1, d - 1), |s, v| {
+        let off = v - &mean;
+        s + &off * off.transpose() / n
+    });
+    let (mut a, mut b) = (nalgebra::DMatrix::zeros(d, d), nalgebra::DVector::zeros(d));
+    let there = || x.iter().filter(|row| !row[d - 1].is_nan());
+    for row in there() {
+        let z = wide(row).push(1.0);
+        a += &z * z.transpose();
+        b += &z * f64::from(row[d - 1]);
+    }
+    let w = a.try_inverse().unwrap() * b;
+    let own = move |row: &[f32]| f64::from(row[d - 1]) - w.dot(&wide(row).push(1.0));
+    let rest = there().map(|row| own(row).powi(2)).sum::<f64>() / there().count() as f64;
+    let inverse = cov.clone().try_inverse().unwrap();
+    let log_det = cov.determinant().ln();
+    move |row| {
+        let off = wide(row) - &mean;
+        let first = off.dot(&(&inverse * &off)) + log_det;
+        -0.5 * (d as f64 * (2.0 * std::f64::consts::PI).ln() + first + own(row).powi(2) / rest + rest.ln())
+    }
+}
+
+/// Rows of one common cause, of which the last column is often missing, the more so where the first is large.
+fn lacking(d: usize) -> Dataset {
+    let mut rng = Seed::from(5).rng();
+    let mut x = Batch::zeros(400, d);
+    for r in 0..400 {
+        let z = rng.normal();
+        for (c, v) in x.row_mut(r).iter_mut().enumerate() {
+            *v = ((1.0 + 0.4 * c as f64) * z + 0.6 * rng.normal() + 3.0 * c as f64) as f32;
+        }
+        if x.row(r)[0] > 0.3 {
+            x.row_mut(r)[d - 1] = f32::NAN;
+        }
+    }
+    Dataset {
+        train: Split::unlabelled(x),
+        ..Dataset::new("t", genus::Domain::real(d), Split::unlabelled(Batch::zeros(1, d))).unwrap()
+    }
+}
+
+/// Where cells are missing, every law that can be any normal law finds the one that is most likely, though rows that lack a cell are not like
+/// the others.
+#[test]
+fn missing_cells_have_their_maximum() {
+    let check = |set: &Dataset, model: &dyn genus::Density, within: f64, what: &str| {
+        let want = anderson(&set.train.x);
+        let probes = Batch::from_fn(20, set.schema.width(), |r, c| (r as f32 - 10.0) * 0.3 + (c * 3) as f32);
+        for (row, got) in probes.iter().zip(model.log_prob(&probes).unwrap().nats) {
+            near(got, want(row), within * (1.0 + want(row).abs()), what);
+        }
+    };
+    let count = |n: usize| std::num::NonZeroUsize::new(n).unwrap();
+    let (plane, space) = (lacking(2), lacking(3));
+    let ppca = PpcaConfig { latent: count(1), ..PpcaConfig::default() };
+    check(&plane, &fit::<Ppca>(&ppca, &plane).model, 1e-3, "ppca");
+    let factors = FactorAnalysisConfig { latent: count(1), ..FactorAnalysisConfig::default() };
+    check(&space, &fit::<FactorAnalysis>(&factors, &space).model, 1e-3, "factor-analysis");
+    for set in [&plane, &space] {
+        let mixture = genus::GaussianMixtureConfig {
+            components: count(1),
+            iterations: count(5000),
+            tolerance: genus::config::NonNegative::new(1e-13).unwrap(),
+            ..Default::default()
+        };
+        check(set, &fit::<genus::GaussianMixture>(&mixture, set).model, 1e-3, "gmm");
+    }
+}

@@ -19,7 +19,7 @@ fn describe(spec: &ModelSpec) -> serde_json::Value {
         "capabilities": spec.capabilities.iter().map(|c| c.verb()).collect::<Vec<_>>(),
         "supports": spec.supports,
         "summary": spec.summary,
-        "passes": spec.passes,
+        "passes": spec.passes, "missing_cells": spec.missing,
         "references": spec.references.iter().map(|r| format!("{}, {} ({}), {}", r.authors, r.title, r.year, r.url)).collect::<Vec<_>>(),
         "config": (spec.default_config)(),
         "keys": keys::of(spec).iter().map(|k| json!({
@@ -71,6 +71,9 @@ pub fn models(cx: &Context, name: Option<&str>) -> Result<()> {
             spec.evidence_name(),
             genus::SupportKind::join(spec.supports, ", ")
         ));
+        if spec.missing {
+            output::line("  rows that lack values: learned from and scored by what is there");
+        }
         if !spec.passes.is_empty() {
             output::line(format!("  passes of a row: {}", spec.passes));
         }

@@ -155,7 +155,7 @@ const MANY: usize = 1000;
 pub fn load(cx: &Context, spec: &ModelSpec, data: &DataConfig, like: Option<&Schema>) -> Result<Dataset> {
     let split = Some(data.split.clone()).filter(|s| !s.is_empty());
     let cut = Cut { split, label: data.label.clone(), drop_missing: data.drop_missing };
-    let options = cx.options(&cut, false, like)?;
+    let options = cx.options(&cut, spec.missing && !data.drop_missing, like)?;
     let set = cx.read(&data.source, &data::Options { given: data.given.clone(), ..options })?;
     let whole = set.valid.is_none() && set.test.is_none();
     if !spec.iterative || !whole || cut.split.is_some() || set.train.x.rows() < FEW {

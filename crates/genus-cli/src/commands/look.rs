@@ -7,7 +7,6 @@ use crate::progress::Progress;
 use anyhow::Result;
 use genus::detection::{Detection, detection};
 use genus::number::Number;
-use genus::probe::{self as probes, Labelled};
 use genus::run::AuditRow;
 use genus::{
     Batch, Capability, Column, Dataset, Domain, Drawing, Event, Fill, Model, Observer as _, Schema, Scoring,
@@ -18,7 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The error of a model that has not got a capability, naming those that have.
-fn cannot(model: &dyn Model, what: Capability) -> anyhow::Error {
+pub(super) fn cannot(model: &dyn Model, what: Capability) -> anyhow::Error {
     cannot_do(model, what, what.verb())
 }
 
@@ -274,7 +273,7 @@ pub struct Truth {
 }
 
 /// Whether each row is an anomaly, and what the column says of those.
-fn anomalous(cx: &Context, source: &Source, truth: &Truth, of: &Schema) -> Result<Known> {
+fn anomalous(cx: &Context, source: &Source, keep: bool, truth: &Truth, of: &Schema) -> Result<Known> {
     let refused = |message: String| genus::Error::config("labels", message);
     if of.names().contains(&truth.column) {
         let message = format!("`{}` is a column of the model, which has seen what it says", truth.column);
@@ -284,7 +283,7 @@ fn anomalous(cx: &Context, source: &Source, truth: &Truth, of: &Schema) -> Resul
         return Err(refused("standard input is read once; give a file".into()).into());
     }
     let label = Some(data::Label::Name(truth.column.clone()));
-    let options = data::Options { label, ..cx.options(&source.cut, false, None)? };
+    let options = data::Options { label, ..cx.options(&source.cut, keep, None)? };
     let set = data::load(&source.data, &options)?;
     let rows = super::chosen(source, set)?;
     let schema = &rows.set.schema;
@@ -344,9 +343,10 @@ pub fn score(
     if !figures::is_scored(model.as_ref()) {
         return Err(cannot(model.as_ref(), Capability::Density));
     }
-    let known = truth.map(|truth| anomalous(cx, source, truth, model.schema())).transpose()?;
+    let keep = super::keeps(model.as_ref(), &source.cut);
+    let known = truth.map(|truth| anomalous(cx, source, keep, truth, model.schema())).transpose()?;
     // The column that says which rows are anomalies is none of the model's.
-    let mut options = cx.options(&source.cut, false, Some(model.schema()))?;
+    let mut options = cx.options(&source.cut, keep, Some(model.schema()))?;
     options.spare = known.is_some();
     let rows = super::chosen(source, cx.read(&source.data, &options)?)?.split;
     warn(model.as_ref(), &rows);
@@ -412,7 +412,7 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, d
         ));
         source.cut.split = Some(trained.split);
     }
-    let Rows { split, mut name, set } = cx.rows(&source, false, model.as_ref())?;
+    let Rows { split, mut name, set } = cx.rows(&source, model.as_ref())?;
     warn(model.as_ref(), &split);
     if name == SplitName::Rows && set.digest() == run.config()?.data.sha256 {
         name = SplitName::Train;
@@ -434,8 +434,15 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, d
         );
     }
     let compared = match model.as_sampler().filter(|_| draws > 0 && apart) {
-        Some(_) => crate::progress::stop(None)?
-            .during(|| metrics::of_model(model.as_ref(), &split, &set, draws, Seed::from(args.seed)))?,
+        // Draws are whole, and are compared with rows that are.
+        Some(_) => match figures::whole(set.clone()).map(|set| super::chosen(&source, set)) {
+            Some(Ok(Rows { split, set, .. })) => crate::progress::stop(None)?
+                .during(|| metrics::of_model(model.as_ref(), &split, &set, draws, Seed::from(args.seed)))?,
+            _ => {
+                output::note("draws are compared with rows that lack nothing, and there are none");
+                Vec::new()
+            }
+        },
         None => Vec::new(),
     };
     if cx.json {
@@ -457,7 +464,7 @@ pub fn evaluate(cx: &Context, run: &Path, source: &Source, args: &ScoringArgs, d
 /// `genus encode`.
 pub fn encode(cx: &Context, t: &Through) -> Result<()> {
     let (_, model) = open(&t.run)?;
-    let rows = cx.rows(&t.source, false, model.as_ref())?.split;
+    let rows = cx.rows(&t.source, model.as_ref())?.split;
     warn(model.as_ref(), &rows);
     let mut able = true;
     let codes = figures::under_given(model.as_ref(), &rows, |model, x| match model.as_encoder() {
@@ -474,70 +481,10 @@ pub fn encode(cx: &Context, t: &Through) -> Result<()> {
     emit(cx, &Split::unlabelled(codes), &schema, t.output.as_deref())
 }
 
-/// Most training rows of a probe, unless more are asked for.
-const PROBED: usize = 10_000;
-
-/// `genus probe`.
-pub fn probe(cx: &Context, run: &Path, source: &Source, labels: Option<usize>, seed: u64) -> Result<()> {
-    let (_, model) = open(run)?;
-    let encoder = model.as_encoder().ok_or_else(|| cannot(model.as_ref(), Capability::Encoder))?;
-    let Rows { split, name, set } = cx.rows(source, false, model.as_ref())?;
-    if matches!(name, SplitName::Train | SplitName::Rows) {
-        let message = "a probe is tested on rows that it did not learn from: the data have no test rows; give --split, or --rows valid";
-        return Err(genus::Error::config("data", message).into());
-    }
-    let schema = model.schema();
-    let mut train = set.train.clone();
-    let mut order = Seed::from(seed).child("labels").rng().permutation(train.x.rows());
-    order.truncate(labels.unwrap_or(PROBED));
-    train = train.select(&order);
-    let (Some(own), Some(others)) = (schema.labels(&train), schema.labels(&split)) else {
-        let message =
-            "a probe finds classes, and these rows have none; --label says which column is the class";
-        return Err(genus::Error::config("data", message).into());
-    };
-    let seed = Seed::from(seed);
-    let found = crate::progress::stop(None)?.during(|| {
-        let [codes, tests] = [&train.x, &split.x].map(|x| encoder.encode(x));
-        let (codes, tests) = (codes?, tests?);
-        let of = |x: &Batch, y: &Batch| {
-            let (x, y) = (Labelled { x, labels: &own }, Labelled { x: y, labels: &others });
-            probes::probe(x, y, schema.classes().len(), seed)
-        };
-        Ok::<_, genus::Error>([("rows", of(&train.x, &split.x)?), ("codes", of(&codes, &tests)?)])
-    })?;
-    if cx.json {
-        let all: serde_json::Map<_, _> =
-            found.iter().map(|(name, p)| ((*name).to_owned(), json!(p))).collect();
-        return output::json(&all);
-    }
-    let line = |(name, p): &(&str, probes::Probe)| {
-        let [low, high] = p.interval;
-        let accuracy = format!("{:.4}", p.accuracy);
-        vec![
-            (*name).to_owned(),
-            p.width.to_string(),
-            accuracy,
-            format!("{low:.4} to {high:.4}"),
-            p.penalty.to_string(),
-        ]
-    };
-    output::table(
-        &["what", "columns", "accuracy", "95 % interval", "penalty"],
-        &found.iter().map(line).collect::<Vec<_>>(),
-    );
-    output::note(format!(
-        "softmax regression from {} labelled training rows, penalty by cross-validation; accuracy on {} {name} rows",
-        own.len(),
-        others.len()
-    ));
-    Ok(())
-}
-
 fn through(cx: &Context, t: &Through, f: impl FnOnce(&dyn Model, &Split) -> Result<Batch>) -> Result<()> {
     let (_, model) = open(&t.run)?;
     let model = model.as_ref();
-    let rows = cx.rows(&t.source, false, model)?.split;
+    let rows = cx.rows(&t.source, model)?.split;
     warn(model, &rows);
     let y = f(model, &rows)?;
     // Means lie between levels: kept as numbers in arrays and tables, shown as grey in pictures.
@@ -604,7 +551,7 @@ pub fn classify(cx: &Context, t: &Through) -> Result<()> {
     let (_, model) = open(&t.run)?;
     let classes = model.as_class_conditional();
     let classes = classes.ok_or_else(|| cannot(model.as_ref(), Capability::ClassConditional))?;
-    let split = cx.rows(&t.source, false, model.as_ref())?.split;
+    let split = cx.rows(&t.source, model.as_ref())?.split;
     let p = classes.posterior(&split.x)?;
     if let Some(labels) = model.schema().labels(&split) {
         let best = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
@@ -619,7 +566,7 @@ pub fn classify(cx: &Context, t: &Through) -> Result<()> {
 pub fn cluster(cx: &Context, t: &Through) -> Result<()> {
     let (_, model) = open(&t.run)?;
     let clusters = model.as_clusterer().ok_or_else(|| cannot(model.as_ref(), Capability::Clusterer))?;
-    let split = cx.rows(&t.source, false, model.as_ref())?.split;
+    let split = cx.rows(&t.source, model.as_ref())?.split;
     let assigned = clusters.assign(&split.x)?;
     if let Some(labels) = model.schema().labels(&split) {
         let [rand, information] = figures::agreement(&assigned, &labels);
@@ -640,7 +587,7 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let piped = (t.source.data == "-").then(super::piped).transpose()?;
     let data = piped.as_ref().map_or_else(|| t.source.data.clone(), |(_, path)| path.display().to_string());
     let source = Source { data, ..t.source.clone() };
-    let Rows { split: Split { x, given, lines }, name, set } = cx.rows(&source, true, model.as_ref())?;
+    let Rows { split: Split { x, given, lines }, name, set } = cx.rows_with(&source, true, model.as_ref())?;
     let fill = if sample { Fill::Sample } else { Fill::Mean };
     let holes = x.data().iter().filter(|v| v.is_nan()).count();
     let filled = conditional.complete(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
@@ -697,8 +644,17 @@ pub fn audit(cx: &Context, subject: &str, source: &MaybeSource) -> Result<ExitCo
         let (run, model) = open(path)?;
         let stored = run.config()?;
         let set: Dataset = match &source.data {
-            Some(data) => cx.load(data, &source.cut, false, Some(model.schema()))?,
+            Some(data) => {
+                cx.load(data, &source.cut, super::keeps(model.as_ref(), &source.cut), Some(model.schema()))?
+            }
             None => fit::load(cx, model.spec(), &stored.data, Some(model.schema()))?,
+        };
+        let Some(set) = figures::whole(set) else {
+            return Err(genus::Error::config(
+                "data",
+                "every training row lacks a value; give rows that are whole",
+            )
+            .into());
         };
         let held = set.test.as_ref().unwrap_or(&set.train);
         let held = held.select(&(0..held.x.rows().min(128)).collect::<Vec<_>>());

@@ -4,6 +4,7 @@ mod catalogue;
 mod fit;
 mod look;
 mod metrics;
+mod probe;
 mod reproduce;
 
 use crate::args::{Cli, Command, Cut, DataCommand, Source};
@@ -55,7 +56,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
                 .during(|| metrics::metrics(&cx, &real, &draws, &cut, n, quick, seed))?;
         }
         Command::Encode(t) => look::encode(&cx, &t)?,
-        Command::Probe { run, source, labels, seed } => look::probe(&cx, &run, &source, labels, seed)?,
+        Command::Probe { run, source, labels, target, seed } => match target {
+            None => probe::probe(&cx, &run, &source, labels, seed)?,
+            Some(target) => probe::regress(&cx, &run, &source, &target, labels, seed)?,
+        },
         Command::Reconstruct(t) => look::reconstruct(&cx, &t)?,
         Command::Interpolate { through, from, to, steps } => {
             look::interpolate(&cx, &through, from, to, steps)?
@@ -137,11 +141,22 @@ impl Context {
         })
     }
 
-    /// Rows for a model, from a data set as asked for, and which they are: those of a split, or the rows of a file that has none.
-    pub fn rows(&self, source: &Source, keep_missing: bool, model: &dyn Model) -> Result<Rows> {
+    /// Rows for a model, from a data set as asked for, and which they are: those of a split, or the rows of a file that has none. Where a
+    /// model takes rows that lack values, they may.
+    pub fn rows(&self, source: &Source, model: &dyn Model) -> Result<Rows> {
+        self.rows_with(source, keeps(model, &source.cut), model)
+    }
+
+    /// As [`rows`](Self::rows); whether values may be missing is said.
+    pub fn rows_with(&self, source: &Source, keep_missing: bool, model: &dyn Model) -> Result<Rows> {
         let set = self.load(&source.data, &source.cut, keep_missing, Some(model.schema()))?;
         chosen(source, set)
     }
+}
+
+/// Whether rows for a model keep what they lack.
+fn keeps(model: &dyn Model, cut: &Cut) -> bool {
+    model.spec().missing && !cut.drop_missing
 }
 
 /// The rows of a set that were asked for.

@@ -5,6 +5,7 @@ use crate::output;
 use crate::progress::{self, Progress};
 use anyhow::{Context as _, Result};
 use genus::recipe::{self, How, Verdict};
+use genus::study::{self, Study};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,18 @@ pub fn list(cx: &Context) -> Result<()> {
         ]);
         all.push(serde_json::json!({ "name": name, "recipe": r }));
     }
+    for name in study::names() {
+        let Some(s) = study::find(name)? else { continue };
+        let tier = format!("{:?}", s.tier).to_lowercase();
+        rows.push(vec![
+            name.to_owned(),
+            tier,
+            format!("{} min", s.budget_minutes),
+            s.data.clone(),
+            s.about.clone(),
+        ]);
+        all.push(serde_json::json!({ "name": name, "study": s }));
+    }
     if cx.json {
         return output::json(&all);
     }
@@ -41,6 +54,9 @@ pub fn run(
     plumbing: bool,
     record: &Path,
 ) -> Result<ExitCode> {
+    if let Some(study) = study::find(name)? {
+        return answer(cx, name, &study, out, resume, plumbing, record);
+    }
     let r = recipe::find(name)?;
     let set = r.load(cx.data_dir.as_deref(), plumbing)?;
     let stop = progress::stop(None)?;
@@ -96,6 +112,77 @@ pub fn run(
     }
     let ok = plumbing || verdicts.iter().all(|v| v.ok);
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Does a study, and says what was found.
+fn answer(
+    cx: &Context,
+    name: &str,
+    study: &Study,
+    out: Option<PathBuf>,
+    resume: bool,
+    plumbing: bool,
+    record: &Path,
+) -> Result<ExitCode> {
+    let set = study.load(cx.data_dir.as_deref(), plumbing)?;
+    let place = out.as_ref().map_or(String::new(), |out| format!(" --out {}", out.display()));
+    let out = out.unwrap_or_else(|| PathBuf::from("runs").join(name));
+    let mut log = (!plumbing).then(|| open_record(record)).transpose()?;
+    let how = How { resume, plumbing, versions: super::versions() };
+    let mut observer = Progress::new();
+    let found = progress::stop(None)?.during(|| study.run(name, &set, out.clone(), &how, &mut observer));
+    drop(observer);
+    let answer = match found {
+        Err(genus::Error::Stopped(_)) => {
+            output::note(format!("interrupted; go on with: genus reproduce {name} --resume{place}"));
+            return Ok(ExitCode::from(crate::INTERRUPTED));
+        }
+        other => other?,
+    };
+    let report = genus_report::write(&genus::run::RunDir::open(&out)?)?;
+    let reached = answer.gained.is_none_or(|(gained, asked)| gained.mean >= asked);
+    if let Some(log) = &mut log {
+        let (expected, value, word) = match &answer.gained {
+            Some((m, asked)) => {
+                let word = if reached { "reached" } else { "missed" };
+                (format!("≥ {asked}"), format!("{:.2} ± {:.2}", m.mean, m.half), word)
+            }
+            None => ("stated".into(), answer.found.join(" "), "stated"),
+        };
+        writeln!(
+            log,
+            "| {} | {name} | points gained | {expected} | {value} | {word} | {:.0} | {} | {} |",
+            today(),
+            answer.seconds,
+            genus::session::machine(),
+            env!("GENUS_COMMIT")
+        )
+        .with_context(|| format!("cannot write {}", record.display()))?;
+    }
+    if cx.json {
+        output::json(&answer)?;
+    } else {
+        let sizes: Vec<usize> = study.sizes.clone();
+        let mut curves: Vec<&str> = answer.means.iter().map(|m| m.0.as_str()).collect();
+        curves.dedup();
+        let cell = |curve: &str, size: usize| {
+            let found = answer.means.iter().find(|m| m.0 == curve && m.1 == size);
+            found.map_or("–".into(), |(_, _, m)| format!("{:.1} ± {:.1}", 100.0 * m.mean, 100.0 * m.half))
+        };
+        let row = |curve: &&str| {
+            std::iter::once((*curve).to_owned()).chain(sizes.iter().map(|n| cell(curve, *n))).collect()
+        };
+        let rows: Vec<Vec<String>> = curves.iter().map(row).collect();
+        let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+        let head: Vec<&str> =
+            std::iter::once("accuracy, %").chain(sizes.iter().map(String::as_str)).collect();
+        output::table(&head, &rows);
+        output::line("");
+        answer.found.iter().for_each(|line| output::line(line));
+        answer.warnings.iter().for_each(|w| output::note(format!("warning: {w}")));
+        output::line(format!("\nreport  {}", report.display()));
+    }
+    Ok(if plumbing || reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn word(v: &Verdict) -> &'static str {

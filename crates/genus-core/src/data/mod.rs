@@ -370,6 +370,14 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
         }
         None => set.check_rows(keep)?,
     }
+    if keep && options.like.is_none() {
+        let cells = set.splits().flat_map(|(_, s)| s.x.data()).filter(|v| v.is_nan()).count();
+        let lacks = |row: &&[f32]| row.iter().any(|v| v.is_nan());
+        let rows = set.splits().flat_map(|(_, s)| s.x.iter()).filter(lacks).count();
+        if rows > 0 {
+            set.provenance.remarks.push(format!("{rows} rows lack values, {cells} cells in all"));
+        }
+    }
     let between = if set.provenance.reading.is_empty() { "" } else { "; " };
     set.provenance.reading = format!(
         "{} rows of {}{between}{}",

@@ -14,7 +14,7 @@ pub mod sliced;
 pub mod space;
 pub mod two_sample;
 
-mod classifier;
+pub(crate) mod classifier;
 
 use crate::transform::Noise;
 use crate::{Batch, Error, Measure, Model, Result, Schema, Seed, Split, Support};

@@ -56,7 +56,10 @@ pub(super) fn doubts(data: &Dataset, scored: bool) -> Doubts {
     for c in 0..data.schema.width() {
         let column = data.schema.column(c);
         let name = column.name.clone();
-        let mut values: Vec<f32> = data.train.x.iter().map(|row| row[c]).collect();
+        let mut values: Vec<f32> = data.train.x.iter().map(|row| row[c]).filter(|v| !v.is_nan()).collect();
+        if values.len() < ROWS {
+            continue;
+        }
         let mut counts: HashMap<u32, usize> = HashMap::new();
         values.iter().for_each(|v| *counts.entry((v + 0.0).to_bits()).or_default() += 1);
         let n = values.len();
@@ -142,7 +145,8 @@ fn copies(data: &Dataset, warnings: &mut Vec<String>) -> Vec<String> {
         for c in 0..data.schema.width() {
             // What some rows deny need not be asked of all.
             let follows = |n: usize| {
-                let pairs = || (0..n).map(|r| [data.train.x.row(r)[c], given.row(r)[g]].map(f64::from));
+                let pair = |r| [data.train.x.row(r)[c], given.row(r)[g]].map(f64::from);
+                let pairs = || (0..n).map(pair).filter(|[x, _]| !x.is_nan());
                 correlation(pairs).abs() > 1.0 - 1e-9
             };
             if follows(rows.min(FEW)) && follows(rows) {

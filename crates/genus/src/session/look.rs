@@ -3,6 +3,7 @@
 use super::log::Watch;
 use super::{Request, VERSION};
 use crate::baseline::Independent;
+use crate::holes;
 use crate::run::{RunDir, Summary};
 use crate::{
     Batch, Capability, Dataset, Error, Event, EvidenceKind, LogProb, Model, ModelSpec, Result, Scored,
@@ -43,7 +44,14 @@ pub(super) fn look(
     watch.phase("evaluate");
     let mut warnings = Vec::new();
     let test = score_splits(model, data, request, summary, &mut warnings, watch)?;
-    let of = Trained { model, data, test: test.as_ref() };
+    // What is found out beside scores is of rows that lack nothing.
+    let Some(whole) = evaluate::whole(data.clone()) else {
+        warnings.push("no training row lacks nothing: there is no audit, and only scores are shown".into());
+        told(&warnings, summary, watch);
+        return run.write_exhibits(Vec::new());
+    };
+    let test = test.filter(|_| whole.test.is_some()).map(|scored| whole_rows(scored, data));
+    let of = Trained { model, data: &whole, test: test.as_ref() };
     if request.audit {
         watch.phase("audit");
         let rows = of.held_out().select(&(0..of.held_out().x.rows().min(128)).collect::<Vec<_>>());
@@ -71,11 +79,25 @@ pub(super) fn look(
     }
     drop(heard);
     run.write_exhibits(exhibits)?;
-    for message in &warnings {
+    told(&warnings, summary, watch);
+    Ok(())
+}
+
+/// Says warnings, and keeps them.
+fn told(warnings: &[String], summary: &mut Summary, watch: &mut Watch<'_>) {
+    for message in warnings {
         watch.tell(&Event::Warning { message: message.clone() });
     }
-    summary.warnings.extend(warnings);
-    Ok(())
+    summary.warnings.extend_from_slice(warnings);
+}
+
+/// The scores of the test rows that lack nothing, by their place among these.
+fn whole_rows(scored: Scored, data: &Dataset) -> Scored {
+    let Some(split) = data.test.as_ref().filter(|split| holes::any(&split.x)) else { return scored };
+    let whole = holes::whole_rows(&split.x);
+    let place = |(row, nats): (&usize, &f64)| whole.binary_search(row).ok().map(|at| (at, *nats));
+    let (rows, nats) = scored.rows.iter().zip(&scored.nats).filter_map(place).unzip();
+    Scored { score: scored.score, rows, nats }
 }
 
 /// Scores of the held-out splits, or of the training rows if there are no others, and figures on the same rows. Gives those of test

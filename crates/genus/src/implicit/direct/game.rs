@@ -81,12 +81,13 @@ impl<A: Adversarial> Game<'_, A> {
         let [high, low] = [&real, &fake].map(|t| values(t.clone()));
         let mut total = A::discriminate(self.config, real, fake);
         let mut parts = Vec::new();
-        if let Some(penalty) = self.config.penalty() {
+        let every = self.config.penalty_every();
+        if let Some(penalty) = self.config.penalty().filter(|_| cx.step.is_multiple_of(every)) {
             let made = Batch::new(values(made), x.width())?;
             let places = penalty.places(&x, &made, &mut cx.rng("places"));
             let cost = penalty.at(net, view, &places, given)?;
             parts.push(("penalty", f64::from(values(cost.clone())[0])));
-            total = total + cost;
+            total = total + cost * every as f32;
         }
         let middle = A::middle(self.config, &high, &low);
         let right =

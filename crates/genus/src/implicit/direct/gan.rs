@@ -154,11 +154,13 @@ pub struct PenaltyConfig {
     pub kind: PenaltyKind,
     /// Its weight; 10 as published.
     pub weight: NonNegative,
+    /// Steps from one penalty to the next, which then weighs as much more (Karras et al. 2020).
+    pub every: NonZeroUsize,
 }
 
 impl Default for PenaltyConfig {
     fn default() -> Self {
-        Self { kind: PenaltyKind::None, weight: NonNegative::constant(10.0) }
+        Self { kind: PenaltyKind::None, weight: NonNegative::constant(10.0), every: count(1) }
     }
 }
 
@@ -266,6 +268,9 @@ impl AdversarialConfig for GanConfig {
             PenaltyKind::R1 => Some(Penalty::AtRows(weight)),
             PenaltyKind::Dragan => Some(Penalty::Around(weight)),
         }
+    }
+    fn penalty_every(&self) -> u64 {
+        self.penalty.every.get() as u64
     }
     fn train(&self) -> &TrainConfig {
         &self.train

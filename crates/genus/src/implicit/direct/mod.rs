@@ -82,6 +82,10 @@ pub trait AdversarialConfig: Serialize + DeserializeOwned + Default + Clone + De
     fn moves(&self) -> NonZeroUsize;
     /// What is added to its loss, if something is.
     fn penalty(&self) -> Option<Penalty>;
+    /// Steps from one penalty to the next.
+    fn penalty_every(&self) -> u64 {
+        1
+    }
     /// Training.
     fn train(&self) -> &TrainConfig;
 }

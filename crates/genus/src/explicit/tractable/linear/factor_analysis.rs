@@ -12,7 +12,8 @@
 //! ## Trained by
 //! Maximum likelihood, in turns: given Ψ, W comes from the leading eigenvectors of the covariance in units of the noise,
 //! Ψ^{−½} S Ψ^{−½} = U Λ Uᵀ, W = Ψ^½ U (Λ − I)^½; given W, Ψ = diag(S − W Wᵀ), not below a floor: a column that the factors explain
-//! wholly (a Heywood case) is said. Where turns lead is guessed from three of them (Varadhan & Roland 2008).
+//! wholly (a Heywood case) is said. Where turns lead is guessed from three of them (Varadhan & Roland 2008). Where cells are missing, the
+//! likelihood of what is there, by expectation–maximisation.
 //!
 //! ## Use it when
 //! Columns in different units or with different noise go together. Where all have the same units, `ppca` has fewer numbers to learn.
@@ -33,6 +34,7 @@
 //! ```
 
 use super::gaussian::LinearGaussian;
+use super::leap::leap;
 use super::{Found, Linear, LinearConfig, Moments, Noise};
 use crate::spectrum::leading;
 use genus_core::config::{NonNegative, Positive, count};
@@ -63,6 +65,7 @@ pub static SPEC: ModelSpec =
         .evidence(EvidenceKind::Exact)
         .can(super::model::CAPABILITIES)
         .rows(&[SupportKind::Real, SupportKind::Discrete, SupportKind::Binary])
+        .takes_missing()
         .suited(super::model::suited_factors)
         .tiny_fits(&[
             TinyFit::new("line", "moons", "latent = 1\n").failing(&[(
@@ -108,6 +111,9 @@ impl LinearConfig for FactorAnalysisConfig {
     fn floor(&self) -> f64 {
         self.floor.get()
     }
+    fn patience(&self) -> (usize, f64) {
+        (self.iterations.get(), self.tolerance.get())
+    }
 }
 
 /// Noise of each column by itself.
@@ -119,6 +125,7 @@ pub type FactorAnalysis = Linear<Diagonal>;
 
 impl Noise for Diagonal {
     type Config = FactorAnalysisConfig;
+    const SHARED: bool = false;
 
     fn spec() -> &'static ModelSpec {
         &SPEC
@@ -177,7 +184,8 @@ impl Turns<'_> {
     fn on(&mut self, at: &Turn) -> Result<Turn> {
         let one = self.of(at.next.clone())?;
         let two = self.of(one.next.clone())?;
-        let far = self.of(extrapolated([&at.noise, &one.noise, &two.noise]))?;
+        let [a, b, c] = [at, &one, &two].map(|t| t.noise.iter().map(|v| libm::log(*v)).collect::<Vec<_>>());
+        let far = self.of(leap([&a, &b, &c]).into_iter().map(libm::exp).collect())?;
         Ok(if far.nats > two.nats { far } else { two })
     }
 
@@ -199,16 +207,4 @@ impl Turns<'_> {
         self.near = Some(vectors);
         Ok(Turn { noise, weights, nats, next })
     }
-}
-
-/// Three turns taken on, in logarithms (the scheme SQUAREM; Varadhan & Roland 2008).
-fn extrapolated([a, b, c]: [&[f64]; 3]) -> Vec<f64> {
-    let log = |v: &[f64]| v.iter().map(|v| libm::log(*v)).collect::<Vec<_>>();
-    let (a, b, c) = (log(a), log(b), log(c));
-    let first: Vec<f64> = b.iter().zip(&a).map(|(b, a)| b - a).collect();
-    let bend: Vec<f64> = c.iter().zip(&b).zip(&first).map(|((c, b), r)| c - b - r).collect();
-    let size = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let step = (size(&first) / size(&bend).max(1e-300)).clamp(1.0, 1e4);
-    let on = |i: usize| libm::exp(a[i] + 2.0 * step * first[i] + step * step * bend[i]);
-    (0..a.len()).map(on).collect()
 }

@@ -32,6 +32,13 @@ pub struct Posterior {
     log_norm: f64,
 }
 
+impl Posterior {
+    /// M⁻¹, the covariance.
+    pub fn covariance(&self) -> DMatrix<f64> {
+        self.precision.inverse()
+    }
+}
+
 impl LinearGaussian {
     /// Of these parts.
     ///
@@ -92,13 +99,13 @@ impl LinearGaussian {
         self.mean[c] + self.weights.row(c).iter().zip(z.iter()).map(|(w, z)| w * z).sum::<f64>()
     }
 
-    /// log p(x | z), nats.
+    /// log p(x | z) of the columns that are there, nats.
     pub fn log_given(&self, x: &[f32], z: &DVector<f64>) -> f64 {
         let of = |(c, x): (usize, &f32)| {
             let v = self.noise[c];
             -0.5 * ((f64::from(*x) - self.column(c, z)).powi(2) / v + libm::log(v) + LN_2PI)
         };
-        x.iter().enumerate().map(of).sum()
+        x.iter().enumerate().filter(|(_, v)| !v.is_nan()).map(of).sum()
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod factor_analysis;
 mod gaussian;
+mod holes;
+mod leap;
 mod model;
 pub mod ppca;
 
@@ -19,6 +21,9 @@ pub const SPECS: &[&ModelSpec] = &[&factor_analysis::SPEC, &ppca::SPEC];
 pub trait Noise: Clone + Debug + Send + Sync + Sized + 'static {
     /// Hyper-parameters.
     type Config: LinearConfig;
+
+    /// Whether all columns have the same.
+    const SHARED: bool;
 
     /// Registry entry.
     fn spec() -> &'static ModelSpec;
@@ -56,4 +61,8 @@ pub trait LinearConfig: Serialize + DeserializeOwned + Default + Clone + Debug +
     fn standardize(&self) -> bool;
     /// Least variance of the noise, as a share of a column's.
     fn floor(&self) -> f64;
+    /// Most turns where cells are missing, and the rise of the mean log-likelihood per row below which they end, nats.
+    fn patience(&self) -> (usize, f64) {
+        (5000, 1e-9)
+    }
 }

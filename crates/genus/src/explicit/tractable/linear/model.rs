@@ -1,13 +1,14 @@
 //! The public model of the family.
 
 use super::gaussian::{LinearGaussian, Posterior};
+use super::holes::Em;
 use super::{Found, LinearConfig, Moments, Noise};
+use crate::holes::{self, Pattern};
 use crate::spectrum::covariance;
 use crate::{completion, draws};
 use genus_core::config::Positive;
 use genus_core::panel::{Cell, Named, Shade};
-use genus_core::stop::paced;
-use genus_core::transform::{Noise as Between, RealSteps, Transform};
+use genus_core::transform::{Noise as Between, RealSteps, Transform, moments};
 use genus_core::{
     Batch, Capability, Completion, Conditional, Dataset, Decoder, Density, Encoder, Error, Event, Exhibit,
     Family, Figure, Fill, Fit, FitContext, FitReport, LatentVariable, LogProb, Model, ModelSpec, Panel,
@@ -78,7 +79,7 @@ impl<N: Noise> Family for Linear<N> {
     type Config = N::Config;
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
-        data.check()?;
+        data.check_missing()?;
         let (d, q, rows) = (data.schema.width(), config.latent(), data.train.x.rows());
         if q >= d {
             let message = format!("{q} factors of {d} columns explain everything; take fewer than columns");
@@ -91,7 +92,8 @@ impl<N: Noise> Family for Linear<N> {
         }
         let want = RealSteps { logit: None, standardize: config.standardize() };
         let transform =
-            crate::transform_for(cx, data, || Transform::to_real(&data.schema, want, &data.train.x, 0))?;
+            crate::transform_for(cx, data, || Transform::to_real(&data.schema, want, &data.train.x, 0))?
+                .with_missing();
         let mut noise = cx.seed.child("dequantize").rng();
         let times = if transform.dequantizes() { NOISY.div_ceil(rows).clamp(1, TIMES) } else { 1 };
         let every: Vec<usize> = (0..times * rows).map(|r| r % rows).collect();
@@ -108,21 +110,37 @@ impl<N: Noise> Family for Linear<N> {
         }
         let mut rng = cx.seed.child("start").rng();
         let stop = cx.stop().clone();
-        let (mut step, mut last) = (0, f64::NAN);
+        let mut step = 0;
         let Found { law, converged } = stop.during(|| {
-            let (mean, covariance) = covariance(&x)?;
-            let start = start.as_ref().map(|old| &old.law);
-            let of = Moments { mean: &mean, covariance: &covariance, start, rng: &mut rng };
-            N::fit(config, of, &mut |nats| {
-                (step, last) = (step + 1, nats);
+            let mut heard = |nats: f64| {
+                step += 1;
                 let parts = BTreeMap::from([("loss".to_owned(), -nats)]);
                 cx.emit(&Event::Step { step, parts });
                 cx.stopped().is_some()
-            })
+            };
+            let start = start.as_ref().map(|old| &old.law);
+            let mut from_moments = |x: &Batch, heard: &mut dyn FnMut(f64) -> bool| {
+                let (mean, covariance) = covariance(x)?;
+                let of = Moments { mean: &mean, covariance: &covariance, start, rng: &mut rng };
+                N::fit(config, of, heard)
+            };
+            if !holes::any(&x) {
+                return from_moments(&x, &mut heard);
+            }
+            let begin = match start {
+                Some(old) => old.clone(),
+                None => from_moments(&holes::filled(&x), &mut |_| false)?.law,
+            };
+            let (iterations, tolerance) = config.patience();
+            let em = Em { least: &least::<N>(config, &x), shared: N::SHARED, iterations, tolerance };
+            em.climb(&x, begin, &mut heard)
         })?;
         let mut report = FitReport::default();
         if !converged && cx.stopped().is_none() {
-            cx.warn(&mut report, "the likelihood still rose; raise `iterations` or `tolerance`");
+            cx.warn(
+                &mut report,
+                "the likelihood still rose when the fit ended; take fewer factors, or more rows",
+            );
         }
         if own > d * (d + 1) / 2 {
             let message = format!(
@@ -166,6 +184,16 @@ impl<N: Noise> Family for Linear<N> {
     }
 }
 
+/// Least noise of each column, of rows that may lack values.
+fn least<N: Noise>(config: &N::Config, x: &Batch) -> Vec<f64> {
+    let (_, deviations) = moments(x);
+    let own = deviations.iter().map(|s| config.floor() * s * s);
+    if !N::SHARED {
+        return own.collect();
+    }
+    vec![own.sum::<f64>() / deviations.len() as f64; deviations.len()]
+}
+
 /// Columns whose noise is that of the floor, up to rounding.
 fn held(law: &LinearGaussian, floor: f64) -> usize {
     let variance = |c: usize| law.noise[c] + law.weights.row(c).norm_squared();
@@ -185,14 +213,30 @@ impl<N: Noise> Linear<N> {
         Ok(figures)
     }
 
+    /// What log p of what is there of each row, and the mean of p(z | it), are made into.
+    fn inferred<T: Send>(&self, y: &Batch, of: impl Fn((f64, DVector<f64>)) -> T + Sync) -> Result<Vec<T>> {
+        let stop = Stop::current();
+        let each = |kind: &Pattern| {
+            let posterior = match kind.missing.is_empty() {
+                true => self.law.whole().clone(),
+                false => self.law.posterior(kind.there.clone())?,
+            };
+            let row = |r: &usize| {
+                if r.is_multiple_of(64) {
+                    stop.check()?;
+                }
+                Ok((*r, of(self.law.infer(&posterior, y.row(*r)))))
+            };
+            kind.rows.par_iter().map(row).collect::<Result<Vec<_>>>()
+        };
+        let found = holes::patterns(y).par_iter().map(each).collect::<Result<Vec<_>>>()?;
+        let mut all: Vec<(usize, T)> = found.into_iter().flatten().collect();
+        all.sort_unstable_by_key(|(r, _)| *r);
+        Ok(all.into_iter().map(|(_, value)| value).collect())
+    }
+
     fn own_log_prob(&self, y: &Batch) -> Result<Vec<f64>> {
-        let mut nats = Vec::with_capacity(y.rows());
-        paced(y.rows(), |rows| {
-            let whole = self.law.whole();
-            nats.par_extend(rows.into_par_iter().map(|r| self.law.infer(whole, y.row(r)).0));
-            Ok(())
-        })?;
-        Ok(nats)
+        self.inferred(y, |(nats, _)| nats)
     }
 
     /// Rows of the model's domain from factors, with the noise of the columns or without.
@@ -331,16 +375,11 @@ impl<N: Noise> Encoder for Linear<N> {
         self.law.factors()
     }
 
-    /// The means of p(z | x); of levels, at the middle of each.
+    /// The means of p(z | what is there of x); of levels, at the middle of each.
     fn encode(&self, x: &Batch) -> Result<Batch> {
         let y = self.transform.forward_at_middles(x)?;
-        let mut codes = Vec::with_capacity(y.rows() * self.code_width());
-        paced(y.rows(), |rows| {
-            for r in rows {
-                codes.extend(self.law.infer(self.law.whole(), y.row(r)).1.iter().map(|v| *v as f32));
-            }
-            Ok(())
-        })?;
+        let codes = self.inferred(&y, |(_, mean)| mean)?;
+        let codes = codes.iter().flat_map(|z| z.iter().map(|v| *v as f32)).collect();
         Batch::new(codes, self.code_width())
     }
 }

@@ -10,7 +10,8 @@
 //!
 //! ## Trained by
 //! The maximum of the likelihood in closed form: with eigenvalues λ₁ ≥ λ₂ … and eigenvectors U of the covariance (over n), σ² is the mean of
-//! those that are left over, and W = U (Λ − σ² I)^½.
+//! those that are left over, and W = U (Λ − σ² I)^½. Where cells are missing, the maximum of the likelihood of what is there, by
+//! expectation–maximisation.
 //!
 //! ## Use it when
 //! Columns in the same units go together, and a density, more rows, missing values, or fewer numbers are wanted. Where each column has its own
@@ -57,6 +58,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Ppca>(
 .evidence(EvidenceKind::Exact)
 .can(super::model::CAPABILITIES)
 .rows(&[SupportKind::Real, SupportKind::Discrete, SupportKind::Binary])
+.takes_missing()
 .suited(super::model::suited)
 .tiny_fits(&[
     TinyFit::new("line", "moons", "latent = 1\n")
@@ -103,6 +105,7 @@ pub type Ppca = Linear<Isotropic>;
 
 impl Noise for Isotropic {
     type Config = PpcaConfig;
+    const SHARED: bool = true;
 
     fn spec() -> &'static ModelSpec {
         &SPEC

@@ -9,7 +9,7 @@
 //! ## Trained by
 //! Expectation–maximisation from k-means starts; the best of several restarts is kept. Means are those of a Beta(1 + α, 1 + α) prior, by which no
 //! bit is impossible; what then rises is the likelihood with the log of the prior, every iteration. Where there are validation rows, EM ends
-//! when they no longer gain.
+//! when they no longer gain. Where cells are missing, what rises is the likelihood of what is there.
 //!
 //! ## Use it when
 //! Rows are bits: clusters of rows, a density that is quick and robust, missing values, for which every conditional is again a
@@ -68,6 +68,7 @@ pub static SPEC: ModelSpec =
         .can(&[Capability::Density, Capability::Sampler, Capability::Conditional, Capability::Clusterer])
         .passes("1 to score, 1 to draw")
         .rows(&[SupportKind::Binary, SupportKind::Discrete])
+        .takes_missing()
         .suited(suited)
         .tiny_fits(&[
             TinyFit::new("bits", "tree8", "components = 12\n"),
@@ -132,7 +133,7 @@ impl Family for BernoulliMixture {
     type Config = BernoulliMixtureConfig;
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
-        data.check()?;
+        data.check_missing()?;
         let (k, d, n) = (config.components.get(), data.schema.width(), data.train.x.rows());
         if n < k {
             let message = format!("{k} components need at least {k} training rows, there are {n}");
@@ -143,7 +144,8 @@ impl Family for BernoulliMixture {
             return Err(Error::config("components", message));
         }
         let transform =
-            crate::transform_for(cx, data, || Transform::to_binary(&data.schema, config.binarize, 0))?;
+            crate::transform_for(cx, data, || Transform::to_binary(&data.schema, config.binarize, 0))?
+                .with_missing();
         let mut noise = cx.seed.child("bits").rng();
         let (x, _) = transform.forward(&data.train.x, Noise::Stream(&mut noise))?;
         let valid = match &data.valid {

@@ -1,9 +1,9 @@
 //! The conditionals of a Gaussian mixture: again Gaussian mixtures (Bishop 2006, section 2.3.1).
 
-use super::covariance::{Factor, cholesky, floor_eigenvalues, product, solve_lower, solve_upper};
+use super::covariance::{Factor, cholesky, floor_eigenvalues, product, solve_lower};
 use super::em::Component;
 use genus_core::math::LN_2PI;
-use genus_core::{Error, Result, Stop};
+use genus_core::{Result, Stop};
 
 /// One component of a conditional.
 pub(super) struct Part {
@@ -11,31 +11,6 @@ pub(super) struct Part {
     pub log_weight: f64,
     pub mean: Vec<f64>,
     pub factor: Factor,
-}
-
-/// The mixture of the columns from `first` on alone.
-///
-/// # Errors
-/// [`genus_core::Error::Stopped`] if it was asked to end, [`genus_core::Error::Numerical`] if a covariance is singular.
-pub(super) fn marginal(components: &[Component], first: usize) -> Result<Vec<Component>> {
-    let one = |c: &Component| {
-        let d = c.mean.len();
-        let factor = match &c.factor {
-            Factor::Diagonal(s) => Factor::Diagonal(s[first..].to_vec()),
-            Factor::Dense(l) => {
-                let cov = product(l, d)?;
-                let block = cov.chunks_exact(d).skip(first).flat_map(|row| row[first..].to_vec());
-                let block: Vec<f64> = block.collect();
-                Factor::from_covariance(&block, d - first)?.ok_or_else(|| Error::Numerical {
-                    what: "the covariance of what is given".into(),
-                    step: 0,
-                    remedy: "raise `floor`, or leave given columns out that depend on each other".into(),
-                })?
-            }
-        };
-        Ok(Component::new(c.log_weight, c.mean[first..].to_vec(), factor))
-    };
-    components.iter().map(one).collect()
 }
 
 /// Standard deviation of each column of a mixture.
@@ -66,6 +41,8 @@ pub(super) struct Conditionals<'a> {
 }
 
 impl<'a> Conditionals<'a> {
+    /// Of components whose covariances have this floor; those of conditionals, which are smaller, have a thousandth of it.
+    ///
     /// # Errors
     /// [`genus_core::Error::Stopped`] if it was asked to end.
     pub fn new(components: &'a [Component], floor: f64) -> Result<Self> {
@@ -74,7 +51,58 @@ impl<'a> Conditionals<'a> {
             Factor::Diagonal(_) => Ok((c, None)),
         };
         let units = deviations(components);
-        Ok(Self { components: components.iter().map(with_covariance).collect::<Result<_>>()?, floor, units })
+        let components = components.iter().map(with_covariance).collect::<Result<_>>()?;
+        Ok(Self { components, floor: 1e-3 * floor, units })
+    }
+
+    /// Component `k` of all columns.
+    pub fn component(&self, k: usize) -> &'a Component {
+        self.components[k].0
+    }
+
+    /// The mixture of these columns alone.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn marginal(&self, columns: &[usize]) -> Result<Vec<Component>> {
+        let one = |(c, cov): &(&Component, Option<Vec<f64>>)| {
+            let factor = match (&c.factor, cov) {
+                (Factor::Diagonal(s), _) => Factor::Diagonal(columns.iter().map(|i| s[*i]).collect()),
+                (Factor::Dense(_), Some(cov)) => {
+                    Factor::Dense(self.factor(block(cov, c.mean.len(), columns, columns), columns)?)
+                }
+                (Factor::Dense(_), None) => unreachable!("a dense factor comes with its covariance"),
+            };
+            Ok(Component::new(c.log_weight, columns.iter().map(|i| c.mean[*i]).collect(), factor))
+        };
+        self.components.iter().map(one).collect()
+    }
+
+    /// How the columns `missing` of component `k` follow from the columns `there`; nothing where there are no correlations.
+    ///
+    /// # Errors
+    /// [`genus_core::Error::Stopped`] if it was asked to end.
+    pub fn regression(&self, k: usize, there: &[usize], missing: &[usize]) -> Result<Option<Regression>> {
+        let (c, cov) = &self.components[k];
+        let Some(cov) = cov else { return Ok(None) };
+        let (d, m) = (c.mean.len(), missing.len());
+        let factor = self.factor(block(cov, d, there, there), there)?;
+        let (mut half, stop) = (Vec::with_capacity(m), Stop::current());
+        for i in missing {
+            stop.check()?;
+            let mut h = block(cov, d, &[*i], there);
+            solve_lower(&factor, there.len(), &mut h);
+            half.push(h);
+        }
+        // Σ_mm − Σ_mo Σ_oo⁻¹ Σ_om.
+        let mut rest = block(cov, d, missing, missing);
+        for i in 0..m {
+            stop.check()?;
+            for j in 0..m {
+                rest[i * m + j] -= dot(&half[i], &half[j]);
+            }
+        }
+        Ok(Some(Regression { factor, half, rest }))
     }
 
     /// The mixture of the columns `missing` given the columns `there` of `row`.
@@ -84,7 +112,7 @@ impl<'a> Conditionals<'a> {
     pub fn given(&self, row: &[f32], there: &[usize], missing: &[usize]) -> Result<Vec<Part>> {
         let residual =
             |c: &Component| there.iter().map(|i| f64::from(row[*i]) - c.mean[*i]).collect::<Vec<_>>();
-        let part = |(c, cov): &(&Component, Option<Vec<f64>>)| match (&c.factor, cov) {
+        let part = |(k, (c, cov)): (usize, &(&Component, Option<Vec<f64>>))| match (&c.factor, cov) {
             (Factor::Diagonal(s), _) => {
                 let y = residual(c);
                 let terms = there
@@ -97,10 +125,10 @@ impl<'a> Conditionals<'a> {
                     factor: Factor::Diagonal(missing.iter().map(|i| s[*i]).collect()),
                 })
             }
-            (Factor::Dense(_), Some(cov)) => self.condition(c, cov, residual(c), there, missing),
+            (Factor::Dense(_), Some(_)) => self.condition(k, residual(c), there, missing),
             (Factor::Dense(_), None) => unreachable!("a dense factor comes with its covariance"),
         };
-        self.components.iter().map(part).collect()
+        self.components.iter().enumerate().map(part).collect()
     }
 
     /// The factor of a matrix that is positive definite up to rounding.
@@ -112,42 +140,42 @@ impl<'a> Conditionals<'a> {
         Ok(cholesky(&a, d)?.unwrap_or_else(|| vec![f64::NAN; d * d]))
     }
 
-    fn condition(
-        &self,
-        c: &Component,
-        cov: &[f64],
-        mut y: Vec<f64>,
-        there: &[usize],
-        missing: &[usize],
-    ) -> Result<Part> {
-        let (d, o, m) = (c.mean.len(), there.len(), missing.len());
-        let block = |rows: &[usize], cols: &[usize]| -> Vec<f64> {
-            rows.iter().flat_map(|r| cols.iter().map(move |s| cov[*r * d + *s])).collect()
+    fn condition(&self, k: usize, mut y: Vec<f64>, there: &[usize], missing: &[usize]) -> Result<Part> {
+        let (c, o) = (self.component(k), there.len());
+        let Some(found) = self.regression(k, there, missing)? else {
+            unreachable!("a dense factor has a regression")
         };
-        let l = self.factor(block(there, there), there)?;
-        solve_lower(&l, o, &mut y);
-        let log_det: f64 = (0..o).map(|i| libm::log(l[i * o + i])).sum();
+        solve_lower(&found.factor, o, &mut y);
+        let log_det: f64 = (0..o).map(|i| libm::log(found.factor[i * o + i])).sum();
         let square: f64 = y.iter().map(|v| v * v).sum();
         let log_weight = c.log_weight - log_det - 0.5 * (o as f64 * LN_2PI + square);
-        solve_upper(&l, o, &mut y);
-        // μ_m + Σ_mo Σ_oo⁻¹ (x_o − μ_o) and Σ_mm − Σ_mo Σ_oo⁻¹ Σ_om.
-        let cross = block(missing, there);
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let mean = (0..m).map(|i| c.mean[missing[i]] + dot(&cross[i * o..(i + 1) * o], &y)).collect();
-        let mut rest = block(missing, missing);
-        let (mut half, stop): (Vec<Vec<f64>>, _) = (Vec::new(), Stop::current());
-        for i in 0..m {
-            stop.check()?;
-            let mut h = cross[i * o..(i + 1) * o].to_vec();
-            solve_lower(&l, o, &mut h);
-            half.push(h);
-        }
-        for i in 0..m {
-            stop.check()?;
-            for j in 0..m {
-                rest[i * m + j] -= dot(&half[i], &half[j]);
-            }
-        }
-        Ok(Part { log_weight, mean, factor: Factor::Dense(self.factor(rest, missing)?) })
+        let mean = missing.iter().enumerate().map(|(i, c_i)| c.mean[*c_i] + found.mean(i, &y)).collect();
+        Ok(Part { log_weight, mean, factor: Factor::Dense(self.factor(found.rest, missing)?) })
     }
+}
+
+/// How some columns of a component follow from others.
+pub(super) struct Regression {
+    /// L of the covariance L Lᵀ of the columns that are there.
+    pub factor: Vec<f64>,
+    /// L⁻¹ Σ_om, a column of it for each column that is missing.
+    half: Vec<Vec<f64>>,
+    /// The covariance that is left over.
+    pub rest: Vec<f64>,
+}
+
+impl Regression {
+    /// Σ_mo Σ_oo⁻¹ (x_o − μ_o) of the missing column `i`, from L⁻¹ (x_o − μ_o).
+    pub fn mean(&self, i: usize, white: &[f64]) -> f64 {
+        dot(&self.half[i], white)
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Some rows and columns of a square matrix.
+fn block(of: &[f64], d: usize, rows: &[usize], columns: &[usize]) -> Vec<f64> {
+    rows.iter().flat_map(|r| columns.iter().map(move |c| of[*r * d + *c])).collect()
 }

@@ -1,8 +1,9 @@
 //! Expectation–maximisation of a Gaussian mixture.
 
+use super::conditional::Conditionals;
 use super::covariance::{Covariance, Factor, floor_eigenvalues};
-use crate::units::Units;
-use crate::unsupervised::clustering::lloyd::cluster;
+use super::holes;
+use crate::holes::{any, clustered};
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::{Batch, Error, Result, Rng, Stop};
 use rayon::prelude::*;
@@ -64,7 +65,7 @@ impl Component {
     }
 
     /// log πₖ N(x; μₖ, Σₖ).
-    fn log_joint(&self, x: &[f32]) -> f64 {
+    pub fn log_joint(&self, x: &[f32]) -> f64 {
         if let Some(inverse) = &self.inverse {
             return self.log_weight + self.log_norm - 0.5 * squares(x, &self.mean, inverse);
         }
@@ -75,10 +76,17 @@ impl Component {
 }
 
 /// log p(x, k) of every row and component, and log p(x) of every row.
+pub(super) type Joint = (Vec<Vec<f64>>, Vec<f64>);
+
+/// log p(x, k) of every row and component, and log p(x) of every row; of what is there where cells are missing. The floor is that of
+/// the covariances.
 ///
 /// # Errors
 /// [`Error::Stopped`] if it was asked to end.
-pub(super) fn joint(components: &[Component], x: &Batch) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
+pub(super) fn joint(components: &[Component], x: &Batch, floor: f64) -> Result<Joint> {
+    if any(x) {
+        return holes::joint(&Conditionals::new(components, floor)?, x);
+    }
     let stop = Stop::current();
     let rows = (0..x.rows()).into_par_iter().map(|r| {
         if r.is_multiple_of(CHECKED) {
@@ -94,10 +102,10 @@ pub(super) fn joint(components: &[Component], x: &Batch) -> Result<(Vec<Vec<f64>
 /// Rows of a job of [`variances`].
 const BLOCK: usize = 1024;
 /// Shares of a row that no sum in double precision sees.
-const NOTHING: f64 = 1e-30;
+pub(super) const NOTHING: f64 = 1e-30;
 
 /// Weight, mean and (co)variances of a component.
-type Weighted = (f64, Vec<f64>, Vec<f64>);
+pub(super) type Weighted = (f64, Vec<f64>, Vec<f64>);
 /// Adds what a row gives to a component's sums: component, row, sums, share.
 type Add<'a> = &'a (dyn Fn(usize, &[f32], &mut [f64], f64) + Sync);
 
@@ -140,11 +148,14 @@ fn variances(x: &Batch, resp: &[Vec<f64>], k: usize) -> Result<Vec<Weighted>> {
     Ok((0..k).map(of).collect())
 }
 
-/// Weighted maximum likelihood, under the eigenvalue floor, and how many components that floor holds.
-fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em) -> Result<(Vec<Component>, usize)> {
+/// Weighted maximum likelihood, under the eigenvalue floor, and how many components that floor holds. Where cells are missing, they are what
+/// the components as they are say.
+fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em, now: &[Component]) -> Result<(Vec<Component>, usize)> {
     let (n, d, k) = (x.rows() as f64, x.width(), em.components);
     let (floor, stop) = (em.floor, Stop::current());
-    let moments: Vec<Weighted> = if em.covariance.is_diagonal() {
+    let moments: Vec<Weighted> = if any(x) {
+        holes::expected(&Conditionals::new(now, floor)?, x, resp)?
+    } else if em.covariance.is_diagonal() {
         variances(x, resp, k)?
     } else {
         (0..k)
@@ -266,16 +277,15 @@ pub(super) fn climb(
     let (mut components, mut held) = match start {
         Some(start) => (start.to_vec(), 0),
         None => {
-            let around = Units::around(x, false).inside(x);
-            let hard = cluster(&around, k, 100, rng)?.assigned;
+            let (whole, hard) = clustered(x, k, 100, rng)?;
             let each = |a: &u32| (0..k as u32).map(|c| f64::from(u8::from(c == *a))).collect();
-            maximise(x, &hard.iter().map(each).collect::<Vec<_>>(), em)?
+            maximise(&whole, &hard.iter().map(each).collect::<Vec<_>>(), em, &[])?
         }
     };
     let mut before = Vec::new();
     let mut last = f64::NEG_INFINITY;
     for iteration in 1..=em.iterations as u64 {
-        let (each, all) = match joint(&components, x) {
+        let (each, all) = match joint(&components, x, em.floor) {
             Err(Error::Stopped(_)) if iteration > 1 => {
                 return Ok(Climb {
                     components: before,
@@ -311,7 +321,7 @@ pub(super) fn climb(
             .zip(&all)
             .map(|(each, all)| each.iter().map(|v| libm::exp(v - all)).collect())
             .collect();
-        let next = match maximise(x, &resp, em) {
+        let next = match maximise(x, &resp, em, &components) {
             Err(Error::Stopped(_)) => {
                 return Ok(Climb { components, mean, iterations: iteration, end: End::Cut, held });
             }
@@ -320,7 +330,7 @@ pub(super) fn climb(
         before = std::mem::replace(&mut components, next.0);
         held = next.1;
     }
-    let all = match joint(&components, x) {
+    let all = match joint(&components, x, em.floor) {
         Err(Error::Stopped(_)) => {
             let iterations = em.iterations as u64;
             return Ok(Climb { components: before, mean: last, iterations, end: End::Cut, held });

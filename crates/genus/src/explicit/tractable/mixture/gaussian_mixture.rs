@@ -34,7 +34,7 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::conditional::{Conditionals, Part, marginal};
+use super::conditional::{Conditionals, Part};
 use super::covariance::{Covariance, Factor};
 use super::em::{Climb, Component, Em, End, climb, joint};
 use super::exhibit;
@@ -80,6 +80,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<GaussianMixture>("gmm", "Gaussian 
     ])
     .rows(&[SupportKind::Real, SupportKind::Discrete, SupportKind::Binary])
     .given(GivenKinds::Numbers)
+    .takes_missing()
     .suited(crate::suited::mixture)
     .tiny_fits(&[
         TinyFit::new("full", "8gaussians", "components = 8\nrestarts = 2\n"),
@@ -187,7 +188,7 @@ impl Family for GaussianMixture {
     type Config = GaussianMixtureConfig;
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
-        data.check()?;
+        data.check_missing()?;
         let k = config.components.get();
         if data.train.x.rows() < k {
             return Err(Error::config(
@@ -200,7 +201,8 @@ impl Family for GaussianMixture {
         let want = RealSteps { logit: config.logit, standardize: config.standardize };
         let transform = crate::given_transform_for(cx, data, || {
             Transform::to_real(&data.schema, want, &data.train.x, 0)
-        })?;
+        })?
+        .with_missing();
         let mut noise = cx.seed.child("dequantize").rng();
         // Few rows come several times, each time with other noise between their levels: the law of the noise is known, and must not be
         // learned from a single draw.
@@ -380,7 +382,7 @@ impl GaussianMixture {
 
     /// The components ready to be conditioned.
     fn conditionals(&self) -> Result<Conditionals<'_>> {
-        Conditionals::new(&self.components, 1e-3 * self.config.floor.get())
+        Conditionals::new(&self.components, self.config.floor.get())
     }
 
     /// Why a score says little, if it does.
@@ -466,7 +468,9 @@ impl Model for GaussianMixture {
         if self.context.is_some() {
             return Ok(Vec::new());
         }
-        draws::in_logit_space(&self.transform, x, how, |y| Ok(joint(&self.components, y)?.1))
+        draws::in_logit_space(&self.transform, x, how, |y| {
+            Ok(joint(&self.components, y, self.config.floor.get())?.1)
+        })
     }
 
     fn as_density(&self) -> Option<&dyn Density> {
@@ -491,9 +495,11 @@ impl Given for GaussianMixture {
     fn score_given(&self, x: &Batch, given: &Batch, how: &Scoring) -> Result<LogProb> {
         let context = self.given()?;
         let seen = context.encode_for(x, given)?;
-        let (_, alone) = joint(&marginal(&self.components, self.transform.target().width())?, &seen)?;
+        let first = self.transform.target().width();
+        let columns: Vec<usize> = (first..first + seen.width()).collect();
+        let (_, alone) = joint(&self.conditionals()?.marginal(&columns)?, &seen, self.config.floor.get())?;
         let own = |y: &Batch| {
-            let (_, both) = joint(&self.components, &beside(y, &seen))?;
+            let (_, both) = joint(&self.components, &beside(y, &seen), self.config.floor.get())?;
             let nats: Vec<f64> = both.iter().zip(&alone).map(|(b, a)| b - a).collect();
             match nats.iter().position(|v| v.is_nan()) {
                 Some(r) => Err(Error::Domain(format!("row {r}: {}", context::TOO_FAR))),
@@ -543,7 +549,9 @@ impl Given for GaussianMixture {
 
 impl Density for GaussianMixture {
     fn score(&self, x: &Batch, how: &Scoring) -> Result<LogProb> {
-        draws::exact(&self.transform, x, how, [self.doubt()], |y| Ok(joint(&self.components, y)?.1))
+        draws::exact(&self.transform, x, how, [self.doubt()], |y| {
+            Ok(joint(&self.components, y, self.config.floor.get())?.1)
+        })
     }
 }
 
@@ -597,7 +605,7 @@ impl Clusterer for GaussianMixture {
 
     fn assign(&self, x: &Batch) -> Result<Vec<u32>> {
         let (y, _) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        let (each, _) = joint(&self.components, &y)?;
+        let (each, _) = joint(&self.components, &y, self.config.floor.get())?;
         Ok(each
             .iter()
             .map(|row| {

@@ -9,6 +9,7 @@ pub(crate) mod covariance;
 mod em;
 mod exhibit;
 pub mod gaussian_mixture;
+mod holes;
 
 /// Members.
 pub const SPECS: &[&ModelSpec] = &[&gaussian_mixture::SPEC, &bernoulli_mixture::SPEC];
