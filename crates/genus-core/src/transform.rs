@@ -469,17 +469,29 @@ fn column_sums<T: Copy + Sync>(x: &Batch, beside: &[T], of: impl Fn(f32, T) -> f
     (0..d).map(|c| terms.iter().map(|t| t[c]).sum()).collect()
 }
 
+/// Mean of each column, of the values that are there.
+pub fn means(x: &Batch) -> Vec<f64> {
+    means_and_counts(x).0
+}
+
+/// Mean of each column, and how many values are there.
+fn means_and_counts(x: &Batch) -> (Vec<f64>, Vec<f64>) {
+    let zeros = vec![0.0; x.width()];
+    let there = |v: f32, of: f64| if v.is_nan() { 0.0 } else { of };
+    let (mut sums, mut counts) =
+        (column_sums(x, &zeros, |v, _| f64::from(v)), vec![x.rows() as f64; x.width()]);
+    if sums.iter().any(|s| s.is_nan()) {
+        counts = column_sums(x, &zeros, |v, _| there(v, 1.0));
+        sums = column_sums(x, &zeros, |v, _| there(v, f64::from(v)));
+    }
+    (sums.iter().zip(&counts).map(|(s, n)| s / n.max(1.0)).collect(), counts)
+}
+
 /// Mean and standard deviation (1/N) per column, 1 for a constant column; of N values that are there where some are missing.
 pub fn moments(x: &Batch) -> (Vec<f64>, Vec<f64>) {
     let d = x.width();
     let there = |v: f32, of: f64| if v.is_nan() { 0.0 } else { of };
-    let (mut sums, mut counts) =
-        (column_sums(x, &vec![0.0; d], |v, _| f64::from(v)), vec![x.rows() as f64; d]);
-    if sums.iter().any(|s| s.is_nan()) {
-        counts = column_sums(x, &vec![0.0; d], |v, _| there(v, 1.0));
-        sums = column_sums(x, &vec![0.0; d], |v, _| there(v, f64::from(v)));
-    }
-    let mean: Vec<f64> = sums.iter().zip(&counts).map(|(s, n)| s / n.max(1.0)).collect();
+    let (mean, counts) = means_and_counts(x);
     let squares = column_sums(x, &mean, |v, m| there(v, (f64::from(v) - m).powi(2)));
     // The mean of a constant column is off by rounding, and its variance then tiny but not zero: look at the values instead.
     let first: Vec<f32> =

@@ -4,6 +4,7 @@ use crate::units::Units;
 use crate::unsupervised::clustering::lloyd::cluster;
 use genus_core::transform::moments;
 use genus_core::{Batch, Dataset, Result, Rng, Split, Stop};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Rows that have the same columns.
@@ -41,40 +42,57 @@ pub(crate) fn patterns(x: &Batch) -> Vec<Pattern> {
 
 /// Whole rows for each cluster from which on they alone decide where clusters are.
 const ENOUGH: usize = 10;
+/// Rows that decide that, at most, unless clusters are many.
+const MOST: usize = 10_000;
 
 /// Clusters of rows by k-means, and the rows with the values of their centres in place of missing cells: where the fit of a mixture begins.
 /// Clusters are those of the rows that lack nothing, where there are enough of these, or else of rows in which the mean of its column stands
-/// for each missing cell; every row belongs to the centre that is nearest by what is there.
+/// for each missing cell, and of many rows those of some that are chosen by chance; every row belongs to the centre that is nearest by what is
+/// there.
 ///
 /// # Errors
 /// [`Error::Stopped`](genus_core::Error::Stopped).
 pub(crate) fn clustered(x: &Batch, k: usize, rounds: usize, rng: &mut Rng) -> Result<(Batch, Vec<u32>)> {
-    let around = |rows: &Batch| Units::around(rows, false).inside(rows);
-    if !any(x) {
-        return Ok((x.clone(), cluster(&around(x), k, rounds, rng)?.assigned));
+    let lacks = any(x);
+    let mut whole = if lacks { whole_rows(x) } else { (0..x.rows()).collect() };
+    let most = MOST.max(20 * ENOUGH * k);
+    if whole.len() > most {
+        let order = rng.permutation(whole.len());
+        whole = order[..most].iter().map(|i| whole[*i]).collect();
     }
-    let whole = whole_rows(x);
-    let seen = if whole.len() >= ENOUGH * k { x.select(&whole) } else { filled(x) };
+    let seen = match (lacks, whole.len() >= ENOUGH * k) {
+        (false, _) if whole.len() == x.rows() => x.clone(),
+        (false, _) | (true, true) => x.select(&whole),
+        (true, false) => filled(x),
+    };
     let units = Units::around(&seen, false);
     let every: Vec<usize> = (0..x.width()).collect();
     let found = cluster(&units.inside(&seen), k, rounds, rng)?;
     let wide = |row: &[f32]| row.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
     let centres: Vec<Vec<f64>> = found.centres.iter().map(|c| units.back(&wide(c), &every)).collect();
-    let (mut rows, mut assigned, stop) = (x.clone(), Vec::with_capacity(x.rows()), Stop::current());
-    for r in 0..x.rows() {
+    if !lacks && seen.rows() == x.rows() {
+        return Ok((seen, found.assigned));
+    }
+    let stop = Stop::current();
+    let nearest = |(r, row): (usize, &[f32])| {
         if r.is_multiple_of(64) {
             stop.check()?;
         }
-        let row = rows.row_mut(r);
         let away = |centre: &Vec<f64>| {
             let cells = row.iter().zip(centre).filter(|(v, _)| !v.is_nan());
             cells.map(|(v, c)| (f64::from(*v) - c).powi(2)).sum::<f64>()
         };
         let away: Vec<f64> = centres.iter().map(away).collect();
-        let nearest = (0..k).fold(0, |best, c| if away[c] < away[best] { c } else { best });
-        let cells = row.iter_mut().zip(&centres[nearest]).filter(|(v, _)| v.is_nan());
-        cells.for_each(|(v, c)| *v = *c as f32);
-        assigned.push(nearest as u32);
+        Ok((0..k).fold(0, |best, c| if away[c] < away[best] { c } else { best }) as u32)
+    };
+    let assigned: Vec<u32> =
+        x.data().par_chunks_exact(x.width()).enumerate().map(nearest).collect::<Result<_>>()?;
+    let mut rows = x.clone();
+    if lacks {
+        for (r, c) in assigned.iter().enumerate() {
+            let cells = rows.row_mut(r).iter_mut().zip(&centres[*c as usize]);
+            cells.filter(|(v, _)| v.is_nan()).for_each(|(v, c)| *v = *c as f32);
+        }
     }
     Ok((rows, assigned))
 }

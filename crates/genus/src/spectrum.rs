@@ -1,7 +1,7 @@
 //! Covariances of rows, and the directions in which they vary most.
 
 use genus_core::stop::abandoned;
-use genus_core::transform::moments;
+use genus_core::transform::means;
 use genus_core::{Batch, Result, Rng, Stop};
 use genus_kernels::{Limits, Mat, gemm};
 use nalgebra::{DMatrix, SymmetricEigen};
@@ -37,7 +37,7 @@ pub(crate) fn rounding(x: &Batch) -> f64 {
 /// [`Error::Stopped`](genus_core::Error::Stopped).
 pub(crate) fn covariance(x: &Batch) -> Result<(Vec<f64>, DMatrix<f64>)> {
     let (n, d, stop) = (x.rows(), x.width(), Stop::current());
-    let (mean, _) = moments(x);
+    let mean = means(x);
     let mut sum = vec![0f64; d * d];
     if few(x) {
         for (r, row) in x.iter().enumerate() {

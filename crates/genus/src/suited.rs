@@ -112,13 +112,17 @@ pub(crate) fn critic(size: Size) -> toml::Table {
     games(size, steps, [("train", rate), ("critic", rate)], penalty)
 }
 
-/// Of a mixture: full covariances where the rows suffice for several of each parameter, else more components with fewer. Noise between
-/// levels gives rows enough.
+/// Of a mixture: full covariances where the rows suffice for several of each parameter, else one for all components, and where there are hardly
+/// more rows than columns none between columns. Noise between levels gives rows enough.
 pub(crate) fn mixture(size: Size) -> toml::Table {
     let Size { rows, columns, real, .. } = size;
     let each = (columns + 1) * (columns + 2) / 2;
     match real {
         true if rows >= 8 * each => table(&format!("components = {}\n", (rows / (4 * each)).clamp(1, 8))),
+        true if rows >= 4 * columns => table(&format!(
+            "components = {}\ncovariance = \"tied\"\n",
+            (rows / (2 * (columns + 1))).clamp(1, 8)
+        )),
         true => table(&format!(
             "components = {}\ncovariance = \"diagonal\"\n",
             (rows / (columns + 1)).clamp(1, 8)

@@ -1,6 +1,6 @@
 //! The units in which models without a density see columns: there is no measure to be kept, so that levels stay what they are.
 
-use genus_core::transform::moments;
+use genus_core::transform::{means, moments};
 use genus_core::{Batch, Domain, Error, Result, State, Tensor};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
@@ -15,9 +15,11 @@ pub(crate) struct Units {
 impl Units {
     /// Columns around their means, in units of their standard deviations if they are `standardized`.
     pub fn around(x: &Batch, standardized: bool) -> Self {
-        let (shift, scale) = moments(x);
-        let scale = if standardized { scale } else { vec![1.0; shift.len()] };
-        Self { shift, scale }
+        if standardized {
+            let (shift, scale) = moments(x);
+            return Self { shift, scale };
+        }
+        Self { shift: means(x), scale: vec![1.0; x.width()] }
     }
 
     /// Columns around their means, all in the root of their mean variance.

@@ -166,9 +166,14 @@ impl Study {
             ..data::Options::default()
         };
         match data::load(&self.data, &options) {
-            Err(_) if plumbing => data::load(&self.substitute, &data::Options::default()),
+            Err(_) if plumbing => self.stand_in(),
             other => other,
         }
+    }
+
+    fn stand_in(&self) -> Result<Dataset> {
+        let split = self.split.as_deref().map(data::parse_split).transpose()?;
+        data::load(&self.substitute, &data::Options { split, ..data::Options::default() })
     }
 
     /// Does the study into a folder.
@@ -399,7 +404,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in names() {
             let study = find(name).unwrap().unwrap();
-            let set = data::load(&study.substitute, &data::Options::default()).unwrap();
+            let set = study.stand_in().unwrap();
             let out = folder.path().join(name);
             let how = How { plumbing: true, ..How::default() };
             let answer = study.run(name, &set, out.clone(), &how, &mut crate::Silent).unwrap();

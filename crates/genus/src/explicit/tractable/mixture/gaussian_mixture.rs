@@ -209,9 +209,10 @@ impl Family for GaussianMixture {
         let rows = data.train.x.rows();
         let times = if transform.dequantizes() { NOISY.div_ceil(rows).clamp(1, TIMES) } else { 1 };
         let every: Vec<usize> = (0..times * rows).map(|r| r % rows).collect();
-        let (mut x, _) = transform.forward(&data.train.x.select(&every), Noise::Stream(&mut noise))?;
+        let again = |x: &Batch| if times == 1 { x.clone() } else { x.select(&every) };
+        let (mut x, _) = transform.forward(&again(&data.train.x), Noise::Stream(&mut noise))?;
         if let (Some(context), Some(given)) = (&context, &data.train.given) {
-            x = beside(&x, &context.encode(&given.select(&every))?);
+            x = beside(&x, &context.encode(&again(given))?);
         }
         let parameters = k * (x.width() + 1) - 1 + config.covariance.parameters(k, x.width());
         let start_at = match cx.start.map(Self::restore).transpose()? {
