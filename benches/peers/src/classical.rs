@@ -11,20 +11,15 @@ use std::time::Instant;
 /// Queries of a kernel density.
 const QUERIES: usize = 200;
 
-/// 60,000 rows of 784 values from 0 to 1, and some others. The values are held once.
-fn digits() -> anyhow::Result<(Dataset, Batch)> {
+/// Rows of 784 values from 0 to 1, which are held once.
+fn images(name: &str) -> anyhow::Result<Batch> {
     let folder = std::env::var("GENUS_DATA").context("GENUS_DATA names no folder")?;
-    let images = |name: &str| -> anyhow::Result<Batch> {
-        let path = std::path::Path::new(&folder).join("mnist").join(name);
-        let path = if path.exists() { path } else { path.with_extension("gz") };
-        let options = data::Options { label: Some(data::Label::None), ..data::Options::default() };
-        let mut x = data::load(&path.display().to_string(), &options)?.train.x;
-        x.data_mut().iter_mut().for_each(|v| *v /= 255.0);
-        Ok(x)
-    };
-    let queries = images("t10k-images-idx3-ubyte")?.slice(0, QUERIES);
-    let all = images("train-images-idx3-ubyte")?;
-    Ok((Dataset::new("digits", Domain::real(784), Split::unlabelled(all))?, queries))
+    let path = std::path::Path::new(&folder).join("mnist").join(name);
+    let path = if path.exists() { path } else { path.with_extension("gz") };
+    let options = data::Options { label: Some(data::Label::None), ..data::Options::default() };
+    let mut x = data::load(&path.display().to_string(), &options)?.train.x;
+    x.data_mut().iter_mut().for_each(|v| *v /= 255.0);
+    Ok(x)
 }
 
 fn fit<F: Family>(settings: &str, set: &Dataset) -> anyhow::Result<genus::Fit<F>> {
@@ -34,7 +29,12 @@ fn fit<F: Family>(settings: &str, set: &Dataset) -> anyhow::Result<genus::Fit<F>
 
 /// Seconds of the method, and what it reached.
 pub fn run(name: &str) -> anyhow::Result<(f64, f64)> {
-    let (mut set, queries) = digits()?;
+    let all = images("train-images-idx3-ubyte")?;
+    let queries = match name {
+        "kde" => images("t10k-images-idx3-ubyte")?.slice(0, QUERIES),
+        _ => Batch::zeros(0, 784),
+    };
+    let mut set = Dataset::new("digits", Domain::real(784), Split::unlabelled(all))?;
     if name == "gmm" {
         // With noise between levels no column is constant, and neither library has to hold up a variance.
         let mut rng = Seed::from(2).rng();

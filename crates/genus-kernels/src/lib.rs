@@ -30,6 +30,7 @@ mod ones;
 mod pixel_net;
 mod running;
 mod scalar;
+mod squares;
 mod staircase;
 mod taps;
 
@@ -60,6 +61,7 @@ pub use nade::{Nade, NadeGrads, Pick};
 pub use pixel_net::{DrawPixel, PixelNode, PixelOp, Source, sample_pixels};
 pub use running::{Running, RunningGrads};
 pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
+pub use squares::{add_scaled, add_scaled_squares, scaled_squares};
 pub use staircase::Staircase;
 pub use taps::{Causal, TapRow, Taps};
 

@@ -178,7 +178,7 @@ fn answer(
             std::iter::once("accuracy, %").chain(sizes.iter().map(String::as_str)).collect();
         output::table(&head, &rows);
         output::line("");
-        answer.found.iter().for_each(|line| output::line(line));
+        answer.found.iter().for_each(output::line);
         answer.warnings.iter().for_each(|w| output::note(format!("warning: {w}")));
         output::line(format!("\nreport  {}", report.display()));
     }

@@ -69,7 +69,6 @@ fn other_columns_are_refused() {
             "speed,mass,width\nslow,50,3\nfast,51,3\n".into(),
             &["column \"speed\" holds text", "slow", "numbers"],
         ),
-        ("speed,mass,width\n0.1,50,\n".into(), &["column \"width\"", "no value", "--drop-missing"]),
     ] {
         place.file("new.csv", &text);
         for verb in ["score", "evaluate"] {
@@ -279,9 +278,9 @@ fn rows_with_holes_are_left_out_and_then_filled() {
     text.push_str("0.5,,3.1\n0.5,N/A,3.1\n");
     place.file("t.csv", text);
     place.refused(
-        "train gmm --data t.csv --out run",
+        "train rnade --data t.csv --out run",
         1,
-        &["line 62, column \"mass\"", "--drop-missing", "genus impute"],
+        &["line 62, column \"mass\"", "--drop-missing", "gmm", "genus impute"],
     );
     let said = place.ok("train gmm --data t.csv --drop-missing --set components=1 --out run").stderr;
     assert!(said.contains("2 of 62 rows lack a value and are left out"), "{said}");
@@ -294,6 +293,33 @@ fn rows_with_holes_are_left_out_and_then_filled() {
     place.ok("train fvsbn --data bits.csv --set train.epochs=2 --out bits");
     place.ok("impute bits --data gap.csv -o out.npy");
     assert!(place.path("out.npy").is_file());
+}
+
+/// Protects what is there of rows that lack values: a mixture learns from it, and scores such rows by it.
+#[test]
+fn rows_with_holes_are_learned_from() {
+    let place = Place::new();
+    let mut text = table("speed,mass,width", &[0, 1, 2], 60);
+    text.push_str("0.5,,3.1\n0.5,N/A,3.1\n");
+    place.file("t.csv", text);
+    let said = place.ok("train gmm --data t.csv --set components=1 --out run").stderr;
+    assert!(said.contains("2 rows lack values, 2 cells in all"), "{said}");
+    assert!(place.path("run/report.html").is_file());
+    place.file("new.csv", "speed,mass,width\n0.5,50,3.1\n0.5,,3.1\n,,\n");
+    let scores = place.ok("score run --data new.csv");
+    assert!(scores.stderr.contains("rows that lack values by what is there"), "{}", scores.stderr);
+    let nats = |line: usize| -> f64 {
+        scores.stdout.lines().nth(line).unwrap().split(',').next_back().unwrap().parse().unwrap()
+    };
+    assert!(nats(2).abs() < 1e-9 && nats(1) != nats(0), "{}", scores.stdout);
+    let clusters = place.ok("cluster run --data new.csv").stdout;
+    assert_eq!(clusters, "cluster\n1\n1\n1\n");
+    place.ok("audit run");
+    let dropped = place.ok("score run --data new.csv --drop-missing").stdout;
+    assert_eq!(dropped.lines().count(), 1, "{dropped}");
+    // A column without any value says nothing.
+    place.file("none.csv", format!("a,b\n{}", "1,\n2,\n".repeat(20)));
+    place.refused("train gmm --data none.csv --out none", 1, &["no training row has a value for b"]);
 }
 
 /// Protects what was given: a file with holes comes back as it was written, but for the holes.

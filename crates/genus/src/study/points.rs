@@ -49,7 +49,7 @@ impl Points {
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let lines = text[..whole].split(|b| *b == b'\n').filter(|line| !line.is_empty());
         let all = lines
-            .map(|line| serde_json::from_slice(line))
+            .map(serde_json::from_slice)
             .collect::<std::result::Result<_, _>>()
             .map_err(|e| Error::Run(format!("{}: {e}; the file is damaged", path.display())))?;
         let io = Error::io("write", path);

@@ -6,6 +6,7 @@ use super::holes;
 use crate::holes::{any, clustered};
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::{Batch, Error, Result, Rng, Stop};
+use genus_kernels::{add_scaled, add_scaled_squares, scaled_squares};
 use rayon::prelude::*;
 
 /// Rows between two looks at whether to go on.
@@ -39,20 +40,6 @@ pub(super) struct Component {
     inverse: Option<Vec<f64>>,
 }
 
-/// Σ ((x − m)/σ)², in lanes.
-fn squares(x: &[f32], mean: &[f64], inverse: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let term = |x: f32, m: f64, i: f64| ((f64::from(x) - m) * i).powi(2);
-    let mut sums = [0f64; LANES];
-    let ((xs, x), (ms, m), (is, i)) = (x.as_chunks(), mean.as_chunks(), inverse.as_chunks());
-    for ((x, m), i) in xs.iter().zip(ms).zip(is) {
-        let (x, m, i): (&[f32; LANES], &[f64; LANES], &[f64; LANES]) = (x, m, i);
-        (0..LANES).for_each(|l| sums[l] += term(x[l], m[l], i[l]));
-    }
-    let rest: f64 = x.iter().zip(m).zip(i).map(|((x, m), i)| term(*x, *m, *i)).sum();
-    sums.iter().sum::<f64>() + rest
-}
-
 impl Component {
     pub fn new(log_weight: f64, mean: Vec<f64>, factor: Factor) -> Self {
         let d = mean.len();
@@ -67,7 +54,7 @@ impl Component {
     /// log πₖ N(x; μₖ, Σₖ).
     pub fn log_joint(&self, x: &[f32]) -> f64 {
         if let Some(inverse) = &self.inverse {
-            return self.log_weight + self.log_norm - 0.5 * squares(x, &self.mean, inverse);
+            return self.log_weight + self.log_norm - 0.5 * scaled_squares(x, &self.mean, inverse);
         }
         let mut y: Vec<f64> = x.iter().zip(&self.mean).map(|(x, m)| f64::from(*x) - m).collect();
         self.factor.whiten(&mut y);
@@ -133,13 +120,10 @@ fn variances(x: &Batch, resp: &[Vec<f64>], k: usize) -> Result<Vec<Weighted>> {
     };
     // A component that lost all its rows keeps a vanishing weight, so that nothing is divided by zero.
     let weights: Vec<f64> = (0..k).map(|c| resp.iter().map(|r| r[c]).sum::<f64>().max(1e-290)).collect();
-    let mut means =
-        sums(&|_, row, sum, share| sum.iter_mut().zip(row).for_each(|(s, v)| *s += share * f64::from(*v)))?;
+    let mut means = sums(&|_, row, sum, share| add_scaled(sum, row, share))?;
     means.chunks_exact_mut(d).zip(&weights).for_each(|(m, w)| m.iter_mut().for_each(|m| *m /= w));
-    let squares = sums(&|c, row, sum, share| {
-        let mean = &means[c * d..(c + 1) * d];
-        sum.iter_mut().zip(row).zip(mean).for_each(|((s, v), m)| *s += share * (f64::from(*v) - m).powi(2));
-    })?;
+    let squares =
+        sums(&|c, row, sum, share| add_scaled_squares(sum, row, &means[c * d..(c + 1) * d], share))?;
     let of = |c: usize| {
         let own = c * d..(c + 1) * d;
         let variances = squares[own.clone()].iter().map(|s| s / weights[c]).collect();
