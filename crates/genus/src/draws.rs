@@ -56,6 +56,9 @@ pub(crate) fn through(
     Ok((nats, Some(spread)))
 }
 
+/// What protocols say of scores of rows that lack values.
+pub(crate) const BY_WHAT_IS_THERE: &str = "rows that lack values by what is there";
+
 /// Scores of rows of data from `own`, the exact log p(y) of rows of the model's domain, with more words for the protocol.
 ///
 /// # Errors
@@ -68,7 +71,7 @@ pub(crate) fn exact(
     own: impl Fn(&Batch) -> Result<Vec<f64>>,
 ) -> Result<LogProb> {
     let (nats, spread) = through(transform, x, how, Evidence::EXACT, own)?;
-    let holes = if crate::holes::any(x) { "rows that lack values by what is there" } else { "" };
+    let holes = if crate::holes::any(x) { BY_WHAT_IS_THERE } else { "" };
     let words = [protocol(transform, how), holes.into()].into_iter().chain(more);
     Ok(LogProb {
         nats,

@@ -80,6 +80,9 @@ pub fn score(
         let words =
             [none.map(|lp| lp.protocol).into_iter().collect(), open.doubts(&given.select(&scored_rows))];
         protocol = words.concat().join(", ");
+        if holes::any(&x.select(&scored_rows)) {
+            protocol = format!("{}, {protocol}", crate::draws::BY_WHAT_IS_THERE);
+        }
     }
     if done < x.rows() {
         let join = if protocol.is_empty() { "" } else { ", " };

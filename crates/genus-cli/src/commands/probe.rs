@@ -7,8 +7,9 @@ use crate::output;
 use anyhow::Result;
 use genus::probe::{self as probes, Labelled};
 use genus::ridge::{Measured, Ridge, ridge};
-use genus::{Batch, Capability, Seed, SplitName, data};
+use genus::{Batch, Capability, Seed, Split, SplitName, data};
 use serde_json::json;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Most training rows of a probe, unless more are asked for.
@@ -43,11 +44,17 @@ pub fn regress(
     if source.data == "-" {
         return Err(refused("standard input is read once; give a file".into()).into());
     }
-    // The column is none of the model's, and is read apart from those that are.
-    let options = data::Options { spare: true, ..cx.options(&source.cut, false, Some(model.schema()))? };
+    // The column is none of the model's, and is read apart from those that are; lines of the file tell which number is of which row.
+    let keep = super::keeps(model.as_ref(), &source.cut);
+    let options = data::Options { spare: true, ..cx.options(&source.cut, keep, Some(model.schema()))? };
     let Rows { split, name, set } = super::chosen(source, cx.read(&source.data, &options)?)?;
     apart(name)?;
-    let options = data::Options { label: Some(data::Label::None), ..cx.options(&source.cut, false, None)? };
+    let options = data::Options {
+        label: Some(data::Label::None),
+        missing: data::Missing::Keep,
+        split: None,
+        ..cx.options(&source.cut, false, None)?
+    };
     let whole = data::load(&source.data, &options)?;
     let Some(column) = whole.schema.names().iter().position(|name| name == target) else {
         let there = whole.schema.names().join(", ");
@@ -57,22 +64,30 @@ pub fn regress(
         return Err(refused(format!("`{target}` holds texts; --label names a column of classes")).into());
     }
     let origin = whole.schema.column(column).origin;
-    let numbers = |x: &Batch| x.iter().map(|row| f64::from(row[column]) + origin).collect::<Vec<f64>>();
-    let other = super::chosen(source, whole)?;
-    if other.split.lines != split.lines || other.set.train.lines != set.train.lines {
-        return Err(refused("rows and their numbers cannot be told to belong together; leave rows that lack a value out of the file".into()).into());
-    }
-    let mut order = Seed::from(seed).child("labels").rng().permutation(set.train.x.rows());
-    order.truncate(most.unwrap_or(PROBED));
-    let (train, own) = (set.train.x.select(&order), numbers(&other.set.train.x.select(&order)));
-    let others = numbers(&other.split.x);
+    let lines = whole.splits().flat_map(|(_, s)| s.lines.iter().zip(s.x.iter()));
+    let numbers: HashMap<u64, f64> =
+        lines.map(|(line, row)| (*line, f64::from(row[column]) + origin)).collect();
+    // Rows that lack nothing, with their numbers.
+    let measured = |rows: &Split, order: &[usize]| -> (Batch, Vec<f64>) {
+        let number = |r: &usize| numbers.get(rows.lines.get(*r)?).copied();
+        let usable = |r: &usize| rows.x.row(*r).iter().all(|v| v.is_finite());
+        let of = order.iter().filter(|r| usable(r)).filter_map(|r| Some((*r, number(r)?)));
+        let (chosen, own): (Vec<usize>, Vec<f64>) = of.filter(|(_, v)| v.is_finite()).unzip();
+        (rows.x.select(&chosen), own)
+    };
+    let order = Seed::from(seed).child("labels").rng().permutation(set.train.x.rows());
+    let (train, mut own) = measured(&set.train, &order);
+    let train = train.slice(0, most.unwrap_or(PROBED));
+    own.truncate(train.rows());
+    let every: Vec<usize> = (0..split.x.rows()).collect();
+    let (tests, others) = measured(&split, &every);
     let found = crate::progress::stop(None)?.during(|| {
-        let [codes, tests] = [&train, &split.x].map(|x| encoder.encode(x));
-        let (codes, tests) = (codes?, tests?);
+        let [codes, coded] = [&train, &tests].map(|x| encoder.encode(x));
+        let (codes, coded) = (codes?, coded?);
         let of = |x: &Batch, y: &Batch| {
             ridge(Measured { x, y: &own }, Measured { x: y, y: &others }, Seed::from(seed))
         };
-        Ok::<_, genus::Error>([("rows", of(&train, &split.x)?), ("codes", of(&codes, &tests)?)])
+        Ok::<_, genus::Error>([("rows", of(&train, &tests)?), ("codes", of(&codes, &coded)?)])
     })?;
     if cx.json {
         let all: serde_json::Map<_, _> =

@@ -134,7 +134,8 @@ fn answer(
     drop(observer);
     let answer = match found {
         Err(genus::Error::Stopped(_)) => {
-            output::note(format!("interrupted; go on with: genus reproduce {name} --resume{place}"));
+            let tiny = if plumbing { " --plumbing" } else { "" };
+            output::note(format!("interrupted; go on with: genus reproduce {name} --resume{tiny}{place}"));
             return Ok(ExitCode::from(crate::INTERRUPTED));
         }
         other => other?,
@@ -162,7 +163,9 @@ fn answer(
     if cx.json {
         output::json(&answer)?;
     } else {
-        let sizes: Vec<usize> = study.sizes.clone();
+        let mut sizes: Vec<usize> = answer.means.iter().map(|m| m.1).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
         let mut curves: Vec<&str> = answer.means.iter().map(|m| m.0.as_str()).collect();
         curves.dedup();
         let cell = |curve: &str, size: usize| {

@@ -66,8 +66,8 @@ impl Values {
         match self {
             Self::Bytes(v) => v.iter().all(|b| *b <= 1),
             Self::Ints(v) => v.iter().all(|i| matches!(i, 0 | 1)),
-            Self::Floats(v) => v.iter().all(|x| *x == 0.0 || *x == 1.0),
-            Self::Doubles(v) => v.iter().all(|x| *x == 0.0 || *x == 1.0),
+            Self::Floats(v) => v.iter().all(|x| *x == 0.0 || *x == 1.0 || x.is_nan()),
+            Self::Doubles(v) => v.iter().all(|x| *x == 0.0 || *x == 1.0 || x.is_nan()),
         }
     }
 

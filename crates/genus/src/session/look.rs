@@ -50,6 +50,18 @@ pub(super) fn look(
         told(&warnings, summary, watch);
         return run.write_exhibits(Vec::new());
     };
+    let lacking = |(name, split): (SplitName, &Split)| {
+        let lacks = split.x.rows() - holes::whole_rows(&split.x).len();
+        (lacks > 0).then(|| format!("{lacks} of {} {name} rows", split.x.rows()))
+    };
+    let lacking: Vec<String> = data.splits().filter_map(lacking).collect();
+    if !lacking.is_empty() {
+        warnings.push(format!(
+            "{} lack values: scores are of all rows, each by what is there; whatever else is shown is of the rows that lack nothing, which are \
+             counted among themselves",
+            lacking.join(", ")
+        ));
+    }
     let test = test.filter(|_| whole.test.is_some()).map(|scored| whole_rows(scored, data));
     let of = Trained { model, data: &whole, test: test.as_ref() };
     if request.audit {

@@ -300,18 +300,16 @@ impl Work<'_> {
                 sure.map(word).collect::<Vec<_>>()
             };
             let (up, down) = (words(1.0), words(-1.0));
-            let told = |what: &str, of: Vec<String>| {
-                if of.is_empty() { format!("nothing {what}") } else { format!("{} {what}", of.join(", ")) }
+            let told = |what: &str, of: Vec<String>| match of.is_empty() {
+                true => format!("{what}: none"),
+                false => format!("{what}: {}", of.join(", ")),
             };
             let (what, helps, hurts) = match study.question {
-                Question::FewLabels => ("labels", "is better than the rows", "is worse"),
-                Question::FewData => ("rows of each class", "helps", "harms"),
+                Question::FewLabels => ("labels", "better than the rows", "worse"),
+                Question::FewData => ("rows of each class", "draws that help", "draws that harm"),
             };
-            found.push(format!(
-                "With {size} {what}, points in a hundred: {}; {}.",
-                told(helps, up),
-                told(hurts, down)
-            ));
+            let (up, down) = (told(helps, up), told(hurts, down));
+            found.push(format!("With {size} {what}, points in a hundred, {up}; {down}."));
         }
         let gained = study.asked.and_then(|(size, asked)| {
             let best = gains(size).into_iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;

@@ -48,10 +48,21 @@ impl Points {
             if path.exists() { std::fs::read(path).map_err(Error::io("read", path))? } else { Vec::new() };
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let lines = text[..whole].split(|b| *b == b'\n').filter(|line| !line.is_empty());
-        let all = lines
-            .map(serde_json::from_slice)
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|e| Error::Run(format!("{}: {e}; the file is damaged", path.display())))?;
+        let mut all: Vec<Point> = Vec::new();
+        for (at, line) in lines.enumerate() {
+            let damaged = |what: String| {
+                let place = format!("{}, line {}", path.display(), at + 1);
+                Error::Run(format!("{place}: {what}; take the line out, and what it said is found again"))
+            };
+            let point: Point = serde_json::from_slice(line).map_err(|e| damaged(e.to_string()))?;
+            if point.value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
+                return Err(damaged("a share lies between 0 and 1".into()));
+            }
+            let known = |p: &Point| p.series == point.series && p.size == point.size && p.seed == point.seed;
+            if !all.iter().any(known) {
+                all.push(point);
+            }
+        }
         let io = Error::io("write", path);
         let open = || -> std::io::Result<File> {
             let file = OpenOptions::new().create(true).append(true).open(path)?;

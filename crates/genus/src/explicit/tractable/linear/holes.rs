@@ -46,6 +46,8 @@ impl Em<'_> {
         for _ in 0..self.iterations {
             let (first, second) = match self.pair(x, &kinds, &at, last, &mut safe) {
                 Err(Error::Stopped(_)) if last.is_finite() => break,
+                // A column of few values may be explained so well that rounding is all that is left: what was there before is the answer.
+                Err(Error::Numerical { .. }) => break,
                 other => other?,
             };
             if let Some(old) = first.instead {

@@ -129,7 +129,11 @@ impl<N: Noise> Family for Linear<N> {
             }
             let begin = match start {
                 Some(old) => old.clone(),
-                None => from_moments(&holes::filled(&x), &mut |_| false)?.law,
+                None => match from_moments(&holes::filled(&x), &mut |_| false) {
+                    // Rows that are mostly means may have no law.
+                    Err(Error::Numerical { .. }) => somewhere(&x, q, &mut rng)?,
+                    found => found?.law,
+                },
             };
             let (iterations, tolerance) = config.patience();
             let em = Em { least: &least::<N>(config, &x), shared: N::SHARED, iterations, tolerance };
@@ -182,6 +186,13 @@ impl<N: Noise> Family for Linear<N> {
         let held = held(&law, config.floor());
         Ok(Self { config, transform, law, held })
     }
+}
+
+/// A law to begin with: small factors, and noise as large as what is there of the columns varies.
+fn somewhere(x: &Batch, q: usize, rng: &mut Rng) -> Result<LinearGaussian> {
+    let (mean, deviations) = moments(x);
+    let weights = DMatrix::from_fn(mean.len(), q, |c, _| 0.3 * deviations[c] * rng.normal());
+    LinearGaussian::new(weights, mean, deviations.iter().map(|s| s * s).collect())
 }
 
 /// Least noise of each column, of rows that may lack values.
