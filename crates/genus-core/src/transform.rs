@@ -168,16 +168,16 @@ impl Transform {
             steps.push(Step::Logit { alpha });
         }
         let target = Domain { support: Support::Real, shape: source.domain.shape };
-        let mut chain = Self { source, target, steps, fixed, missing: true };
+        let mut chain = Self { source, target, steps, fixed, missing: false };
         if want.standardize {
-            // Noise of its own for each row: equal rows with equal noise would have no spread. The caller has said whether values may be
-            // missing; what is there of a column has its moments either way.
-            let (y, _) =
-                chain.forward(x, Noise::Stream(&mut Seed::from(fixed).child("standardize").rng()))?;
+            // What is there of a column has its moments, whether values may be missing or not.
+            chain.source.check(x, true)?;
+            // Noise of its own for each row: equal rows with equal noise would have no spread.
+            let noise = &mut Seed::from(fixed).child("standardize").rng();
+            let (y, _) = chain.forward_checked(x, Noise::Stream(noise))?;
             let (mean, std) = moments(&y);
             chain.steps.push(Step::Standardize { mean, std });
         }
-        chain.missing = false;
         Ok(chain)
     }
 

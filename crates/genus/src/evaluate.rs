@@ -70,6 +70,7 @@ pub fn score(
         order.into_iter().zip(scores).map(|(row, (nats, spread))| (row, nats, spread)).collect();
     each.sort_unstable_by_key(|(row, ..)| *row);
     let scored_rows: Vec<usize> = each.iter().map(|e| e.0).collect();
+    let scored_x = x.select(&scored_rows);
     let nats: Vec<f64> = each.iter().map(|e| e.1).collect();
     let spread = each.iter().map(|e| e.2).collect::<Option<Vec<f64>>>();
     if let (Some(open), Some(given)) = (model.as_given(), &rows.given)
@@ -80,7 +81,7 @@ pub fn score(
         let words =
             [none.map(|lp| lp.protocol).into_iter().collect(), open.doubts(&given.select(&scored_rows))];
         protocol = words.concat().join(", ");
-        if holes::any(&x.select(&scored_rows)) {
+        if holes::any(&scored_x) {
             protocol = format!("{}, {protocol}", crate::draws::BY_WHAT_IS_THERE);
         }
     }
@@ -90,7 +91,6 @@ pub fn score(
     }
     let all = LogProb { nats, spread, evidence, measure, protocol };
     let mean = all.mean();
-    let scored_x = x.select(&scored_rows);
     // Cells that a row has on average: all, unless some are missing.
     let cells = scored_x.data().iter().filter(|v| !v.is_nan()).count() as f64 / done as f64;
     let score = Score {
@@ -111,8 +111,7 @@ pub fn score(
 
 /// The rows of each split that lack no value; splits without such rows are left out, and nothing is left where no training row is whole.
 pub fn whole(data: Dataset) -> Option<Dataset> {
-    let lacks = data.splits().any(|(_, split)| holes::any(&split.x));
-    if lacks { holes::whole(&data) } else { Some(data) }
+    holes::whole(data)
 }
 
 /// Whether [`score`] gives anything.

@@ -279,6 +279,13 @@ pub struct How {
     pub versions: Vec<(String, String)>,
 }
 
+/// Data by name, cut into fractions if such are given.
+pub(crate) fn load(name: &str, split: Option<&str>, data_dir: Option<&Path>) -> Result<Dataset> {
+    let split = split.map(data::parse_split).transpose()?;
+    let data_dir = data_dir.map(Path::to_path_buf);
+    data::load(name, &data::Options { split, data_dir, ..data::Options::default() })
+}
+
 impl Recipe {
     /// The registry entry of its model.
     ///
@@ -293,12 +300,7 @@ impl Recipe {
     /// # Errors
     /// If the data are not there, with where to get them.
     pub fn load(&self, data_dir: Option<&Path>, plumbing: bool) -> Result<Dataset> {
-        let options = data::Options {
-            split: self.split.as_deref().map(data::parse_split).transpose()?,
-            data_dir: data_dir.map(Path::to_path_buf),
-            ..data::Options::default()
-        };
-        match data::load(&self.data, &options) {
+        match load(&self.data, self.split.as_deref(), data_dir) {
             Err(_) if plumbing => data::load(&self.substitute, &data::Options::default()),
             other => other,
         }

@@ -122,10 +122,13 @@ pub fn ridge(train: Measured<'_>, test: Measured<'_>, seed: Seed) -> Result<Ridg
         1.0 - sum(&|r| test.y[r] - told[r]) / sum(&|r| test.y[r] - mean)
     };
     let mut rng = seed.child("resamples").rng();
-    let mut resampled: Vec<f64> = (0..RESAMPLES)
-        .map(|_| explained(&(0..tested).map(|_| rng.below(tested)).collect::<Vec<_>>()))
-        .filter(|v| v.is_finite())
-        .collect();
+    let mut resampled = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        Stop::current().check()?;
+        resampled.push(explained(&(0..tested).map(|_| rng.below(tested)).collect::<Vec<_>>()));
+    }
+    // Few rows that happen to be one row over and over have no variance to explain.
+    resampled.retain(|v| v.is_finite());
     resampled.sort_by(f64::total_cmp);
     let at = |share: f64| resampled[((resampled.len() - 1) as f64 * share) as usize];
     Ok(Ridge {

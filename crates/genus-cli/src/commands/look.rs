@@ -584,6 +584,10 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let (_, model) = open(&t.run)?;
     let conditional =
         model.as_conditional().ok_or_else(|| cannot(model.as_ref(), Capability::Conditional))?;
+    if t.source.cut.drop_missing {
+        let message = "rows that lack a value are those that are filled; leave --drop-missing out";
+        return Err(genus::Error::config("drop-missing", message).into());
+    }
     let piped = (t.source.data == "-").then(super::piped).transpose()?;
     let data = piped.as_ref().map_or_else(|| t.source.data.clone(), |(_, path)| path.display().to_string());
     let source = Source { data, ..t.source.clone() };

@@ -45,7 +45,7 @@ pub(super) fn look(
     let mut warnings = Vec::new();
     let test = score_splits(model, data, request, summary, &mut warnings, watch)?;
     // What is found out beside scores is of rows that lack nothing.
-    let Some(whole) = evaluate::whole(data.clone()) else {
+    let Some(whole) = holes::whole(data.clone()) else {
         warnings.push("no training row lacks nothing: there is no audit, and only scores are shown".into());
         told(&warnings, summary, watch);
         return run.write_exhibits(Vec::new());

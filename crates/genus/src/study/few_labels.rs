@@ -82,8 +82,10 @@ fn balanced(labels: &[u32], classes: usize, most: usize, seed: u64) -> Vec<usize
 fn trained(contestant: &Contestant, work: &mut Work<'_>) -> Result<Box<dyn Model>> {
     let folder = work.run.path().join("encoders").join(contestant.name.replace([' ', '/'], "-"));
     let (spec, table) = contestant.table(work.set, work.how.plumbing)?;
-    if folder.join("summary.json").exists() {
-        return registry::restore(&RunDir::open(&folder)?.model()?);
+    // One that a limit of time cut short has a summary too, and is gone on with.
+    let cut = session::reason(StopReason::TimeBudget);
+    if let Some(run) = RunDir::open(&folder).ok().filter(|r| r.summary().is_ok_and(|s| s.stopped != cut)) {
+        return registry::restore(&run.model()?);
     }
     let source = DataConfig { source: work.set.provenance.name.clone(), ..DataConfig::default() };
     let mut request = Request::new(spec, table, source);

@@ -7,10 +7,10 @@ mod few_data;
 mod few_labels;
 mod points;
 
-use crate::recipe::{How, Tier};
+use crate::recipe::{How, Tier, load};
 use crate::run::{DataConfig, FORMAT, RunConfig, RunDir, Summary};
 use crate::{
-    Dataset, Error, Exhibit, Figure, Observer, Panel, Result, Size, Tensor, data, panel::Cell, panel::Named,
+    Dataset, Error, Exhibit, Figure, Observer, Panel, Result, Size, Tensor, panel::Cell, panel::Named,
     registry, session,
 };
 use points::Points;
@@ -160,20 +160,14 @@ impl Study {
     /// # Errors
     /// If the data are not there, with where to get them.
     pub fn load(&self, data_dir: Option<&Path>, plumbing: bool) -> Result<Dataset> {
-        let options = data::Options {
-            split: self.split.as_deref().map(data::parse_split).transpose()?,
-            data_dir: data_dir.map(Path::to_path_buf),
-            ..data::Options::default()
-        };
-        match data::load(&self.data, &options) {
+        match load(&self.data, self.split.as_deref(), data_dir) {
             Err(_) if plumbing => self.stand_in(),
             other => other,
         }
     }
 
     fn stand_in(&self) -> Result<Dataset> {
-        let split = self.split.as_deref().map(data::parse_split).transpose()?;
-        data::load(&self.substitute, &data::Options { split, ..data::Options::default() })
+        load(&self.substitute, self.split.as_deref(), None)
     }
 
     /// Does the study into a folder.
@@ -377,6 +371,7 @@ impl Work<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data;
 
     #[test]
     fn studies_are_valid_and_every_file_is_listed() {

@@ -62,7 +62,7 @@ impl Component {
     }
 }
 
-/// log p(x, k) of every row and component, and log p(x) of every row.
+/// A number for each row and component, and one for each row.
 pub(super) type Joint = (Vec<Vec<f64>>, Vec<f64>);
 
 /// log p(x, k) of every row and component, and log p(x) of every row; of what is there where cells are missing. The floor is that of
@@ -71,9 +71,14 @@ pub(super) type Joint = (Vec<Vec<f64>>, Vec<f64>);
 /// # Errors
 /// [`Error::Stopped`] if it was asked to end.
 pub(super) fn joint(components: &[Component], x: &Batch, floor: f64) -> Result<Joint> {
-    if any(x) {
-        return holes::joint(&Conditionals::new(components, floor)?, x);
+    match any(x) {
+        true => holes::joint(&Conditionals::new(components, floor)?, x),
+        false => whole_joint(components, x),
     }
+}
+
+/// As [`joint`], of rows that are known to lack nothing.
+fn whole_joint(components: &[Component], x: &Batch) -> Result<Joint> {
     let stop = Stop::current();
     let rows = (0..x.rows()).into_par_iter().map(|r| {
         if r.is_multiple_of(CHECKED) {
@@ -133,11 +138,16 @@ fn variances(x: &Batch, resp: &[Vec<f64>], k: usize) -> Result<Vec<Weighted>> {
 }
 
 /// Weighted maximum likelihood, under the eigenvalue floor, and how many components that floor holds. Where cells are missing, they are what
-/// the components as they are say.
-fn maximise(x: &Batch, resp: &[Vec<f64>], em: &Em, now: &[Component]) -> Result<(Vec<Component>, usize)> {
+/// the components as they are `now` say.
+fn maximise(
+    x: &Batch,
+    resp: &[Vec<f64>],
+    em: &Em,
+    now: Option<&[Component]>,
+) -> Result<(Vec<Component>, usize)> {
     let (n, d, k) = (x.rows() as f64, x.width(), em.components);
     let (floor, stop) = (em.floor, Stop::current());
-    let moments: Vec<Weighted> = if any(x) {
+    let moments: Vec<Weighted> = if let Some(now) = now {
         holes::expected(&Conditionals::new(now, floor)?, x, resp)?
     } else if em.covariance.is_diagonal() {
         variances(x, resp, k)?
@@ -263,13 +273,19 @@ pub(super) fn climb(
         None => {
             let (whole, hard) = clustered(x, k, 100, rng)?;
             let each = |a: &u32| (0..k as u32).map(|c| f64::from(u8::from(c == *a))).collect();
-            maximise(&whole, &hard.iter().map(each).collect::<Vec<_>>(), em, &[])?
+            maximise(&whole, &hard.iter().map(each).collect::<Vec<_>>(), em, None)?
         }
+    };
+    // Looked for once: the rows are many, and do not change.
+    let lacks = any(x);
+    let scored = |components: &[Component]| match lacks {
+        true => holes::joint(&Conditionals::new(components, em.floor)?, x),
+        false => whole_joint(components, x),
     };
     let mut before = Vec::new();
     let mut last = f64::NEG_INFINITY;
     for iteration in 1..=em.iterations as u64 {
-        let (each, all) = match joint(&components, x, em.floor) {
+        let (each, all) = match scored(&components) {
             Err(Error::Stopped(_)) if iteration > 1 => {
                 return Ok(Climb {
                     components: before,
@@ -305,7 +321,7 @@ pub(super) fn climb(
             .zip(&all)
             .map(|(each, all)| each.iter().map(|v| libm::exp(v - all)).collect())
             .collect();
-        let next = match maximise(x, &resp, em, &components) {
+        let next = match maximise(x, &resp, em, lacks.then_some(&components[..])) {
             Err(Error::Stopped(_)) => {
                 return Ok(Climb { components, mean, iterations: iteration, end: End::Cut, held });
             }
@@ -314,7 +330,7 @@ pub(super) fn climb(
         before = std::mem::replace(&mut components, next.0);
         held = next.1;
     }
-    let all = match joint(&components, x, em.floor) {
+    let all = match scored(&components) {
         Err(Error::Stopped(_)) => {
             let iterations = em.iterations as u64;
             return Ok(Climb { components: before, mean: last, iterations, end: End::Cut, held });
