@@ -363,6 +363,12 @@ impl Made {
         if !settled {
             return normalized(x, view, scale, self.b, self.act);
         }
+        self.by_statistics(view, x, &Scale { scale, mean, variance })
+    }
+
+    /// What follows the product in a normalised layer whose statistics are settled.
+    fn by_statistics(&self, view: &View<'_>, x: Tensor<2>, of: &Scale) -> Tensor<2> {
+        let Scale { scale, mean, variance } = *of;
         let factor = view.get::<1>(scale) / (view.get::<1>(variance) + EPSILON).sqrt();
         let shift = view.get::<1>(self.b) - view.get::<1>(mean) * factor.clone();
         let ([rows, width], channels) = (x.dims(), factor.dims()[0]);
@@ -450,16 +456,19 @@ impl Synthesis {
 
     /// Sets the statistics of normalised layers to those that [`forward`](Self::forward) sees of these codes.
     pub fn settle(&self, params: &mut Params, z: Tensor<2>) {
+        let Some(last) = self.layers.iter().rposition(|layer| layer.batch.is_some()) else { return };
         let mut x = z;
-        for layer in &self.layers {
-            if let Some(Scale { scale, mean, variance }) = layer.batch {
-                let product = values(layer.plain(&params.frozen(), x.clone()));
-                let found = channel_moments(&product, params.shape(scale)[0]);
-                for (id, moments) in [mean, variance].into_iter().zip(found) {
-                    params.set(id, moments.into_iter().map(|v| v as f32).collect());
-                }
+        for layer in &self.layers[..=last] {
+            let Some(of) = &layer.batch else {
+                x = layer.forward(&params.frozen(), x, true);
+                continue;
+            };
+            let product = layer.plain(&params.frozen(), x);
+            let found = channel_moments(&values(product.clone()), params.shape(of.scale)[0]);
+            for (id, moments) in [of.mean, of.variance].into_iter().zip(found) {
+                params.set(id, moments.into_iter().map(|v| v as f32).collect());
             }
-            x = layer.forward(&params.frozen(), x, true);
+            x = layer.by_statistics(&params.frozen(), product, of);
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::diagnostics::{likeness, mixing, modes, parzen};
 use crate::draws::LOGIT_SPACE;
 use crate::run::{DataConfig, Summary};
 use crate::session::{self, Outcome, Request};
+use crate::unsupervised::features::autoencoder;
 use crate::{Dataset, Diagnostic, Error, ModelSpec, Observer, Result, SplitName, StopReason, data, registry};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -82,12 +83,18 @@ pub enum Measured {
     /// Accuracy on real rows of a classifier that saw draws: more is better.
     #[serde(rename = "train on draws, test on rows")]
     Useful,
+    /// How far rows that come back from noise are from the clean ones.
+    #[serde(rename = "squared reconstruction error of corrupted rows")]
+    Denoised,
 }
 
 impl Measured {
     /// Whether the figure asked for is a floor.
     const fn more_is_better(self) -> bool {
-        !matches!(self, Self::TotalLogLikelihood | Self::TestNll | Self::GapToEntropy | Self::Frechet)
+        !matches!(
+            self,
+            Self::TotalLogLikelihood | Self::TestNll | Self::GapToEntropy | Self::Frechet | Self::Denoised
+        )
     }
 }
 
@@ -172,6 +179,7 @@ recipes!(
     "gmm-iris",
     "gmm-8gaussians",
     "bernoulli-mixture-binarized-mnist",
+    "denoising-autoencoder-mnist",
     "fvsbn-binarized-mnist",
     "rnade-8gaussians",
     "spline-flow-8gaussians",
@@ -424,6 +432,7 @@ fn measure(figure: Measured, summary: &Summary) -> Result<(f64, Option<f64>)> {
         Measured::Frechet => named("Fréchet distance"),
         Measured::ClassesPresent => named("classes present"),
         Measured::Useful => named("train on draws, test on rows"),
+        Measured::Denoised => named(autoencoder::DENOISED),
         Measured::TestNll => test.map(|s| (-s.nats, s.stderr)),
         Measured::GapToEntropy => {
             let entropy = summary

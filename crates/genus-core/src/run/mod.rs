@@ -258,9 +258,14 @@ impl RunDir {
     /// The fitted model's state.
     ///
     /// # Errors
-    /// [`Error::Run`] if the training has not ended.
+    /// [`Error::Run`] if the training has not ended, or if it is the folder of a study, which has many models or none.
     pub fn model(&self) -> Result<State> {
         let path = self.model_path();
+        if !path.exists() && self.summary_path().exists() {
+            let message =
+                format!("{} holds no model, but what a study of several found", self.path.display());
+            return Err(Error::Run(message).advise(Advice::Train));
+        }
         if !path.exists() {
             return Err(self.unended("has no model yet"));
         }

@@ -30,8 +30,8 @@ pub struct Duel<A: Adversarial> {
 
 /// Rows of a pass where there is no gradient.
 const CHUNK: usize = 500;
-/// Draws whose statistics normalised layers keep.
-const SETTLED: usize = 2000;
+/// Draws whose statistics normalised layers keep: as many as an interrupted training has time for.
+const SETTLED: usize = 1000;
 
 impl<A: Adversarial> Duel<A> {
     fn build(config: &A::Config, transform: Transform, prior: Vec<f32>, rng: &mut Rng) -> Result<Self> {

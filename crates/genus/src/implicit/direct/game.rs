@@ -4,7 +4,7 @@ use super::judge::{Judge, Look, WATCHED};
 use super::play::Players;
 use super::{Adversarial, AdversarialConfig as _};
 use crate::training_rows::TrainingRows;
-use crate::{Batch, Result, State};
+use crate::{Batch, Result, State, Stop};
 use genus_core::train::{Figures, Watch};
 use genus_core::{Rng, Tensor as Stored};
 use genus_nn::{Loss, Objective, StepContext, Tensor, View, tensor, values};
@@ -54,6 +54,8 @@ pub(super) struct Game<'a, A: Adversarial> {
     pub look: Option<Look>,
 }
 
+/// Draws of a pass, which see each other where layers are normalised.
+const SEEN: usize = 250;
 /// Weight of the past in the average of what the discriminator tells.
 const MEMORY: f64 = 0.98;
 
@@ -115,10 +117,15 @@ impl<A: Adversarial> Objective for Game<'_, A> {
     }
 
     fn validate(&mut self, view: &View<'_>) -> Result<Figures> {
-        let generator = &self.players.generator;
-        let made = generator.make(view, tensor(self.noise.clone()), self.given.as_ref(), false);
-        let width = made.dims()[1];
-        let (figures, look) = self.judge.look(&Batch::new(values(made), width)?)?;
+        let (stop, width) = (Stop::current(), self.judge.width());
+        let mut made = Vec::with_capacity(self.noise.rows() * width);
+        for start in (0..self.noise.rows()).step_by(SEEN) {
+            stop.check()?;
+            let noise = tensor(self.noise.slice(start, start + SEEN));
+            let given = self.given.as_ref().map(|given| given.slice(start, start + SEEN));
+            made.extend(values(self.players.generator.make(view, noise, given.as_ref(), false)));
+        }
+        let (figures, look) = self.judge.look(&Batch::new(made, width)?)?;
         self.look = look.or(self.look);
         Ok(figures)
     }

@@ -81,6 +81,11 @@ impl Judge {
         })
     }
 
+    /// Columns of draws as the model works on them.
+    pub fn width(&self) -> usize {
+        self.transform.target().width()
+    }
+
     /// Figures of draws, as the model works on them.
     ///
     /// # Errors

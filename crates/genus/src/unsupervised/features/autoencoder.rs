@@ -202,6 +202,9 @@ fn suited(size: Size) -> toml::Table {
     table
 }
 
+/// Name of the figure of noise that is taken away.
+pub(crate) const DENOISED: &str = "squared reconstruction error of corrupted rows";
+
 /// Rows of a pass without gradient.
 const CHUNK: usize = 1000;
 
@@ -536,7 +539,7 @@ impl Model for Autoencoder {
         let unit = format!("summed over columns, {unit}");
         Ok(vec![
             Figure::new("squared reconstruction error", of(&clean)?, unit.clone()),
-            Figure::new("squared reconstruction error of corrupted rows", of(&noisy)?, unit),
+            Figure::new(DENOISED, of(&noisy)?, unit),
         ])
     }
 
