@@ -41,6 +41,15 @@ impl Units {
         }
     }
 
+    /// The same, of numbers that single precision holds: what is taken from each column, and what it is multiplied by then.
+    pub fn rounded(self) -> (Self, [Vec<f32>; 2]) {
+        let shift: Vec<f32> = self.shift.iter().map(|m| *m as f32).collect();
+        let factor: Vec<f32> = self.scale.iter().map(|s| (1.0 / s).min(f64::from(f32::MAX)) as f32).collect();
+        let exact = |v: &[f32]| -> Vec<f64> { v.iter().map(|v| f64::from(*v)).collect() };
+        let scale = exact(&factor).into_iter().map(|f| 1.0 / f).collect();
+        (Self { shift: exact(&shift), scale }, [shift, factor])
+    }
+
     /// A covariance of the data in these units.
     pub fn scale(&self, of: DMatrix<f64>) -> DMatrix<f64> {
         DMatrix::from_fn(of.nrows(), of.ncols(), |i, j| of[(i, j)] / (self.scale[i] * self.scale[j]))

@@ -6,7 +6,8 @@ use crate::sample_metrics::classifier::Classifier;
 use crate::transform::{Binarize, Noise, Transform};
 use crate::units::Units;
 use crate::{
-    Batch, Dataset, Drawing, Error, Event, FitContext, Model, Result, Seed, Silent, Split, SplitName, Stop,
+    Batch, Dataset, Domain, Drawing, Error, Event, FitContext, Model, Result, Seed, Silent, Split, SplitName,
+    Stop, Support,
 };
 
 /// The curve of the rows alone.
@@ -73,7 +74,7 @@ pub(super) fn run(work: &mut Work<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The rows as bits, 1 above half of the top level.
+/// The rows as levels 0 and 1, 1 above half of the top level: models of bits take these, and those of levels do.
 fn bits(set: &Dataset) -> Result<Dataset> {
     let transform = Transform::to_binary(set.schema.clone(), Binarize::Threshold, 0)?;
     let of = |split: &Split| -> Result<Split> {
@@ -81,7 +82,7 @@ fn bits(set: &Dataset) -> Result<Dataset> {
         Ok(Split { x, ..split.clone() })
     };
     let mut made = set.clone();
-    made.schema.domain = transform.target().clone();
+    made.schema.domain = Domain { support: Support::Discrete { levels: 2 }, ..transform.target().clone() };
     made.train = of(&set.train)?;
     made.valid = set.valid.as_ref().map(of).transpose()?;
     made.test = set.test.as_ref().map(of).transpose()?;

@@ -151,10 +151,9 @@ impl Family for KMeans {
             let message = format!("the clustering that fitting begins with has {}", old.config.clusters);
             return Err(Error::config("clusters", message));
         }
-        let units = Units::around(&data.train.x, config.standardize);
-        let x = units.inside(&data.train.x);
-        let rows = Rows::new(&x);
-        let parameters = (k * x.width()) as u64;
+        let (units, [shift, factor]) = Units::around(&data.train.x, config.standardize).rounded();
+        let rows = Rows::within(&data.train.x, shift, factor);
+        let parameters = (k * data.schema.width()) as u64;
         cx.emit(&Event::Start { model: SPEC.name.into(), steps: None, resumed_at: 0, parameters });
         let restarts = if start.is_some() { 1 } else { config.restarts.get() as u64 };
         let (mut best, mut rounds): (Option<Clustering>, u64) = (None, 0);

@@ -7,16 +7,17 @@
 
 use crate::distances::squared_distances;
 use genus_core::{Batch, Error, Result, Rng, Stop};
-use genus_kernels::row_products;
 use rayon::prelude::*;
 
 /// Rows of a block of distances.
 const BLOCK: usize = 4096;
 
-/// Rows around their mean, and what is known of each.
+/// Rows, and the units in which they are looked at: a block of them at a time, so that there is no second copy.
 pub(crate) struct Rows<'a> {
-    /// Centred: products of numbers far from 0 would lose digits.
-    pub x: &'a Batch,
+    x: &'a Batch,
+    /// What is taken from each column, and what it is multiplied by then; products of numbers far from 0 would lose digits.
+    shift: Vec<f32>,
+    factor: Vec<f32>,
     /// Σ |x|² over all rows.
     total: f64,
 }
@@ -35,31 +36,6 @@ pub(crate) struct Clustering {
     pub converged: bool,
 }
 
-fn squared(row: &[f32], centre: &[f32]) -> f64 {
-    const LANES: usize = 16;
-    let mut sums = [0f32; LANES];
-    let (rows, rest) = row.as_chunks::<LANES>();
-    let (centres, others) = centre.as_chunks::<LANES>();
-    for (x, c) in rows.iter().zip(centres) {
-        (0..LANES).for_each(|l| sums[l] += (x[l] - c[l]) * (x[l] - c[l]));
-    }
-    let rest: f32 = rest.iter().zip(others).map(|(x, c)| (x - c) * (x - c)).sum();
-    sums.iter().map(|s| f64::from(*s)).sum::<f64>() + f64::from(rest)
-}
-
-/// What `of` makes of the squared distances of each row to all centres.
-fn each<T: Send>(x: &Batch, centres: &Batch, of: impl Fn(usize, &[f32]) -> T + Sync) -> Result<Vec<T>> {
-    let stop = Stop::current();
-    let mut all = Vec::with_capacity(x.rows());
-    for start in (0..x.rows()).step_by(BLOCK) {
-        stop.check()?;
-        let block = squared_distances(&x.slice(start, start + BLOCK), centres);
-        let rows = block.par_chunks_exact(centres.rows()).enumerate();
-        all.par_extend(rows.map(|(r, row)| of(start + r, row)));
-    }
-    Ok(all)
-}
-
 /// Nearest and second nearest: which, and their squared distances.
 fn nearest(row: &[f32]) -> (u32, f32, f32) {
     let mut best = (0, f32::INFINITY, f32::INFINITY);
@@ -76,7 +52,75 @@ fn nearest(row: &[f32]) -> (u32, f32, f32) {
 impl<'a> Rows<'a> {
     /// These rows, which lie around 0.
     pub fn new(x: &'a Batch) -> Self {
-        Self { x, total: x.iter().map(|r| row_products(r, r)[0]).sum() }
+        Self::within(x, vec![0.0; x.width()], vec![1.0; x.width()])
+    }
+
+    /// These rows, less `shift` and times `factor`, column by column.
+    pub fn within(x: &'a Batch, shift: Vec<f32>, factor: Vec<f32>) -> Self {
+        let mut rows = Self { x, shift, factor, total: 0.0 };
+        let square = |r: usize| rows.values(r).map(|v| f64::from(v).powi(2)).sum::<f64>();
+        rows.total = (0..x.rows()).into_par_iter().map(square).collect::<Vec<_>>().iter().sum();
+        rows
+    }
+
+    /// Values of a row in these units.
+    fn values(&self, r: usize) -> impl Iterator<Item = f32> {
+        let units = self.shift.iter().zip(&self.factor);
+        self.x.row(r).iter().zip(units).map(|(v, (m, f))| (v - m) * f)
+    }
+
+    /// Some rows in these units.
+    fn select(&self, rows: &[usize]) -> Batch {
+        let mut some = self.x.select(rows);
+        some.data_mut().par_chunks_exact_mut(self.x.width()).for_each(|row| {
+            let units = self.shift.iter().zip(&self.factor);
+            row.iter_mut().zip(units).for_each(|(v, (m, f))| *v = (*v - m) * f);
+        });
+        some
+    }
+
+    /// Squared distance of a row to a centre.
+    fn squared(&self, r: usize, centre: &[f32]) -> f64 {
+        const LANES: usize = 16;
+        let mut sums = [0f32; LANES];
+        let (rows, rest) = self.x.row(r).as_chunks::<LANES>();
+        let (shifts, _) = self.shift.as_chunks::<LANES>();
+        let (factors, _) = self.factor.as_chunks::<LANES>();
+        let (centres, _) = centre.as_chunks::<LANES>();
+        for (((x, m), f), c) in rows.iter().zip(shifts).zip(factors).zip(centres) {
+            for l in 0..LANES {
+                let off = (x[l] - m[l]) * f[l] - c[l];
+                sums[l] += off * off;
+            }
+        }
+        let whole: f64 = sums.iter().map(|s| f64::from(*s)).sum();
+        let from = centre.len() - rest.len();
+        (from..centre.len()).fold(whole, |sum, j| {
+            let off = (self.x.row(r)[j] - self.shift[j]) * self.factor[j] - centre[j];
+            sum + f64::from(off * off)
+        })
+    }
+
+    /// What `of` makes of the squared distances of each of these rows to all centres.
+    fn each<T: Send>(
+        &self,
+        rows: &[usize],
+        centres: &Batch,
+        of: impl Fn(usize, &[f32]) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        let stop = Stop::current();
+        let mut all = Vec::with_capacity(rows.len());
+        for some in rows.chunks(BLOCK) {
+            stop.check()?;
+            let block = squared_distances(&self.select(some), centres);
+            let found = block.par_chunks_exact(centres.rows()).zip(some);
+            all.par_extend(found.map(|(row, r)| of(*r, row)));
+        }
+        Ok(all)
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.x.rows()).collect()
     }
 
     /// Centres drawn with probability proportional to the squared distance to those so far: the best of some candidates each time.
@@ -84,16 +128,16 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// [`Error::Stopped`].
     pub fn seed(&self, k: usize, rng: &mut Rng) -> Result<Batch> {
-        let n = self.x.rows();
+        let (n, every) = (self.x.rows(), self.all());
         let mut chosen = vec![rng.below(n)];
-        let mut gaps: Vec<f64> = each(self.x, &self.x.select(&chosen), |_, d| f64::from(d[0]))?;
+        let mut gaps: Vec<f64> = self.each(&every, &self.select(&chosen), |_, d| f64::from(d[0]))?;
         let trials = 2 + (k as f64).ln() as usize;
         while chosen.len() < k {
             let all: f64 = gaps.iter().sum();
             // All rows coincide with a centre: any row is as good as any other.
             let candidate = |rng: &mut Rng| if all > 0.0 { rng.categorical(&gaps) } else { rng.below(n) };
             let candidates: Vec<usize> = (0..trials).map(|_| candidate(rng)).collect();
-            let to = each(self.x, &self.x.select(&candidates), |r, d| -> Vec<f64> {
+            let to = self.each(&every, &self.select(&candidates), |r, d| -> Vec<f64> {
                 d.iter().map(|v| f64::from(*v).min(gaps[r])).collect()
             })?;
             let left = |t: usize| to.iter().map(|d| d[t]).sum::<f64>();
@@ -102,7 +146,7 @@ impl<'a> Rows<'a> {
             chosen.push(candidates[best]);
             gaps.iter_mut().zip(&to).for_each(|(g, d)| *g = d[best]);
         }
-        Ok(self.x.select(&chosen))
+        Ok(self.select(&chosen))
     }
 
     /// Rounds of assignment and means from these centres, until no row changes its cluster, `heard` ends it or there were so many. An
@@ -147,7 +191,11 @@ impl<'a> Rows<'a> {
                 let n = counts[c] as f64;
                 next.row_mut(c).iter_mut().zip(&sums[c * d..]).for_each(|(v, s)| *v = (s / n) as f32);
             }
-            let shift: Vec<f32> = (0..k).map(|c| squared(at.row(c), next.row(c)).sqrt() as f32).collect();
+            let moved = |c: usize| {
+                let square = |(a, b): (&f32, &f32)| f64::from(a - b).powi(2);
+                at.row(c).iter().zip(next.row(c)).map(square).sum::<f64>().sqrt() as f32
+            };
+            let shift: Vec<f32> = (0..k).map(moved).collect();
             let largest = (0..k).fold(0, |best, c| if shift[c] > shift[best] { c } else { best });
             let other = (0..k).filter(|c| *c != largest).map(|c| shift[c]).fold(0.0, f32::max);
             for ((u, l), a) in upper.iter_mut().zip(&mut lower).zip(&assigned) {
@@ -189,20 +237,20 @@ impl<'a> Rows<'a> {
         'passes: while done < passes as u64 && !converged {
             let mut sum = 0.0;
             for rows in rng.permutation(n).chunks(size) {
-                let batch = self.x.select(rows);
-                let found = match each(&batch, &centres, |_, row| nearest(row)) {
+                let found = match self.each(rows, &centres, |_, row| nearest(row)) {
                     Err(Error::Stopped(_)) if done > 0 => break 'passes,
                     other => other?,
                 };
-                for ((c, d, _), x) in found.into_iter().zip(batch.iter()) {
+                for ((c, d, _), r) in found.into_iter().zip(rows) {
                     sum += f64::from(d);
                     seen[c as usize] += 1.0;
                     let rate = (1.0 / seen[c as usize]) as f32;
-                    centres.row_mut(c as usize).iter_mut().zip(x).for_each(|(c, x)| *c += rate * (x - *c));
+                    let centre = centres.row_mut(c as usize).iter_mut();
+                    centre.zip(self.values(*r)).for_each(|(c, x)| *c += rate * (x - *c));
                 }
             }
             for c in (0..k).filter(|c| seen[*c] == 0.0).collect::<Vec<_>>() {
-                centres.row_mut(c).copy_from_slice(self.x.row(rng.below(n)));
+                centres.row_mut(c).copy_from_slice(self.select(&[rng.below(n)]).row(0));
             }
             done += 1;
             converged = sum > 0.999 * last || sum == 0.0;
@@ -212,7 +260,7 @@ impl<'a> Rows<'a> {
             }
         }
         // Whoever asked for an end gets a whole clustering: this is one pass.
-        let found = Stop::new().during(|| each(self.x, &centres, |_, row| nearest(row)))?;
+        let found = Stop::new().during(|| self.each(&self.all(), &centres, |_, row| nearest(row)))?;
         let (assigned, gaps): (Vec<u32>, Vec<f64>) =
             found.into_iter().map(|(c, d, _)| (c, f64::from(d))).unzip();
         Ok(Clustering { centres, assigned, inertia: gaps.iter().sum(), rounds: done, converged })
@@ -240,31 +288,24 @@ impl<'a> Rows<'a> {
                 let a = assigned[r] as usize;
                 let bound = lower[r].max(half[a]);
                 if *u > bound {
-                    *u = squared(self.x.row(r), centres.row(a)).sqrt() as f32;
+                    *u = self.squared(r, centres.row(a)).sqrt() as f32;
                 }
                 *u <= bound
             };
             let rows = upper.par_iter_mut().enumerate();
             rows.filter_map(|(r, u)| (!stays(r, u)).then_some(r)).collect()
         } else {
-            (0..self.x.rows()).collect()
+            self.all()
         };
-        let some;
-        let x = if active.len() == self.x.rows() {
-            self.x
-        } else {
-            some = self.x.select(&active);
-            &some
-        };
-        let found = each(x, centres, |_, row| nearest(row))?;
+        let found = self.each(&active, centres, |_, row| nearest(row))?;
         Ok(active
             .into_iter()
             .zip(found)
             .map(|(r, (mut c, mut first, second))| {
                 // Rounding of the products decides between no two centres that are equally near.
                 if let Some(own) = assigned.get(r).filter(|own| **own != u32::MAX && **own != c) {
-                    let mine = squared(self.x.row(r), centres.row(*own as usize));
-                    if mine <= squared(self.x.row(r), centres.row(c as usize)) {
+                    let mine = self.squared(r, centres.row(*own as usize));
+                    if mine <= self.squared(r, centres.row(c as usize)) {
                         (c, first) = (*own, mine as f32);
                     }
                 }
@@ -285,7 +326,7 @@ impl<'a> Rows<'a> {
                     (_, true) => -1.0,
                     _ => continue,
                 };
-                sum.iter_mut().zip(self.x.row(*r)).for_each(|(s, v)| *s += sign * f64::from(*v));
+                sum.iter_mut().zip(self.values(*r)).for_each(|(s, v)| *s += sign * f64::from(v));
             }
         });
         for ((r, to), from) in moved.iter().zip(old) {
@@ -369,7 +410,7 @@ mod tests {
             let (inertia, nearest) = by_definition(&x, &found.centres);
             prop_assert!((inertia - found.inertia).abs() < 1e-4 * (1.0 + inertia), "{} {}", inertia, found.inertia);
             for (r, (a, b)) in nearest.iter().zip(&found.assigned).enumerate() {
-                let gap = squared(x.row(r), found.centres.row(*b as usize)) - squared(x.row(r), found.centres.row(*a as usize));
+                let gap = rows.squared(r, found.centres.row(*b as usize)) - rows.squared(r, found.centres.row(*a as usize));
                 prop_assert!(gap <= 1e-4 * (1.0 + inertia / n as f64), "row {} prefers {} to {} by {}", r, a, b, gap);
             }
             for c in 0..k {
