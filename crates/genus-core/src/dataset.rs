@@ -175,6 +175,24 @@ impl Dataset {
         Ok(())
     }
 
+    /// The same with the class that rows of a table come with as their last column: for models that take columns of several kinds. Images
+    /// stay what they are.
+    #[must_use]
+    pub fn with_class_as_column(mut self) -> Self {
+        let flat = matches!(self.schema.domain.shape, Shape::Flat(_));
+        if !flat || self.schema.conditional || self.schema.classes().is_empty() {
+            return self;
+        }
+        let old = self.schema.clone();
+        for split in [Some(&mut self.train), self.valid.as_mut(), self.test.as_mut()].into_iter().flatten() {
+            if split.given.is_some() {
+                (self.schema, split.x) = old.beside(split);
+                split.given = None;
+            }
+        }
+        self
+    }
+
     /// The same for models of p(rows | these columns): they are taken out of the rows, in this order, and rows are given with them.
     /// `class` is a name of the class where no column has that name; a class that is not named is left out, with a remark.
     ///

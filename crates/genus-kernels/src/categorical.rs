@@ -70,7 +70,7 @@ fn level(target: f32, levels: usize) -> usize {
 
 multiversion! {
     /// log Σ e^a, by lanes.
-    fn log_sum_exp(a: &[f32]) -> f32 {
+    pub(crate) fn log_sum_exp(a: &[f32]) -> f32 {
         let mut tops = [f32::NEG_INFINITY; 16];
         let (a16, a1) = a.as_chunks::<16>();
         for a in a16 {

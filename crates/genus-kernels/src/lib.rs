@@ -32,6 +32,7 @@ mod running;
 mod scalar;
 mod squares;
 mod staircase;
+mod stretches;
 mod taps;
 
 pub use adam::{Adam, adam, sum_of_squares};
@@ -63,6 +64,7 @@ pub use running::{Running, RunningGrads};
 pub use scalar::{exp, ln_1p, sigmoid, softplus, tanh};
 pub use squares::{add_scaled, add_scaled_squares, scaled_squares};
 pub use staircase::Staircase;
+pub use stretches::{stretches_backward, stretches_nll};
 pub use taps::{Causal, TapRow, Taps};
 
 /// Compiles `$body` for the baseline, for AVX2 + FMA and for AVX-512, and picks at run time.

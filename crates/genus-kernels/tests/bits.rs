@@ -100,6 +100,9 @@ fn digests() -> Vec<(&'static str, u64)> {
     let (scores, levels) = (values(rows * d * 7, 21), vec![3.0; rows * d]);
     let (nll, totals) = categorical_nll(&scores, &levels, d, 7);
     say("categorical", &[&nll, &totals, &categorical_backward(&scores, &levels, &totals, &weight, 7)]);
+    let (ends, within) = ([3, 8, d], vec![-0.5; rows * d]);
+    let (nll, totals) = stretches_nll(&logits, &within, &ends);
+    say("stretches", &[&nll, &totals, &stretches_backward(&logits, &within, &totals, &weight, &ends)]);
     let mixture = Mixture { components: 2, floor: 1e-3 };
     let of = &scores[..rows * d * 6];
     say("mixture", &[&mixture.nll(of, &logits, d), &mixture.backward(of, &logits, &weight)]);

@@ -1,8 +1,10 @@
 //! What laws that know almost nothing score on the same rows: no number of a model means much beside nothing.
 //!
 //! - the uniform law on bits and levels: −d ln L nats a row;
-//! - independent columns, fitted to the training rows: a share of each level, or of each bit that the model makes of levels, or a normal.
+//! - independent columns, fitted to the training rows: a share of each level, or of each bit that the model makes of levels, or a normal; of
+//!   columns of several kinds a share of each of their cells.
 
+use crate::cells::Vocabulary;
 use crate::transform::{Noise, Transform};
 use crate::{Batch, Evidence, LogProb, Measure, Model, Result, Scoring, Seed, Support};
 use genus_core::math::LN_2PI;
@@ -12,6 +14,9 @@ const ROWS: usize = 20_000;
 
 /// Most shares of all columns together: 128 MiB.
 const SHARES: usize = 1 << 24;
+
+/// Most cells of a column of numbers.
+const CELLS: usize = 100;
 
 /// Whether the columns have so few levels that there is room for a share of each.
 fn few(of: &Transform) -> bool {
@@ -29,6 +34,8 @@ enum Columns {
     Levels(usize, Vec<f64>),
     /// Mean and standard deviation of each column.
     Normals(Vec<(f64, f64)>),
+    /// Cells of columns of several kinds, and the logarithms of their shares.
+    Cells(Vocabulary, Vec<f64>),
 }
 
 /// The law of independent columns, on the rows that a model works on.
@@ -38,11 +45,11 @@ pub(crate) struct Independent {
 }
 
 impl Independent {
-    /// Fitted to training rows through the model's transform; none where rows are mixed.
+    /// Fitted to training rows through the model's transform.
     ///
     /// # Errors
     /// If a row is not in the model's domain, or [`crate::Error::Stopped`].
-    pub fn fit(model: &dyn Model, train: &Batch) -> Result<Option<Self>> {
+    pub fn fit(model: &dyn Model, train: &Batch) -> Result<Self> {
         let own = model.transform().cloned().unwrap_or_else(|| Transform::identity(model.schema()));
         let mut some = Seed::from(0).child("independent columns").rng().permutation(train.rows());
         some.truncate(ROWS);
@@ -60,8 +67,7 @@ impl Independent {
             if half.is_empty() {
                 break;
             }
-            let Some(law) = Self::of(transform.clone(), &half)? else { continue };
-            let mean = law.score(&other, &Scoring::default())?.mean();
+            let mean = Self::of(transform.clone(), &half)?.score(&other, &Scoring::default())?.mean();
             if best.as_ref().is_none_or(|b| mean > b.0) {
                 best = Some((mean, transform));
             }
@@ -70,7 +76,7 @@ impl Independent {
     }
 
     /// On the rows that this transform gives.
-    fn of(transform: Transform, train: &Batch) -> Result<Option<Self>> {
+    fn of(transform: Transform, train: &Batch) -> Result<Self> {
         let seed = Seed::from(0).child("independent columns");
         let (y, _) = transform.forward(train, Noise::Stream(&mut seed.child("noise").rng()))?;
         let d = y.width();
@@ -78,7 +84,11 @@ impl Independent {
             Support::Binary => Some(2),
             Support::Discrete { levels } => Some(levels as usize),
             Support::Real => None,
-            Support::Mixed(_) => return Ok(None),
+            Support::Mixed(_) => {
+                let cells = Vocabulary::of(transform.source(), &y, CELLS);
+                let shares = cells.log_shares(&y);
+                return Ok(Self { columns: Columns::Cells(cells, shares), transform });
+            }
         };
         let columns = match levels {
             Some(levels) => {
@@ -98,7 +108,7 @@ impl Independent {
                 Columns::Normals(mean.into_iter().zip(std).collect())
             }
         };
-        Ok(Some(Self { columns, transform }))
+        Ok(Self { columns, transform })
     }
 
     /// log p of rows of data, nats.
@@ -109,6 +119,9 @@ impl Independent {
         let own = |row: &[f32]| -> f64 {
             let each = row.iter().enumerate().filter(|(_, v)| !v.is_nan());
             match &self.columns {
+                Columns::Cells(cells, shares) => {
+                    each.map(|(c, v)| cells.log_prob(c, *v, &shares[cells.stretch(c)])).sum()
+                }
                 Columns::Levels(levels, log_p) => each.map(|(c, v)| log_p[c * levels + *v as usize]).sum(),
                 Columns::Normals(normals) => each
                     .map(|(c, v)| {
@@ -153,7 +166,7 @@ mod tests {
         let table = crate::session::effective_config(spec, &[], &["train.epochs=1".into()]).unwrap();
         let model = (spec.fit)(&table, &set, &mut FitContext::new(Seed::from(1), &mut Silent)).unwrap().model;
         let test = &set.test.as_ref().unwrap().x;
-        let law = super::Independent::fit(model.as_ref(), &set.train.x).unwrap().unwrap();
+        let law = super::Independent::fit(model.as_ref(), &set.train.x).unwrap();
         let mean = law.score(test, &Scoring::default()).unwrap().mean();
         let p: Vec<f64> = (0..8)
             .map(|c| set.train.x.iter().map(|r| f64::from(r[c])).sum::<f64>() / set.train.x.rows() as f64)
@@ -174,7 +187,7 @@ mod tests {
             let spec = registry::find(model).unwrap();
             let table = crate::session::effective_config(spec, &[], keys).unwrap();
             let fit = (spec.fit)(&table, set, &mut FitContext::new(Seed::from(1), &mut Silent)).unwrap();
-            let law = super::Independent::fit(fit.model.as_ref(), &set.train.x).unwrap().unwrap();
+            let law = super::Independent::fit(fit.model.as_ref(), &set.train.x).unwrap();
             law.score(&set.test.as_ref().unwrap().x, &Scoring::default()).unwrap().mean()
         };
         let tree = data::load("tree8", &data::Options::default()).unwrap();

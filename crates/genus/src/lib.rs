@@ -15,6 +15,7 @@
 
 pub mod audit;
 mod baseline;
+mod cells;
 mod completion;
 mod context;
 pub mod detection;
@@ -46,7 +47,7 @@ pub mod chapters {
     pub use crate::explicit::approximate::variational::vae;
     pub use crate::explicit::tractable::autoregressive::{
         fvsbn, gated_pixel_cnn as gated_pixelcnn, made, nade, pixel_cnn as pixelcnn, pixel_rnn as pixelrnn,
-        rnade,
+        rnade, tabular,
     };
     pub use crate::explicit::tractable::flow::{glow, iaf, linear_ica, maf, nice, realnvp, spline_flow};
     pub use crate::explicit::tractable::kernel::kde;
@@ -75,6 +76,7 @@ pub use explicit::tractable::autoregressive::nade::{Nade, NadeConfig};
 pub use explicit::tractable::autoregressive::pixel_cnn::{PixelCnn, PixelCnnConfig};
 pub use explicit::tractable::autoregressive::pixel_rnn::{PixelRnn, PixelRnnConfig, Recurrence};
 pub use explicit::tractable::autoregressive::rnade::{Rnade, RnadeConfig};
+pub use explicit::tractable::autoregressive::tabular::{Tabular, TabularConfig};
 pub use explicit::tractable::flow::glow::{Glow, GlowConfig};
 pub use explicit::tractable::flow::iaf::Iaf;
 pub use explicit::tractable::flow::linear_ica::{Contrast, LinearIca, LinearIcaConfig, Unmixing};

@@ -213,9 +213,10 @@ fn file_info(cx: &Context, source: &str, cut: &Cut, given: &[String]) -> Result<
     Ok(())
 }
 
-/// Models that can be fitted to a data set, given what it is given with.
+/// Models that can be fitted to a data set, given what it is given with, and with the holes that it has.
 fn able(set: &Dataset) -> Vec<&'static str> {
-    let able = registry::all().filter(|s| s.admits(set.domain()));
+    let lacks = set.splits().any(|(_, s)| s.x.data().iter().any(|v| v.is_nan()));
+    let able = registry::all().filter(|s| s.admits(set.domain()) && (s.missing || !lacks));
     able.filter(|s| !set.schema.conditional || s.admits_given(&set.schema)).map(|s| s.name).collect()
 }
 

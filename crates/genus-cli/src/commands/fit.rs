@@ -7,7 +7,10 @@ use crate::progress::{self, Progress};
 use anyhow::{Context as _, Result};
 use genus::run::{DataConfig, Origin, RunDir, Summary, TimedEvent};
 use genus::session::{self, Outcome, Request};
-use genus::{Dataset, Event, ModelSpec, Schema, Scoring, Size, SplitName, State, StopReason, data, registry};
+use genus::{
+    Dataset, Event, ModelSpec, Schema, Scoring, Size, SplitName, State, StopReason, SupportKind, data,
+    registry,
+};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -156,7 +159,10 @@ pub fn load(cx: &Context, spec: &ModelSpec, data: &DataConfig, like: Option<&Sch
     let split = Some(data.split.clone()).filter(|s| !s.is_empty());
     let cut = Cut { split, label: data.label.clone(), drop_missing: data.drop_missing };
     let options = cx.options(&cut, spec.missing && !data.drop_missing, like)?;
-    let set = cx.read(&data.source, &data::Options { given: data.given.clone(), ..options })?;
+    let mut set = cx.read(&data.source, &data::Options { given: data.given.clone(), ..options })?;
+    if like.is_none() && data.label.is_none() && spec.supports.contains(&SupportKind::Mixed) {
+        set = set.with_class_as_column();
+    }
     let whole = set.valid.is_none() && set.test.is_none();
     if !spec.iterative || !whole || cut.split.is_some() || set.train.x.rows() < FEW {
         return Ok(set);

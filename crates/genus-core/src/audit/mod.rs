@@ -8,6 +8,7 @@ mod bounds;
 mod chi_square;
 mod discrete;
 mod invertible;
+mod mixed;
 mod real;
 
 use crate::run::AuditRow;
@@ -39,6 +40,7 @@ const CHECKS: &[Check] = &[
     |s| s.model.as_density().map(|d| subset(d, s.rows)).transpose(),
     |s| s.model.as_density().map_or(Ok(None), |d| discrete::total(d, s.seed)),
     |s| s.model.as_density().map_or(Ok(None), |d| real::integral(d, s.rows, s.seed)),
+    |s| s.model.as_density().map_or(Ok(None), |d| mixed::total(d, s.rows)),
     |s| s.model.as_density().map_or(Ok(None), |d| bounds::tightens(d, s.rows, s.seed)),
     |s| s.model.as_latent_variable().map_or(Ok(None), |l| bounds::below_exact(l, s.rows, s.seed)),
     |s| match (s.model.as_density(), s.model.as_chain()) {
@@ -53,6 +55,10 @@ const CHECKS: &[Check] = &[
     },
     |s| match (s.model.as_density(), s.model.as_sampler()) {
         (Some(density), Some(sampler)) => real::agreement(density, sampler, s.rows, s.seed),
+        _ => Ok(None),
+    },
+    |s| match (s.model.as_density(), s.model.as_sampler()) {
+        (Some(density), Some(sampler)) => mixed::agreement(density, sampler, s.rows, s.seed),
         _ => Ok(None),
     },
     |s| s.model.as_invertible().map(|f| invertible::inverse(f, s.rows, s.seed)).transpose(),

@@ -100,7 +100,7 @@ const fn binary_rows(
 
 const UCI: &str = "UCI Machine Learning Repository, CC BY 4.0";
 
-static ENTRIES: [Entry; 31] = [
+static ENTRIES: [Entry; 32] = [
     Entry {
         name: "digits",
         title: "Optical digits 8×8",
@@ -193,6 +193,12 @@ static ENTRIES: [Entry; 31] = [
         "Linear regression",
         "real 4",
         "Two columns x, y that depend on two others a, b and on a kind, which is the label: p(x, y | a, b, kind) is a normal.",
+    ),
+    toy(
+        "parcels",
+        "Parcels",
+        "mixed 4",
+        "A category, a bit, a whole number and a real one, each dependent on those before it; exact entropy.",
     ),
     toy("tree16", "Binary tree, 16", "binary 16", "Each bit depends on one earlier bit; exact entropy."),
     Entry {

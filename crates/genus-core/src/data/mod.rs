@@ -314,7 +314,8 @@ fn drop_missing(set: &mut Dataset) -> Result<()> {
         return Err(Error::Domain("every training row lacks a value, so that none is left".into()));
     }
     if dropped > 0 {
-        set.provenance.remarks.push(format!("{dropped} rows lack a value and are left out"));
+        let what = if dropped == 1 { "row lacks a value and is" } else { "rows lack a value and are" };
+        set.provenance.remarks.push(format!("{dropped} {what} left out"));
     }
     Ok(())
 }
@@ -375,7 +376,9 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
         let lacks = |row: &&[f32]| row.iter().any(|v| v.is_nan());
         let rows = set.splits().flat_map(|(_, s)| s.x.iter()).filter(lacks).count();
         if rows > 0 {
-            set.provenance.remarks.push(format!("{rows} rows lack values, {cells} cells in all"));
+            let what = if rows == 1 { "row lacks values" } else { "rows lack values" };
+            let cell = if cells == 1 { "cell" } else { "cells" };
+            set.provenance.remarks.push(format!("{rows} {what}, {cells} {cell} in all"));
         }
     }
     let between = if set.provenance.reading.is_empty() { "" } else { "; " };

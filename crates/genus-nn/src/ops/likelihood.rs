@@ -5,7 +5,9 @@ use burn::Tensor;
 use genus_kernels::{
     Gaussian, Mixture, bernoulli_backward, bernoulli_nll as bernoulli_kernel, categorical_backward,
     categorical_nll as categorical_kernel, gaussian_backward, gaussian_nll as gaussian_kernel,
+    stretches_backward, stretches_nll as stretches_kernel,
 };
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 struct BernoulliNll;
@@ -68,6 +70,43 @@ pub fn categorical_nll(logits: Tensor<3>, targets: Tensor<2>) -> Tensor<1> {
         return portable::categorical_nll(logits, targets);
     }
     apply(CategoricalNll, [input(logits), input(targets)])
+}
+
+#[derive(Debug, Clone)]
+struct StretchesNll {
+    ends: Arc<[usize]>,
+}
+
+impl FusedOp<2> for StretchesNll {
+    /// Both sums of each stretch.
+    type Kept = Vec<f32>;
+
+    fn forward(
+        &self,
+        [logits, within]: [&[f32]; 2],
+        shapes: [&[usize]; 2],
+    ) -> (Vec<f32>, Vec<usize>, Self::Kept) {
+        let (nll, totals) = stretches_kernel(logits, within, &self.ends);
+        (nll, vec![shapes[0][0]], totals)
+    }
+
+    fn backward(&self, pass: Pass<'_, Self::Kept, 2>, grad: Vec<f32>) -> [Option<Vec<f32>>; 2] {
+        let [logits, within] = pass.inputs;
+        [pass.wanted[0].then(|| stretches_backward(logits, within, pass.kept, &grad, &self.ends)), None]
+    }
+}
+
+/// Of columns with different numbers of levels, whose logits stand side by side, in nats: Σ log Σ e^a − log Σ e^(a + l) over the stretches of
+/// each row in which some l is above −∞. The l are the logarithms of what the value of a column has under each of its levels, 0 and −∞ where it
+/// is one of them, and get no gradient; `ends` are where stretches end.
+///
+/// # Shapes
+/// logits, within `[rows, width]` → `[rows]`
+pub fn stretches_nll(logits: Tensor<2>, within: Tensor<2>, ends: &Arc<[usize]>) -> Tensor<1> {
+    if !here(&logits) {
+        return portable::stretches_nll(logits, within, ends);
+    }
+    apply(StretchesNll { ends: Arc::clone(ends) }, [input(logits), input(within)])
 }
 
 #[derive(Debug, Clone)]
@@ -162,6 +201,20 @@ pub(super) mod portable {
         log_softmax(logits, 2).gather(2, at).squeeze_dim::<2>(2).sum_dim(1).squeeze_dim::<1>(1).neg()
     }
 
+    /// As [`stretches_nll`](super::stretches_nll).
+    pub fn stretches_nll(logits: Tensor<2>, within: Tensor<2>, ends: &[usize]) -> Tensor<1> {
+        let begins = std::iter::once(0).chain(ends.iter().copied());
+        let each = begins.zip(ends).map(|(from, to)| {
+            let part = |t: &Tensor<2>| t.clone().narrow(1, from, to - from);
+            let (p, within) = (log_softmax(part(&logits), 1).exp(), part(&within));
+            // Where nothing is wanted the sum is that of all levels, whose logarithm is 0.
+            let wanted = within.clone().max_dim(1).greater_elem(f32::NEG_INFINITY).float();
+            let free = wanted.clone() * -1.0 + 1.0;
+            (p * (within.exp() + free)).sum_dim(1).log()
+        });
+        Tensor::cat(each.collect(), 1).sum_dim(1).squeeze_dim::<1>(1).neg()
+    }
+
     /// As [`gaussian_nll`](super::gaussian_nll).
     pub fn gaussian_nll(mean: Tensor<2>, log_variance: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         let square = (mean - targets).powi_scalar(2) * log_variance.clone().neg().exp();
@@ -203,6 +256,35 @@ mod tests {
                 let t = on(&at, t, [rows, places]);
                 let f = if fused { categorical_nll } else { portable::categorical_nll };
                 let nll = f(a.clone(), t);
+                let g = (nll.clone() * draw(&at, seed ^ 2, [rows])).sum().backward();
+                [values(nll), grad(&a, &g)]
+            };
+            for (name, (f, p)) in ["nll", "da"].iter().zip(run(true).iter().zip(&run(false))) {
+                close(name, f, p);
+            }
+        }
+
+        #[test]
+        fn stretches_equal_their_definition(rows in 1usize..6, widths in prop::collection::vec(1usize..20, 1..6), seed: u64) {
+            let ends: Arc<[usize]> = widths.iter().scan(0, |end, w| { *end += w; Some(*end) }).collect();
+            let width = *ends.last().unwrap();
+            let run = |fused: bool| {
+                let at = side(fused);
+                let a = (draw(&at, seed, [rows, width]) * 3.0).autodiff().require_grad();
+                let mut within = vec![f32::NEG_INFINITY; rows * width];
+                for r in 0..rows {
+                    for (c, w) in widths.iter().enumerate() {
+                        let pick = (seed >> ((3 * r + c) % 32)) as usize;
+                        let from = r * width + ends[c] - w;
+                        match pick % 3 {
+                            0 => {}
+                            1 => within[from + pick % w] = 0.0,
+                            _ => (0..*w).for_each(|l| within[from + l] = -0.3 * ((l + r) % 5) as f32),
+                        }
+                    }
+                }
+                let t = on(&at, within, [rows, width]);
+                let nll = if fused { stretches_nll(a.clone(), t, &ends) } else { portable::stretches_nll(a.clone(), t, &ends) };
                 let g = (nll.clone() * draw(&at, seed ^ 2, [rows])).sum().backward();
                 [values(nll), grad(&a, &g)]
             };

@@ -15,7 +15,7 @@ pub use conv::{conv, conv_transposed};
 pub use flow::{MOST_STEPS, moved, stack};
 pub use gate::{gate, relu, slope, tanh};
 pub use latent::reparametrise;
-pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
+pub use likelihood::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll, stretches_nll};
 pub use lstm::lstm;
 pub use nade::nade;
 pub use running::running;
@@ -35,7 +35,9 @@ pub mod portable {
     pub use super::flow::portable::{moved, stack};
     pub use super::gate::portable::{gate, slope};
     pub use super::latent::portable::reparametrise;
-    pub use super::likelihood::portable::{bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll};
+    pub use super::likelihood::portable::{
+        bernoulli_nll, categorical_nll, gaussian_nll, mixture_nll, stretches_nll,
+    };
     pub use super::lstm::portable::lstm;
     pub use super::nade::portable::nade;
     pub use super::running::portable::running;

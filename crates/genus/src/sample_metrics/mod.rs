@@ -4,6 +4,7 @@
 //! Each stands beside its floor, the same figure of real rows in place of draws: a metric has no meaning without what it gives where
 //! nothing is wrong. All sets have equally many rows, because most of these figures depend on the number.
 
+pub mod columns;
 pub mod copying;
 pub mod coverage;
 pub mod energy;
@@ -17,9 +18,10 @@ pub mod two_sample;
 pub(crate) mod classifier;
 
 use crate::transform::Noise;
-use crate::{Batch, Error, Measure, Model, Result, Schema, Seed, Split, Support};
+use crate::{Batch, Error, Measure, Model, Result, Schema, Seed, Shape, Split};
 use classifier::Classifier;
 pub(crate) use classifier::interval;
+use columns::Columns;
 use kernel::Kernel;
 use serde::{Deserialize, Serialize};
 use space::Space;
@@ -102,8 +104,7 @@ impl Sides<'_> {
     /// Figures of draws: all, or those that train no classifier. `heard` is told how many have been found, of how many.
     ///
     /// # Errors
-    /// [`Error::Domain`] if there are fewer than [`LEAST`] rows on any side, draws are not finite or rows have columns of categories, and
-    /// [`Error::Stopped`].
+    /// [`Error::Domain`] if there are fewer than [`LEAST`] rows on any side, draws are not finite, and [`Error::Stopped`].
     pub fn compare(
         &self,
         draws: &Split,
@@ -111,13 +112,6 @@ impl Sides<'_> {
         seed: Seed,
         heard: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<SampleMetric>> {
-        if let Support::Mixed(_) = self.schema.domain.support {
-            // The number of a category says nothing of how far it is from another.
-            return Err(Error::Domain(format!(
-                "figures of draws compare numbers, levels and bits, and the rows are {}; leave out the columns of text",
-                self.schema.domain
-            )));
-        }
         let n = self.rows(draws.x.rows());
         if n < LEAST {
             return Err(Error::Domain(format!(
@@ -186,10 +180,22 @@ impl Sides<'_> {
         found.put("copies", same[0], Some(same[1]), "share that is one of the real rows, value for value");
         let twins = [copying::duplicates(d, r)?, copying::duplicates(o, r)?];
         found.put("duplicates", twins[0], Some(twins[1]), &format!("share of rows with a twin, {words}"));
+        if let Shape::Flat(2..) = schema.domain.shape {
+            let [own, floor] = [&drawn.x, &other.x].map(|x| Columns::compare(schema, &real.x, x));
+            let (own, floor) = (own?, floor?);
+            let told = |of: &str| format!("mean over {of}, 1 is best, as sdmetrics has it");
+            found.put("column shapes", own.shape(), Some(floor.shape()), &told("columns"));
+            found.put("pair trends", own.trend(), Some(floor.trend()), &told("pairs of columns"));
+        }
         if which == Which::Quick {
             return Ok(found.all);
         }
-        let test = |x: &Batch| two_sample::two_sample(x, r, &schema.domain.shape, seed.child("two-sample"));
+        // Categories have a place each.
+        let shape = match r.width() == schema.width() {
+            true => schema.domain.shape,
+            false => Shape::Flat(r.width()),
+        };
+        let test = |x: &Batch| two_sample::two_sample(x, r, &shape, seed.child("two-sample"));
         let [own, floor] = [test(d)?, test(o)?];
         let [low, high] = own.interval;
         let told = format!(
@@ -197,7 +203,7 @@ impl Sides<'_> {
             own.rows
         );
         found.put("two-sample accuracy", own.accuracy, Some(floor.accuracy), &told);
-        self.by_class(&drawn, [&raw[0], &raw[1], &raw[2]], [&real, &other], seed, &mut found)?;
+        self.by_class(&drawn, [&raw[0], &raw[1], &raw[2]], [&real, &other], &shape, seed, &mut found)?;
         Ok(found.all)
     }
 
@@ -207,6 +213,7 @@ impl Sides<'_> {
         drawn: &Split,
         [d, r, o]: [&Batch; 3],
         [real, other]: [&Split; 2],
+        shape: &Shape,
         seed: Seed,
         found: &mut Found<'_>,
     ) -> Result<()> {
@@ -217,7 +224,6 @@ impl Sides<'_> {
         if classes < 2 {
             return Ok(());
         }
-        let shape = &self.schema.domain.shape;
         let probe = Classifier::fit(o, shape, &others, classes, seed.child("probe"))?;
         let trained = probe.accuracy(r, &labels)?;
         let shares = |found: &[u32]| {
@@ -267,7 +273,7 @@ struct Found<'a> {
 }
 
 /// Most figures that there are, and those of them that train a classifier.
-const FIGURES: u64 = 15;
+const FIGURES: u64 = 17;
 const BY_CLASSIFIER: u64 = 4;
 /// Most columns of a covariance.
 const MOST_COLUMNS: usize = 1024;

@@ -2,7 +2,7 @@
 
 use super::features;
 use crate::transform::moments;
-use crate::{Batch, Result, Schema, Support};
+use crate::{Batch, Kind, Result, Schema, Support};
 
 /// Units of rows, or features of images.
 #[derive(Debug, Clone)]
@@ -19,8 +19,24 @@ pub enum Space {
         /// Likewise; 1 for a constant column.
         std: Vec<f64>,
     },
+    /// Columns of several kinds.
+    Table(Vec<Unit>),
     /// Features of grey images, see [`features`].
     Features,
+}
+
+/// What a column of several kinds is measured in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Unit {
+    /// Numbers in units of their standard deviation, around their mean.
+    Number {
+        /// Of the reference.
+        mean: f64,
+        /// Likewise; 1 for a constant column.
+        std: f64,
+    },
+    /// A place for each of so many categories, two of which are 1 apart.
+    Names(usize),
 }
 
 impl Space {
@@ -29,9 +45,18 @@ impl Space {
         match &schema.domain.support {
             Support::Binary => Self::Levels { top: 1.0 },
             Support::Discrete { levels } => Self::Levels { top: (*levels - 1) as f32 },
-            Support::Real | Support::Mixed(_) => {
+            Support::Real => {
                 let (mean, std) = moments(reference);
                 Self::Columns { mean, std }
+            }
+            Support::Mixed(kinds) => {
+                let (mean, std) = moments(reference);
+                let unit = |(c, kind): (usize, &Kind)| match kind {
+                    Kind::Binary => Unit::Names(2),
+                    Kind::Category(names) => Unit::Names(names.len()),
+                    Kind::Whole { .. } | Kind::Real { .. } => Unit::Number { mean: mean[c], std: std[c] },
+                };
+                Self::Table(kinds.iter().enumerate().map(unit).collect())
             }
         }
     }
@@ -54,6 +79,26 @@ impl Space {
             Self::Columns { mean, std } => Ok(Batch::from_fn(x.rows(), x.width(), |r, c| {
                 ((f64::from(x.row(r)[c]) - mean[c]) / std[c]) as f32
             })),
+            Self::Table(units) => {
+                let mut values = Vec::new();
+                for row in x.iter() {
+                    for (v, unit) in row.iter().zip(units) {
+                        match unit {
+                            Unit::Number { mean, std } => {
+                                values.push(((f64::from(*v) - mean) / std) as f32);
+                            }
+                            Unit::Names(n) => {
+                                let on = |i: usize| {
+                                    if *v as usize == i { std::f32::consts::FRAC_1_SQRT_2 } else { 0.0 }
+                                };
+                                values.extend((0..*n).map(on));
+                            }
+                        }
+                    }
+                }
+                let width = |unit: &Unit| if let Unit::Names(n) = unit { *n } else { 1 };
+                Batch::new(values, units.iter().map(width).sum())
+            }
             Self::Features => features::of(&schema.domain, x),
         }
     }
@@ -63,6 +108,7 @@ impl Space {
         match self {
             Self::Levels { .. } => "levels from 0 to 1",
             Self::Columns { .. } => "columns in units of their deviations",
+            Self::Table(_) => "numbers in units of their deviations, different categories 1 apart",
             Self::Features => features::NAME,
         }
     }

@@ -143,7 +143,7 @@ fn score_splits(
         if let Some(plain) = &mut plain {
             let found = in_time(0.3, "independent columns", warnings, || {
                 if law.is_none() {
-                    law = Independent::fit(model, &data.train.x)?;
+                    law = Some(Independent::fit(model, &data.train.x)?);
                 }
                 beside(law.as_ref(), split, plain, how, model.spec().iterative)
             })?;

@@ -1,10 +1,11 @@
-//! Two-dimensional sources with a known law: the score of a model minus the entropy is an absolute figure.
+//! Sources with a known law, most of the plane: the score of a model minus the entropy is an absolute figure.
 //!
 //! Each source is defined so that its density can be written down. Its differential entropy, in nats, was
 //! computed once by the trapezoidal rule on a grid that was refined until the digits given here stood still;
 //! a test repeats that and holds it against draws.
 
 mod checkerboard;
+mod parcels;
 mod pinwheel;
 pub mod regression;
 mod ridge;
@@ -39,6 +40,8 @@ enum Source {
     TwoTrees(&'static [BinaryTree; 2]),
     /// Two columns that depend on two others and on a kind, which is the label.
     Regression,
+    /// Columns of four kinds.
+    Parcels,
     /// Pairs of the tree's bits, the first the heavier, as one of four levels: the same entropy.
     Pairs(&'static BinaryTree, Shape),
 }
@@ -93,6 +96,7 @@ fn source(name: &str) -> Option<Source> {
         }
         "tree180" => Source::Tree(once!(BinaryTree, BinaryTree::new(180, Seed::from(180))), Shape::Flat(180)),
         "regression" => Source::Regression,
+        "parcels" => Source::Parcels,
         "tree16" => Source::Tree(once!(BinaryTree, BinaryTree::new(16, Seed::from(16))), Shape::Flat(16)),
         _ => return None,
     })
@@ -105,6 +109,11 @@ impl Source {
             Self::TwoTrees(_) => Domain { support: Support::Binary, shape: image([2, 4, 1]) },
             Self::Pairs(_, shape) => Domain { support: Support::Discrete { levels: 4 }, shape: *shape },
             Self::Regression => Domain::real(4),
+            Self::Parcels => {
+                let columns = parcels::columns();
+                let support = Support::Mixed(columns.into_iter().map(|c| c.kind).collect());
+                Domain { support, shape: Shape::Flat(4) }
+            }
             _ => Domain::real(2),
         }
     }
@@ -125,6 +134,10 @@ impl Source {
                 return class as u32;
             }
             Self::Regression => return regression::draw(rng, row),
+            Self::Parcels => {
+                parcels::draw(rng, row);
+                return 0;
+            }
             Self::Pairs(t, _) => {
                 let bits = t.sample(1, rng).into_data();
                 row.iter_mut().zip(bits.chunks_exact(2)).for_each(|(v, b)| *v = 2.0 * b[0] + b[1]);
@@ -143,6 +156,7 @@ impl Source {
             Self::Pinwheel => at(&pinwheel::log_density),
             Self::Tree(t, _) => t.log_prob(row),
             Self::Regression => regression::log_density([0, 1, 2, 3].map(|c| f64::from(row[c]))),
+            Self::Parcels => parcels::log_density(row),
             Self::TwoTrees(trees) => log_mean_exp(&trees.each_ref().map(|t| t.log_prob(row))),
             Self::Pairs(t, _) => {
                 let bits = row.iter().flat_map(|v| [f32::from(u8::from(*v > 1.5)), v % 2.0]);
@@ -174,6 +188,7 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
     let entropy = match &source {
         Source::Tree(t, _) | Source::Pairs(t, _) => Some(t.entropy()),
         Source::Regression => regression::entropy(&[]),
+        Source::Parcels => Some(parcels::entropy()),
         // Few enough rows to sum over.
         Source::TwoTrees(_) => {
             let bit = |code: u32, i: usize| (code >> i & 1) as f32;
@@ -189,6 +204,7 @@ pub(super) fn load(name: &str, seed: Seed) -> Option<Result<Dataset>> {
             schema.named((0..domain.width()).map(|i| format!("x{i}")))
         }
         Source::Regression => schema.named(["x", "y", "a", "b"]),
+        Source::Parcels => Schema { columns: parcels::columns(), ..schema },
         _ => schema.named(["x", "y"]),
     };
     let classes = classes.iter().map(|c| (*c).to_owned()).collect();
@@ -264,7 +280,11 @@ mod tests {
             Source::Ridge(r) => r.log_density(x),
             Source::Pinwheel => pinwheel::log_density(x),
             Source::Checkerboard => checkerboard::log_density(x),
-            Source::Tree(..) | Source::TwoTrees(_) | Source::Pairs(..) | Source::Regression => {
+            Source::Tree(..)
+            | Source::TwoTrees(_)
+            | Source::Pairs(..)
+            | Source::Regression
+            | Source::Parcels => {
                 unreachable!("not of the plane")
             }
         };
@@ -328,6 +348,7 @@ mod tests {
             "shades16",
             "colours2",
             "regression",
+            "parcels",
         ]) {
             let (set, more) =
                 (load(name, Seed::from(3)).unwrap().unwrap(), load(name, Seed::from(4)).unwrap().unwrap());

@@ -19,6 +19,7 @@ pub mod nade;
 pub mod pixel_cnn;
 pub mod pixel_rnn;
 pub mod rnade;
+pub mod tabular;
 
 /// Members.
 pub const SPECS: &[&ModelSpec] = &[
@@ -29,6 +30,7 @@ pub const SPECS: &[&ModelSpec] = &[
     &pixel_cnn::SPEC,
     &gated_pixel_cnn::SPEC,
     &pixel_rnn::SPEC,
+    &tabular::SPEC,
 ];
 
 /// The network of a factorisation in the order of the columns: what a member of the family writes.
