@@ -63,6 +63,9 @@ pub enum Command {
         /// Below 1 less varied than the model's law, above 1 more.
         #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
         temperature: f64,
+        /// Rows lack values as the training rows did; without it none does.
+        #[arg(long)]
+        with_missing: bool,
     },
     /// Probability of each class for each row, by Bayes' rule.
     Classify(Through),

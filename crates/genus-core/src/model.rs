@@ -175,11 +175,13 @@ pub struct Drawing {
     pub temperature: f64,
     /// Rows that come with these values of [`Schema::given`] only: of this class.
     pub given: Option<Vec<f32>>,
+    /// Rows lack values as training rows did; else none does.
+    pub missing: bool,
 }
 
 impl Default for Drawing {
     fn default() -> Self {
-        Self { temperature: 1.0, given: None }
+        Self { temperature: 1.0, given: None, missing: false }
     }
 }
 
@@ -188,6 +190,11 @@ pub trait Sampler: Model {
     /// Number of classes that rows can be drawn of, by [`draw_as`](Self::draw_as); 0 if rows are drawn of no class.
     fn classes_drawn(&self) -> usize {
         self.as_class_conditional().map_or(0, ClassConditional::classes)
+    }
+
+    /// Whether rows can be drawn that lack values as training rows did, by [`draw_as`](Self::draw_as).
+    fn draws_missing(&self) -> bool {
+        false
     }
 
     /// `n` rows in the units of the training data.
@@ -206,7 +213,11 @@ pub trait Sampler: Model {
         if *how == Drawing::default() {
             return Ok(Split::unlabelled(self.sample(n, rng)?));
         }
-        let what = if how.given.is_some() { "sample by class" } else { "sample at a temperature" };
+        let what = match how {
+            Drawing { given: Some(_), .. } => "sample by class",
+            Drawing { missing: true, .. } => "draw rows that lack values",
+            _ => "sample at a temperature",
+        };
         let remedy = "other models have that choice".into();
         let error = Error::Unsupported { model: self.spec().name.into(), capability: what.into(), remedy };
         Err(error.advise(Advice::OwnLaw))

@@ -39,6 +39,9 @@ pub struct Column {
     /// them apart, as times in seconds. Densities do not notice it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub origin: f64,
+    /// How a missing value is written: nothing, unless the data write it otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub missing: String,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it
@@ -120,7 +123,7 @@ impl std::fmt::Display for Kind {
 impl Column {
     /// A column.
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
-        Self { name: name.into(), kind, origin: 0.0 }
+        Self { name: name.into(), kind, origin: 0.0, missing: String::new() }
     }
 
     /// The names of its categories; none for numbers.
@@ -140,10 +143,10 @@ impl Column {
         }
     }
 
-    /// A value as text, the shortest that reads back as the same number; nothing for a missing one.
+    /// A value as text, the shortest that reads back as the same number, or how a missing one is written.
     pub fn text(&self, v: f32) -> String {
         if v.is_nan() {
-            return String::new();
+            return self.missing.clone();
         }
         if let Some(name) = self.categories().get(v as usize) {
             return name.clone();
@@ -347,11 +350,16 @@ impl Schema {
             && self.columns.iter().zip(&other.columns).all(|(a, b)| same(a, b))
     }
 
-    /// That of the means of rows, which lie between levels.
+    /// That of the means of rows, which lie between levels; the mean of a category is one of them.
     #[must_use]
     pub fn of_means(&self) -> Self {
-        let domain = Domain { support: Support::Real, shape: self.domain.shape };
-        let columns = self.columns.iter().map(|c| Column { kind: Kind::REAL, ..c.clone() }).collect();
+        let kind = |kind: &Kind| if let Kind::Category(_) = kind { kind.clone() } else { Kind::REAL };
+        let support = match &self.domain.support {
+            Support::Mixed(kinds) => Support::of(kinds.iter().map(kind).collect::<Vec<_>>().iter()),
+            _ => Support::Real,
+        };
+        let domain = Domain { support, shape: self.domain.shape };
+        let columns = self.columns.iter().map(|c| Column { kind: kind(&c.kind), ..c.clone() }).collect();
         Self { domain, columns, ..self.clone() }
     }
 
@@ -399,7 +407,7 @@ impl Schema {
     /// Draws as the columns can hold them: where a model of real numbers was fitted to whole ones, what it draws is rounded. Nothing
     /// happens to rows of bits, levels and categories.
     pub fn hold(&self, x: &mut Batch) {
-        if self.domain.support != Support::Real || self.columns.is_empty() {
+        if !matches!(self.domain.support, Support::Real | Support::Mixed(_)) || self.columns.is_empty() {
             return;
         }
         for r in 0..x.rows() {

@@ -120,6 +120,11 @@ impl<'a> Look<'a> {
             .unwrap_or_else(|| format!("x{}", c + 1))
     }
 
+    /// Names of the categories of column `c`; none of a number.
+    fn categories(&self, c: usize) -> &[String] {
+        self.summary.categories.get(c).map_or(&[], Vec::as_slice)
+    }
+
     /// A grid of images, `columns` per line.
     pub(crate) fn grid(
         &self,
@@ -154,13 +159,22 @@ impl<'a> Look<'a> {
     ) -> Table {
         let shown = d.min(COLUMNS);
         let mut head: Vec<String> = extra.iter().map(|h| (*h).to_owned()).collect();
-        head.extend((0..shown).map(|c| format!("#{}", self.column(c))));
+        let heading = |c: usize| match self.categories(c).is_empty() {
+            true => format!("#{}", self.column(c)),
+            false => self.column(c),
+        };
+        head.extend((0..shown).map(heading));
         let mut table = Table::new(caption, head);
         let rows: Vec<(Vec<Cell>, &[f32])> = rows.into_iter().collect();
         let decimals: Vec<usize> =
             (0..shown).map(|c| decimals(rows.iter().filter_map(|(_, row)| row.get(c)))).collect();
         for (mut cells, row) in rows {
-            cells.extend(row.iter().zip(&decimals).map(|(v, d)| Cell::from(fixed(f64::from(*v), *d))));
+            let cell = |(c, (v, d)): (usize, (&f32, &usize))| match self.categories(c).get(*v as usize) {
+                _ if v.is_nan() => Cell::default(),
+                Some(name) => Cell::from(name.as_str()),
+                None => Cell::from(fixed(f64::from(*v), *d)),
+            };
+            cells.extend(row.iter().zip(&decimals).enumerate().map(cell));
             table.row(cells);
         }
         if shown < d {

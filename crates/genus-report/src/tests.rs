@@ -55,6 +55,7 @@ fn summary(shape: &[usize], top: f32) -> Summary {
         shape: shape.to_vec(),
         top,
         range: Some((-3.0, 3.0)),
+        categories: Vec::new(),
         columns: Vec::new(),
         transform: String::new(),
         doubts: String::new(),

@@ -9,6 +9,7 @@
 
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::{Batch, Column, Error, Kind, Result, Rng, Schema, State, Support, Tensor};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where some of the values of a number are.
@@ -29,7 +30,7 @@ struct Numbers {
     whole: bool,
     /// ε, and location and scale of the logistic law.
     elsewhere: [f64; 3],
-    /// The least and the largest value that the column can hold; infinite without.
+    /// The least and the largest value that the column can hold.
     bounds: [f64; 2],
 }
 
@@ -155,8 +156,8 @@ impl Numbers {
         let unseen = if all && unit.is_some() { once as f64 + 1.0 } else { 2.0 } / (n as f64 + 2.0);
         let (low, high) = (values[0], values[n - 1]);
         let scale = ((high - low) / 6.0).max(unit.unwrap_or(0.0)).max(1e-6 * high.abs()).max(1e-12);
-        let least = if low + origin >= 0.0 { -origin } else { f64::NEG_INFINITY };
-        let bounds = [least, top.map_or(f64::INFINITY, f64::from)];
+        let least = if low + origin >= 0.0 { -origin } else { f64::MIN };
+        let bounds = [least, top.map_or(f64::MAX, f64::from)];
         Self { cells, whole, elsewhere: [unseen.min(0.25), values[n / 2], scale], bounds }
     }
 
@@ -235,6 +236,8 @@ pub(crate) struct Vocabulary {
     ends: Arc<[usize]>,
     /// Whether all columns are bits, of which a mean is a probability.
     bits: bool,
+    /// Which columns rows lack together, the commonest first; none where no training row lacks one.
+    patterns: Vec<Vec<bool>>,
 }
 
 impl Vocabulary {
@@ -251,10 +254,13 @@ impl Vocabulary {
                 }
             }
         };
-        Self::from((0..schema.width()).map(column).collect(), schema)
+        Self::from((0..schema.width()).map(column).collect(), schema, patterns(x))
     }
 
-    fn from(columns: Vec<Cells>, schema: &Schema) -> Self {
+    fn from(mut columns: Vec<Cells>, schema: &Schema, patterns: Vec<Vec<bool>>) -> Self {
+        if !patterns.is_empty() {
+            columns.push(Cells::Names(patterns.len()));
+        }
         let mut end = 0;
         let of = |cells: &Cells| {
             end += match cells {
@@ -264,12 +270,27 @@ impl Vocabulary {
             end
         };
         let ends = columns.iter().map(of).collect();
-        Self { columns, ends, bits: schema.domain.support == Support::Binary }
+        Self { columns, ends, bits: schema.domain.support == Support::Binary, patterns }
     }
 
-    /// Columns.
+    /// Columns, with one more for what rows lack where training rows lack something.
     pub fn width(&self) -> usize {
         self.columns.len()
+    }
+
+    /// The column of what rows lack, if there is one.
+    pub fn lacking(&self) -> Option<usize> {
+        (!self.patterns.is_empty()).then(|| self.columns.len() - 1)
+    }
+
+    /// What a row lacks, among what is known of.
+    pub fn pattern(&self, row: &[f32]) -> Option<usize> {
+        self.patterns.iter().position(|lacks| lacks.iter().zip(row).all(|(l, v)| *l == v.is_nan()))
+    }
+
+    /// Whether rows of a pattern lack a column.
+    pub fn lacks(&self, pattern: usize, c: usize) -> bool {
+        self.patterns[pattern][c]
     }
 
     /// Where the cells of each column end.
@@ -304,6 +325,9 @@ impl Vocabulary {
                 if let Some((cell, _)) = self.place(c, *v) {
                     counts[self.stretch(c).start + cell] += 1.0;
                 }
+            }
+            if let Some((c, pattern)) = self.lacking().zip(self.pattern(row)) {
+                counts[self.stretch(c).start + pattern] += 1.0;
             }
         }
         for c in 0..self.width() {
@@ -379,6 +403,10 @@ impl Vocabulary {
             state.tensors.insert(format!("cells.{c}"), Tensor::f64(&[numbers.cells.len(), 3], ends));
             state.tensors.insert(format!("elsewhere.{c}"), Tensor::f64(&[5], law));
         }
+        if let Some(d) = self.lacking() {
+            let bits: Vec<u64> = self.patterns.iter().flatten().map(|l| u64::from(*l)).collect();
+            state.tensors.insert("patterns".into(), Tensor::u64(&[self.patterns.len(), d], bits));
+        }
     }
 
     /// What [`put`](Self::put) put there, for these columns.
@@ -396,8 +424,37 @@ impl Vocabulary {
                 }
             })
         };
-        Ok(Self::from((0..schema.width()).map(column).collect::<Result<_>>()?, schema))
+        let columns = (0..schema.width()).map(column).collect::<Result<Vec<_>>>()?;
+        let patterns = match state.tensors.get("patterns") {
+            None => Vec::new(),
+            Some(t) => {
+                let shape = [t.shape.first().copied().unwrap_or(0), schema.width()];
+                let bits = state.u64("patterns", &shape)?;
+                bits.chunks_exact(schema.width().max(1))
+                    .map(|p| p.iter().map(|l| *l != 0).collect())
+                    .collect()
+            }
+        };
+        Ok(Self::from(columns, schema, patterns))
     }
+}
+
+/// Most patterns of missing cells that are known of.
+const PATTERNS: usize = 64;
+
+/// Which columns rows lack together, the commonest first; none where no row lacks one.
+fn patterns(x: &Batch) -> Vec<Vec<bool>> {
+    let mut counts: BTreeMap<Vec<bool>, usize> = BTreeMap::new();
+    for row in x.iter() {
+        *counts.entry(row.iter().map(|v| v.is_nan()).collect()).or_default() += 1;
+    }
+    if counts.keys().all(|lacks| !lacks.contains(&true)) {
+        return Vec::new();
+    }
+    let mut all: Vec<(Vec<bool>, usize)> = counts.into_iter().collect();
+    all.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    all.truncate(PATTERNS);
+    all.into_iter().map(|(lacks, _)| lacks).collect()
 }
 
 impl Numbers {

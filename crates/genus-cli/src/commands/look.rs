@@ -163,10 +163,15 @@ pub fn sample(
     n: Option<usize>,
     output: Option<&Path>,
     seed: u64,
-    temperature: f64,
+    how: Drawing,
     given: &Given,
 ) -> Result<()> {
     let (_, model) = open(run)?;
+    if how.missing && !model.as_sampler().is_some_and(genus::Sampler::draws_missing) {
+        let message =
+            "the model draws no rows that lack values: a `tabular` one does that was trained on such";
+        return Err(genus::Error::config("with_missing", message).into());
+    }
     let open = model.as_given().filter(|_| model.schema().conditional);
     if open.is_none() && (given.columns.is_some() || given.rows.is_some()) {
         let message = "the model is of p(x), and is given nothing; sample without, or train with --given";
@@ -196,7 +201,7 @@ pub fn sample(
                 // As many draws as were asked for of each row, one row after the other.
                 let given = rows.select(&(done..done + n).map(|i| i / each).collect::<Vec<_>>());
                 done += n;
-                let x = open.sample_given(&given, temperature, &mut rng)?;
+                let x = open.sample_given(&given, how.temperature, &mut rng)?;
                 Ok(Split { given: Some(given), ..Split::unlabelled(x) })
             })
         }
@@ -206,7 +211,7 @@ pub fn sample(
                 return Err(cannot_do(model.as_ref(), Capability::ClassConditional, "sample by class"));
             }
             let class = given.class.as_ref().map(|name| model.schema().class(name)).transpose()?;
-            let how = Drawing { temperature, given: class.map(|c| vec![c as f32]) };
+            let how = Drawing { given: class.map(|c| vec![c as f32]), ..how };
             Box::new(move |n| Ok(sampler.draw_as(n, &how, &mut rng)?))
         }
     };

@@ -38,9 +38,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             DataCommand::Get { name, to } => catalogue::data_get(&name, to)?,
         },
         Command::Train(train) => return fit::train(&cx, train),
-        Command::Sample { run, n, output, seed, class, given, given_rows, temperature } => {
+        Command::Sample { run, n, output, seed, class, given, given_rows, temperature, with_missing } => {
             let given = look::Given { class, columns: given, rows: given_rows };
-            look::sample(&cx, &run, n, output.as_deref(), seed, temperature, &given)?;
+            let how = genus::Drawing { temperature, given: None, missing: with_missing };
+            look::sample(&cx, &run, n, output.as_deref(), seed, how, &given)?;
         }
         Command::Classify(t) => look::classify(&cx, &t)?,
         Command::Cluster(t) => look::cluster(&cx, &t)?,

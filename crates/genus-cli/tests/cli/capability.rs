@@ -9,7 +9,7 @@ fn models_that_can_are_named() {
     let place = Place::new();
     place.train("made", "tree8", "made", "");
     place.train("gmm", "iris", "gmm", "");
-    let able = "models that can: fvsbn, nade, rnade, pixelcnn, gated-pixelcnn, pixelrnn, kde";
+    let able = "models that can: fvsbn, nade, rnade, pixelcnn, gated-pixelcnn, pixelrnn, tabular, kde";
     place.refused("impute made --data tree8", 1, &["made cannot impute", able]);
     place.refused("classify gmm --data iris", 1, &["gmm cannot classify", "fvsbn, nade"]);
     place.refused("sample made --class 0", 1, &["made cannot sample by class"]);

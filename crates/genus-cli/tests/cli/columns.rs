@@ -322,6 +322,60 @@ fn rows_with_holes_are_learned_from() {
     place.refused("train gmm --data none.csv --out none", 1, &["no training row has a value for b"]);
 }
 
+/// Protects tables as people have them: columns of all kinds with holes go in, and rows, fills and scores of the same kind come out.
+#[test]
+fn tables_of_several_kinds() {
+    let place = Place::new();
+    let mut text = "species,mass,eggs,ringed,site\n".to_owned();
+    for i in 0..120 {
+        let kind = ["tit", "crow", "owl"][i % 3];
+        let mass = [18.0, 480.0, 320.0][i % 3] + (i * 7 % 11) as f64 * 0.1;
+        let site = if i % 10 == 0 { "?" } else { ["north", "south"][i / 3 % 2] };
+        let ringed = if i % 9 == 0 { String::new() } else { (i % 2).to_string() };
+        text.push_str(&format!("{kind},{mass:.1},{},{ringed},{site}\n", 2 + i % 3));
+    }
+    place.file("birds.csv", &text);
+    let info = place.ok("data info birds.csv").stdout;
+    assert!(info.contains("tabular") && !info.contains("gmm"), "{info}");
+    let said = place.ok("train tabular --data birds.csv --set train.epochs=60 --out run");
+    assert!(said.stdout.contains("average over 4 orders"), "{}", said.stdout);
+    assert!(place.path("run/report.html").is_file());
+    let drawn = place.ok("sample run -n 200").stdout;
+    let cells = |text: &str| -> Vec<Vec<String>> {
+        text.lines().map(|l| l.split(',').map(str::to_owned).collect()).collect()
+    };
+    let rows = cells(&drawn);
+    assert_eq!(rows[0].join(","), "mass,eggs,ringed,site,species");
+    for row in &rows[1..] {
+        assert!(row[0].split_once('.').is_none_or(|(_, digits)| digits.len() == 1), "{row:?}");
+        assert!(row[1].parse::<u32>().is_ok() && ["0", "1"].contains(&row[2].as_str()), "{row:?}");
+        assert!(["north", "south"].contains(&row[3].as_str()), "{row:?}");
+        assert!(["tit", "crow", "owl"].contains(&row[4].as_str()), "{row:?}");
+    }
+    // Holes come as the columns write them, as often as they were.
+    let holed = cells(&place.ok("sample run -n 600 --with-missing").stdout);
+    let share = |c: usize, word: &str| holed.iter().filter(|row| row[c] == word).count() as f64 / 600.0;
+    // A tenth and a ninth of the rows; six standard errors are 0.08.
+    assert!(
+        (share(3, "?") - 0.1).abs() < 0.08 && (share(2, "") - 0.11).abs() < 0.08,
+        "{} {}",
+        share(3, "?"),
+        share(2, "")
+    );
+    // The species says what it weighs.
+    place.file("holes.csv", "species,mass,eggs,ringed,site\ncrow,,3,1,north\n?,18.4,2,,south\n");
+    let filled = cells(&place.ok("impute run --data holes.csv").stdout);
+    assert!((filled[1][1].parse::<f64>().unwrap() - 480.5).abs() < 15.0, "{filled:?}");
+    assert_eq!(filled[2][0], "tit");
+    let scores = cells(&place.ok("score run --data holes.csv").stdout);
+    assert!(scores[1..].iter().all(|row| row[0].parse::<f64>().unwrap().is_finite()), "{scores:?}");
+    place.ok("audit run");
+    place.refused("sample run --class tit", 1, &["class"]);
+    place.file("whole.csv", table("a,b", &[0, 1], 60));
+    place.ok("train tabular --data whole.csv --set train.epochs=2 --out numbers");
+    place.refused("sample numbers --with-missing", 2, &["no rows that lack values"]);
+}
+
 /// Protects what was given: a file with holes comes back as it was written, but for the holes.
 #[test]
 fn what_was_given_comes_back_as_it_was_written() {

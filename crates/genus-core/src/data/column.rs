@@ -36,8 +36,9 @@ pub(super) struct Survey {
     /// Digits behind the point; none if some number is not written so.
     decimals: Option<u8>,
     pub(super) precision: Precision,
-    /// Line of the first cell without a value, and the words that say so.
+    /// Line of the first cell without a value, what stands there, and the words that say so.
     pub(super) first_missing: Option<u64>,
+    pub(super) missing: String,
     missing_words: BTreeSet<String>,
     /// Line of the first cell that says `None`, and how many do.
     none: (u64, usize),
@@ -69,7 +70,9 @@ impl Survey {
     pub(super) fn see(&mut self, cell: &str, line: u64, dialect: Dialect) -> u64 {
         let mut kept = 0;
         if is_missing(cell) {
-            self.first_missing.get_or_insert(line);
+            if self.first_missing.is_none() {
+                (self.first_missing, self.missing) = (Some(line), cell.into());
+            }
             if cell.eq_ignore_ascii_case("none") {
                 self.none = (if self.none.1 == 0 { line } else { self.none.0 }, self.none.1 + 1);
             }

@@ -494,7 +494,7 @@ impl<'a> Table<'a> {
             let refuse = |(line, m)| Error::format(path, top.place(line, c), m);
             let kind = surveys[c].kind().map_err(refuse)?;
             let origin = if matches!(kind, Kind::Category(_)) { 0.0 } else { surveys[c].precision.origin() };
-            Ok(Column { name: top.columns[c].clone(), kind, origin })
+            Ok(Column { name: top.columns[c].clone(), kind, origin, missing: surveys[c].missing.clone() })
         };
         let columns = features.iter().map(column).collect::<Result<Vec<Column>>>()?;
         let decimal_comma = records.dialect.decimal_comma;

@@ -255,13 +255,18 @@ impl RunDir {
             .advise(Advice::Resume(self.path.clone()))
     }
 
+    /// The numbers of a study.
+    pub fn points_path(&self) -> PathBuf {
+        self.path.join("points.jsonl")
+    }
+
     /// The fitted model's state.
     ///
     /// # Errors
     /// [`Error::Run`] if the training has not ended, or if it is the folder of a study, which has many models or none.
     pub fn model(&self) -> Result<State> {
         let path = self.model_path();
-        if !path.exists() && self.summary_path().exists() {
+        if !path.exists() && self.points_path().exists() {
             let message =
                 format!("{} holds no model, but what a study of several found", self.path.display());
             return Err(Error::Run(message).advise(Advice::Train));

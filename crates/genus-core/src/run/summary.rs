@@ -27,6 +27,9 @@ pub struct Summary {
     pub range: Option<(f32, f32)>,
     /// Names of columns of a table.
     pub columns: Vec<String>,
+    /// Names of the categories of each column, none of numbers; empty where all columns are numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Vec<String>>,
     /// Names of the columns that it is given; none for p(x).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<String>,

@@ -1,7 +1,7 @@
 //! Draws beside real rows.
 
 use super::{axes, some};
-use crate::panel::{Frame, Named};
+use crate::panel::{Cell, Frame, Named};
 use crate::{Batch, Diagnostic, Exhibit, Found, Panel, Result, Seed, Split, Trained};
 
 /// Rows, and points of a plane.
@@ -31,11 +31,13 @@ impl Diagnostic for Samples {
         let Split { x: real, given, .. } = some(held, n, seed.child("real"));
         let rng = &mut seed.child("samples").rng();
         let open = of.model.as_given().filter(|_| of.data.schema.conditional).zip(given);
-        let drawn = match (of.model.as_sampler(), &open) {
+        let mut drawn = match (of.model.as_sampler(), &open) {
             (Some(sampler), _) => Some(sampler.sample(n, rng)?),
             (None, Some((model, given))) => Some(model.sample_given(given, 1.0, rng)?),
             (None, None) => None,
         };
+        // As rows of the table that they are to be like.
+        drawn.iter_mut().for_each(|x| of.data.schema.hold(x));
         let sets: Vec<(&str, &Batch)> =
             drawn.iter().map(|x| ("Samples", x)).chain([("Real rows", &real)]).collect();
         let panels = if of.plane() { plane(of, &sets) } else { rows(of, &sets) };
@@ -61,6 +63,11 @@ fn rows(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {
     }
     let d = of.domain().width();
     for c in 0..d.min(COLUMNS) {
+        let names = of.data.schema.column(c).categories().to_vec();
+        if !names.is_empty() {
+            panels.push(shares(of.data.schema.column(c).name, &names, c, sets));
+            continue;
+        }
         let values = |x: &Batch| x.iter().map(|row| f64::from(row[c])).collect::<Vec<f64>>();
         panels.push(Panel::Bars {
             title: of.data.schema.column(c).heading(),
@@ -75,6 +82,31 @@ fn rows(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {
         });
     }
     panels
+}
+
+/// Most categories that are shown.
+const CATEGORIES: usize = 12;
+
+/// Shares of the categories of a column, the commonest among the real rows first.
+fn shares(title: String, names: &[String], c: usize, sets: &[(&str, &Batch)]) -> Panel {
+    let of = |x: &Batch| {
+        let mut shares = vec![0.0; names.len()];
+        x.iter().for_each(|row| shares[row[c] as usize] += 1.0 / x.rows() as f64);
+        shares
+    };
+    let sets: Vec<(&str, Vec<f64>)> = sets.iter().rev().map(|(name, x)| (*name, of(x))).collect();
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by(|a, b| sets[0].1[*b].total_cmp(&sets[0].1[*a]));
+    order.truncate(CATEGORIES);
+    let line = |i: usize| {
+        let shares = sets.iter().map(|(_, shares)| Cell::Share(shares[i]));
+        std::iter::once(Cell::Text(names[i].clone())).chain(shares).collect()
+    };
+    Panel::Table {
+        title: title.clone(),
+        head: std::iter::once(title).chain(sets.iter().map(|(name, _)| (*name).to_owned())).collect(),
+        rows: order.into_iter().map(line).collect(),
+    }
 }
 
 fn plane(of: &Trained<'_>, sets: &[(&str, &Batch)]) -> Vec<Panel> {

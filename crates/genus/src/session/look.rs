@@ -222,6 +222,10 @@ pub(super) fn describe(spec: &ModelSpec, model: &dyn Model, data: &Dataset) -> S
         top: data.domain().top().unwrap_or(0.0),
         range: range(&data.train.x),
         columns: data.schema.headings(),
+        categories: match data.schema.columns.iter().all(|c| c.categories().is_empty()) {
+            true => Vec::new(),
+            false => data.schema.columns.iter().map(|c| c.categories().to_vec()).collect(),
+        },
         given: if data.schema.conditional { data.schema.given_names() } else { Vec::new() },
         classes: data.schema.classes().to_vec(),
         transform: model.transform().map_or_else(String::new, crate::transform::Transform::protocol),

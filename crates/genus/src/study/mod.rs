@@ -218,7 +218,7 @@ impl Study {
             (run, lock)
         };
         let earlier = run.summary().map_or(0.0, |s| s.seconds.iter().map(|(_, s)| s).sum());
-        let points = Points::open(&run.path().join("points.jsonl"))?;
+        let points = Points::open(&run.points_path())?;
         let (study, run) = (&study, &run);
         let mut work = Work { study, set, run, points, how, observer, started: Instant::now(), earlier };
         let done = match study.question {

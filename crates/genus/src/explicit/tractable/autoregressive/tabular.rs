@@ -13,7 +13,8 @@
 //! ## Trained by
 //! For each row a set of known columns is drawn, and all others are predicted at once; with D columns of which |A| are known, the sum of
 //! their losses times D/(D − |A|) is on average −log p over all orders (Uria, Murray & Larochelle 2014). In half of the rows the known columns
-//! are the first ones of one of the K orders. Missing cells are neither known nor predicted.
+//! are the first ones of one of the K orders. Missing cells are neither known nor predicted; which cells rows lack together is a column of
+//! its own, by which rows can be drawn that lack as much, and which scores leave out.
 //!
 //! ## Use it when
 //! A table has columns of several kinds, with holes: for more rows like them, for filling what is missing, for predicting any column from
@@ -159,13 +160,26 @@ impl TabularConfig {
     }
 }
 
-/// As other networks; wider where rows are many.
+/// Steps of a fit to many rows.
+const STEPS: usize = 4000;
+
+/// Of few rows as other networks; of many wider, in larger batches, and so many steps at a falling rate.
 fn suited(size: Size) -> toml::Table {
-    let mut table = crate::suited::network(size);
     let width: i64 = match size.rows {
         ..2000 => 64,
-        2000..10_000 => 128,
-        _ => 256,
+        2000..10_000 => 256,
+        _ => 512,
+    };
+    let mut table = match size.rows {
+        ..2000 => crate::suited::network(size),
+        rows => {
+            let batch = (rows / 50).clamp(40, 200);
+            let epochs = STEPS.div_ceil(rows.div_ceil(batch)).max(1);
+            let train = format!(
+                "[train]\nbatch = {batch}\nepochs = {epochs}\noptimizer.rate = 0.002\noptimizer.schedule = \"cosine\"\n"
+            );
+            train.parse().unwrap_or_else(|e| unreachable!("{train}: {e}"))
+        }
     };
     table.insert("hidden".into(), vec![width; 2].into());
     table
@@ -215,19 +229,24 @@ struct Places {
     x: Batch,
     /// Cell, and how much of it belongs to the next one; none where there is no value.
     at: Vec<Option<(u32, f32)>>,
+    /// Columns, with that of what rows lack.
+    width: usize,
 }
 
 impl Places {
     fn of(columns: &Vocabulary, x: &Batch) -> Self {
         let width = columns.width();
         let mut at = vec![None; x.rows() * width];
-        at.par_chunks_mut(width).zip(x.data().par_chunks(width)).for_each(|(at, row)| {
+        at.par_chunks_mut(width).zip(x.data().par_chunks(x.width())).for_each(|(at, row)| {
             for (c, (at, v)) in at.iter_mut().zip(row).enumerate() {
                 let own = columns.place(c, *v);
                 *at = own.map(|(cell, next)| ((columns.stretch(c).start + cell) as u32, next));
             }
+            if let Some((c, pattern)) = columns.lacking().zip(columns.pattern(row)) {
+                at[c] = Some(((columns.stretch(c).start + pattern) as u32, 0.0));
+            }
         });
-        Self { x: x.clone(), at }
+        Self { x: x.clone(), at, width }
     }
 
     fn rows(&self) -> usize {
@@ -235,8 +254,7 @@ impl Places {
     }
 
     fn row(&self, r: usize) -> &[Option<(u32, f32)>] {
-        let width = self.x.width();
-        &self.at[r * width..][..width]
+        &self.at[r * self.width..][..self.width]
     }
 }
 
@@ -266,7 +284,10 @@ fn shown(
     for (i, r) in rows.iter().enumerate() {
         let (row, at) = (places.x.row(*r), places.row(*r));
         order.clear();
-        if rng.uniform() < 0.5 {
+        let u = rng.uniform();
+        if u < 0.5 {
+            // What rows lack comes first, or is not asked for.
+            order.extend(columns.lacking().filter(|_| u < 0.25));
             order.extend(&orders[rng.below(orders.len())]);
         } else {
             order.extend(0..d);
@@ -288,7 +309,12 @@ fn shown(
             seen[cells + c] = 1.0;
         }
         for c in &order[known..] {
-            columns.log_within(*c, row[*c], &mut within.row_mut(i)[columns.stretch(*c)]);
+            let into = &mut within.row_mut(i)[columns.stretch(*c)];
+            match (row.get(*c), at[*c]) {
+                (Some(v), _) => columns.log_within(*c, *v, into),
+                (None, Some((cell, _))) => into[cell as usize - columns.stretch(*c).start] = 0.0,
+                (None, None) => {}
+            }
         }
         weight.push(order.len() as f32 / (order.len() - known) as f32);
     }
@@ -375,8 +401,14 @@ impl<'a> Walk<'a> {
 
     /// From now on it is known that row r has this value in column c.
     fn know(&mut self, r: usize, c: usize, v: f32) {
+        if let Some((cell, next)) = self.model.columns.place(c, v) {
+            self.know_cell(r, c, cell, next);
+        }
+    }
+
+    /// The same, that the value lies in this cell, and how much of it in the next one.
+    fn know_cell(&mut self, r: usize, c: usize, cell: usize, next: f32) {
         let columns = &self.model.columns;
-        let Some((cell, next)) = columns.place(c, v) else { return };
         let (units, cell) = (self.sums.width(), columns.stretch(c).start + cell);
         let sums = self.sums.row_mut(r);
         for (place, share) in [(cell, 1.0 - next), (cell + 1, next), (columns.cells() + c, 1.0)] {
@@ -469,8 +501,9 @@ impl Tabular {
         nats
     }
 
-    /// Fills what is missing of rows by draws, column by column: rows that have the same number, each in one of the orders, what is known first.
-    fn drawn(&self, x: &mut Batch, temperature: f64, rng: &mut Rng) -> Result<()> {
+    /// Fills what is missing of rows by draws, column by column, each row in one of the orders with what is known first; or, of rows without
+    /// any value, what they do not lack.
+    fn drawn(&self, x: &mut Batch, temperature: f64, lacking: bool, rng: &mut Rng) -> Result<()> {
         let stop = Stop::current();
         let n = x.rows();
         let chosen: Vec<usize> = (0..n).map(|_| rng.below(self.orders.len())).collect();
@@ -480,9 +513,20 @@ impl Tabular {
                 let mut part = x.select(rows);
                 let mut walk = Walk::new(self, rows.len());
                 walk.know_all(&part);
+                let mut lacks = vec![None; rows.len()];
+                if let Some(c) = self.columns.lacking().filter(|_| lacking) {
+                    for (r, log_cells) in walk.log_cells(c, temperature).iter().enumerate() {
+                        let pattern = rng.categorical(&exponentials(log_cells));
+                        walk.know_cell(r, c, pattern, 0.0);
+                        lacks[r] = Some(pattern);
+                    }
+                }
                 for &c in order {
                     stop.check()?;
-                    let missing: Vec<usize> = (0..rows.len()).filter(|r| part.row(*r)[c].is_nan()).collect();
+                    let wanted = |r: usize| {
+                        part.row(r)[c].is_nan() && lacks[r].is_none_or(|p| !self.columns.lacks(p, c))
+                    };
+                    let missing: Vec<usize> = (0..rows.len()).filter(|r| wanted(*r)).collect();
                     if missing.is_empty() {
                         continue;
                     }
@@ -545,7 +589,7 @@ impl Family for Tabular {
         let config: TabularConfig = crate::restore_config(state)?;
         let transform = crate::restore_transform(state)?;
         let columns = Vocabulary::restore(state, transform.source())?;
-        let d = columns.width();
+        let d = transform.source().width();
         let kept = state.tensors.get("orders").map_or(0, |t| t.shape.first().copied().unwrap_or(0));
         let orders: Vec<Vec<usize>> = state
             .u64("orders", &[kept, d])?
@@ -586,7 +630,7 @@ impl Model for Tabular {
         state.tensors = self.params.state().tensors;
         self.columns.put(&mut state);
         let all: Vec<u64> = self.orders.iter().flatten().map(|c| *c as u64).collect();
-        state.tensors.insert("orders".into(), Stored::u64(&[self.orders.len(), self.columns.width()], all));
+        state.tensors.insert("orders".into(), Stored::u64(&[self.orders.len(), self.schema().width()], all));
         state
     }
 
@@ -633,6 +677,10 @@ impl Density for Tabular {
 }
 
 impl Sampler for Tabular {
+    fn draws_missing(&self) -> bool {
+        self.columns.lacking().is_some()
+    }
+
     fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
         Ok(self.draw_as(n, &Drawing::default(), rng)?.x)
     }
@@ -646,8 +694,8 @@ impl Sampler for Tabular {
             let message = format!("{} is out of range; it must be above 0", how.temperature);
             return Err(Error::config("temperature", message));
         }
-        let mut x = Batch::from_fn(n, self.columns.width(), |_, _| f32::NAN);
-        self.drawn(&mut x, how.temperature, rng)?;
+        let mut x = Batch::from_fn(n, self.schema().width(), |_, _| f32::NAN);
+        self.drawn(&mut x, how.temperature, how.missing, rng)?;
         Ok(Split::unlabelled(x))
     }
 }
@@ -658,7 +706,7 @@ impl Conditional for Tabular {
         let mut filled = x.clone();
         let law = match fill {
             Fill::Sample => {
-                self.drawn(&mut filled, 1.0, rng)?;
+                self.drawn(&mut filled, 1.0, false, rng)?;
                 "the network's conditionals given what is known, one column after the other"
             }
             Fill::Mean => {
