@@ -2,7 +2,7 @@
 
 use crate::subject::{Answer, Subject, ensure};
 use genus_core::math::log_sum_exp;
-use genus_core::{Batch, Dataset, Evidence, Measure, Scoring, Seed, Silent, Split, Support};
+use genus_core::{Batch, Dataset, Evidence, Kind, Measure, Scoring, Seed, Silent, Split, Support};
 
 /// Points of a grid of a column.
 const GRID: usize = 4000;
@@ -39,9 +39,15 @@ pub(crate) fn scores(s: &Subject) -> Result<Answer, String> {
                 Batch::from_fn(n, d, |v, i| if i == c { value(v) } else { x.row(r)[i] })
             };
             let exact = whole.evidence == Evidence::EXACT && whole.measure != Measure::Binarized;
-            let want = match (&model.domain().support, exact) {
-                (Support::Binary, true) => log_sum_exp(score(&agree(2, &|v| v as f32))?.nats),
-                (Support::Real, true) => {
+            // Of columns of several kinds each is what it is.
+            let kind = match &model.domain().support {
+                Support::Mixed(kinds) => Some(kinds[c].clone()),
+                Support::Binary => Some(Kind::Binary),
+                Support::Real => Some(Kind::REAL),
+                Support::Discrete { .. } => None,
+            };
+            let want = match kind {
+                Some(Kind::Real { .. }) if exact => {
                     let column = || set.train.x.iter().map(|row| row[c]);
                     let (low, high) =
                         (column().fold(f32::INFINITY, f32::min), column().fold(f32::NEG_INFINITY, f32::max));
@@ -49,6 +55,17 @@ pub(crate) fn scores(s: &Subject) -> Result<Answer, String> {
                     let step = width / GRID as f32;
                     let all = score(&agree(GRID, &|v| from + step * (v as f32 + 0.5)))?.nats;
                     log_sum_exp(all) + f64::from(step).ln()
+                }
+                Some(kind) if exact => {
+                    let (from, n) = match kind {
+                        Kind::Category(names) => (0, names.len()),
+                        Kind::Whole { least, most } => {
+                            let span = (most - least).max(1);
+                            (least - 2 * span, 5 * span as usize + 1)
+                        }
+                        _ => (0, 2),
+                    };
+                    log_sum_exp(score(&agree(n, &|v| (from + v as i64) as f32))?.nats)
                 }
                 // Chance makes other bits of levels where it sees another row.
                 _ if whole.measure == Measure::Binarized => {

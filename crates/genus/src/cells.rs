@@ -351,6 +351,36 @@ impl Vocabulary {
         }
     }
 
+    /// The same without a column of what rows lack.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        if let Some(c) = self.lacking() {
+            self.columns.truncate(c);
+            self.ends = self.ends[..c].into();
+            self.patterns.clear();
+        }
+        self
+    }
+
+    /// Adds the cells in which a value may be to `into`, numbered among those of all columns, each with what it has there, and gives what it has
+    /// elsewhere; of a missing value nothing, and 1.
+    pub fn entries(&self, c: usize, v: f32, into: &mut Vec<(u32, f64)>) -> f64 {
+        let first = self.stretch(c).start as u32;
+        match &self.columns[c] {
+            _ if v.is_nan() => 1.0,
+            Cells::Names(_) => {
+                into.push((first + v as u32, 1.0));
+                0.0
+            }
+            Cells::Numbers(numbers) => {
+                let (v, epsilon) = (f64::from(v), numbers.elsewhere[0]);
+                let each = numbers.log_within(v).enumerate().filter(|(_, log)| log.is_finite());
+                into.extend(each.map(|(i, log)| (first + i as u32, (1.0 - epsilon) * libm::exp(log))));
+                epsilon * libm::exp(numbers.log_elsewhere(v))
+            }
+        }
+    }
+
     /// log p of a value, nats, from the logarithms of the weights of its column's cells.
     pub fn log_prob(&self, c: usize, v: f32, log_cells: &[f64]) -> f64 {
         let Cells::Numbers(numbers) = &self.columns[c] else { return log_cells[v as usize] };

@@ -52,7 +52,9 @@ pub mod chapters {
     pub use crate::explicit::tractable::flow::{glow, iaf, linear_ica, maf, nice, realnvp, spline_flow};
     pub use crate::explicit::tractable::kernel::kde;
     pub use crate::explicit::tractable::linear::{factor_analysis, ppca};
-    pub use crate::explicit::tractable::mixture::{bernoulli_mixture, gaussian_mixture as gmm};
+    pub use crate::explicit::tractable::mixture::{
+        bernoulli_mixture, gaussian_mixture as gmm, mixed_mixture,
+    };
     pub use crate::implicit::direct::{gan, wgan_gp};
     pub use crate::implicit::markov_chain::{denoising_chain, gsn};
     pub use crate::unsupervised::clustering::k_means;
@@ -91,6 +93,7 @@ pub use explicit::tractable::linear::ppca::{Ppca, PpcaConfig};
 pub use explicit::tractable::mixture::bernoulli_mixture::{BernoulliMixture, BernoulliMixtureConfig};
 pub use explicit::tractable::mixture::covariance::Covariance;
 pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
+pub use explicit::tractable::mixture::mixed_mixture::{MixedMixture, MixedMixtureConfig};
 pub use genus_core::{
     Advice, Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Completion,
     Conditional, Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence,

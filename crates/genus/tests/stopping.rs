@@ -50,8 +50,8 @@ fn config(spec: &ModelSpec, phase: &str) -> toml::Table {
         "linear-ica" => all(&["iterations=2"]),
         "factor-analysis" if long => all(&["latent=5", "tolerance=0.0", "iterations=100000000"]),
         "factor-analysis" => all(&["latent=2", "iterations=2"]),
-        "bernoulli-mixture" if long => all(&["components=40", "restarts=1000000"]),
-        "bernoulli-mixture" => all(&["components=3", "iterations=2", "restarts=1"]),
+        "bernoulli-mixture" | "mixed-mixture" if long => all(&["components=40", "restarts=1000000"]),
+        "bernoulli-mixture" | "mixed-mixture" => all(&["components=3", "iterations=2", "restarts=1"]),
         "k-means" if long => all(&["clusters=30", "restarts=1000000"]),
         "k-means" => all(&["clusters=3", "restarts=1"]),
         _ if CLOSED.contains(&spec.name) => {}

@@ -484,10 +484,15 @@ impl Tabular {
     }
 
     /// log p of each row under one order, nats; missing values are left out.
-    fn log_under(&self, order: &[usize], x: &Batch) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    fn log_under(&self, order: &[usize], x: &Batch) -> Result<Vec<f64>> {
+        let stop = Stop::current();
         let mut walk = Walk::new(self, x.rows());
         let mut nats = vec![0.0; x.rows()];
         for &c in order {
+            stop.check()?;
             let there: Vec<usize> = (0..x.rows()).filter(|r| !x.row(*r)[c].is_nan()).collect();
             if there.is_empty() {
                 continue;
@@ -498,7 +503,7 @@ impl Tabular {
                 walk.know(r, c, x.row(r)[c]);
             }
         }
-        nats
+        Ok(nats)
     }
 
     /// Fills what is missing of rows by draws, column by column, each row in one of the orders with what is known first; or, of rows without
@@ -648,14 +653,10 @@ impl Model for Tabular {
 impl Density for Tabular {
     fn score(&self, x: &Batch, _: &Scoring) -> Result<LogProb> {
         self.schema().check(x, true)?;
-        let (stop, mut nats) = (Stop::current(), Vec::with_capacity(x.rows()));
+        let mut nats = Vec::with_capacity(x.rows());
         for start in (0..x.rows()).step_by(CHUNK) {
             let part = x.slice(start, start + CHUNK);
-            let mut each = Vec::with_capacity(self.orders.len());
-            for order in &self.orders {
-                stop.check()?;
-                each.push(self.log_under(order, &part));
-            }
+            let each = self.orders.iter().map(|o| self.log_under(o, &part)).collect::<Result<Vec<_>>>()?;
             let mean = |r: usize| log_mean_exp(&each.iter().map(|nats| nats[r]).collect::<Vec<_>>());
             nats.extend((0..part.rows()).map(mean));
         }

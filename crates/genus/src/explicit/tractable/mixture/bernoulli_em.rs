@@ -1,9 +1,9 @@
 //! Expectation–maximisation of a mixture of Bernoulli laws.
 
-use super::bernoulli_mixture::BernoulliMixtureConfig;
+use super::ascent::Ascent;
 use crate::holes;
 use genus_core::math::log_sum_exp;
-use genus_core::{Batch, Error, Result, Rng, Stop};
+use genus_core::{Batch, Result, Rng, Stop};
 use genus_kernels::{Limits, Mat, gemm};
 use rayon::prelude::*;
 
@@ -146,14 +146,37 @@ fn apart(x: &Batch) -> (Batch, Option<Batch>) {
     (bits, Some(Batch::from_fn(x.rows(), d, |r, c| f32::from(u8::from(x.row(r)[c].is_nan())))))
 }
 
-/// A mean log-likelihood, and the components that have it.
-pub(super) struct Best {
-    pub score: f64,
-    pub parts: Parts,
+/// The fit to some rows.
+pub(super) struct Bits<'a> {
+    pub x: &'a Batch,
+    pub valid: Option<&'a Batch>,
+    pub components: usize,
+    pub prior: f64,
+}
+
+impl Ascent for Bits<'_> {
+    type Parts = Parts;
+
+    fn begin(&self, rng: &mut Rng) -> Result<Parts> {
+        begin(self.x, self.components, self.prior, rng)
+    }
+
+    fn step(&self, parts: &Parts) -> Result<(f64, Parts)> {
+        parts.step(self.x, self.prior)
+    }
+
+    fn held(&self, parts: &Parts) -> Result<Option<f64>> {
+        let mean = |v: &Batch| Ok(parts.log_prob(v)?.iter().sum::<f64>() / v.rows() as f64);
+        self.valid.map(mean).transpose()
+    }
+
+    fn log_prior(&self, parts: &Parts) -> f64 {
+        parts.log_prior(self.prior) / self.x.rows() as f64
+    }
 }
 
 /// Components of the clusters of k-means.
-pub(super) fn begin(x: &Batch, k: usize, prior: f64, rng: &mut Rng) -> Result<Parts> {
+fn begin(x: &Batch, k: usize, prior: f64, rng: &mut Rng) -> Result<Parts> {
     let (x, assigned) = holes::clustered(x, k, 10, rng)?;
     let (d, n) = (x.width(), x.rows());
     let (mut sums, mut counts) = (vec![0f64; k * d], vec![0f64; k]);
@@ -169,58 +192,6 @@ pub(super) fn begin(x: &Batch, k: usize, prior: f64, rng: &mut Rng) -> Result<Pa
     }
     let weight = |c: &f64| libm::log((c + 1.0) / (n + k) as f64);
     Ok(Parts::new(counts.iter().map(weight).collect(), sums))
-}
-
-/// EM from these components, and whether it converged. The answer is the best on validation rows, where there are such.
-pub(super) fn climb(
-    x: &Batch,
-    valid: Option<&Batch>,
-    config: &BernoulliMixtureConfig,
-    begin: Parts,
-    heard: &mut dyn FnMut(f64, Option<f64>) -> bool,
-) -> Result<(Best, bool)> {
-    let (prior, n) = (config.prior.get(), x.rows() as f64);
-    let (mut parts, mut last) = (begin, f64::NEG_INFINITY);
-    let mut best: Option<Best> = None;
-    for _ in 0..config.iterations.get() {
-        let stepped = parts.step(x, prior).and_then(|(mean, next)| {
-            let held =
-                valid.map(|v| Ok::<_, Error>(parts.log_prob(v)?.iter().sum::<f64>() / v.rows() as f64));
-            Ok((mean, held.transpose()?, next))
-        });
-        let (mean, held, next) = match (stepped, best.take()) {
-            (Err(Error::Stopped(_)), Some(best)) => return Ok((best, false)),
-            (other, kept) => {
-                best = kept;
-                other?
-            }
-        };
-        if !mean.is_finite() {
-            let remedy = "raise `prior`".into();
-            return Err(Error::Numerical { what: "the log-likelihood".into(), step: 0, remedy });
-        }
-        let score = held.unwrap_or(mean);
-        let gained = best.as_ref().is_none_or(|b| score > b.score + config.tolerance.get());
-        if best.as_ref().is_none_or(|b| score > b.score) {
-            best = Some(Best { score, parts: parts.clone() });
-        }
-        let rose = mean + parts.log_prior(prior) / n;
-        debug_assert!(rose >= last - 1e-4 * (1.0 + last.abs()), "EM fell from {last} to {rose}");
-        let risen = rose - last >= config.tolerance.get();
-        last = rose;
-        let converged = !risen || !gained;
-        if heard(mean, held) || converged {
-            return match best {
-                Some(best) => Ok((best, converged)),
-                None => unreachable!("the first iteration is better than none"),
-            };
-        }
-        parts = next;
-    }
-    match best {
-        Some(best) => Ok((best, false)),
-        None => unreachable!("there is at least one iteration"),
-    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::bernoulli_em::{BLOCK, Best, Parts, begin, climb};
+use super::ascent::{Limits, Reached, ascend};
+use super::bernoulli_em::{BLOCK, Bits, Parts};
 use crate::diagnostics::parts;
 use crate::{completion, draws};
 use genus_core::config::{NonNegative, Positive, count};
@@ -43,7 +44,6 @@ use genus_core::{
     config,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// Registry entry.
@@ -161,46 +161,15 @@ impl Family for BernoulliMixture {
         }
         let parameters = (k * (d + 1) - 1) as u64;
         cx.emit(&Event::Start { model: SPEC.name.into(), steps: None, resumed_at: 0, parameters });
-        let restarts = if start.is_some() { 1 } else { config.restarts.get() as u64 };
-        let (mut best, mut iterations, mut cut): (Option<Best>, u64, bool) = (None, 0, false);
-        for turn in 0..restarts {
-            cx.emit(&Event::Restart { restart: turn + 1, step: iterations });
-            let stop = cx.stop().clone();
-            let mut rng = cx.seed.child("start").index(turn).rng();
-            let found = stop.during(|| {
-                let begin = match &start {
-                    Some(old) => old.parts.clone(),
-                    None => begin(&x, k, config.prior.get(), &mut rng)?,
-                };
-                climb(&x, valid.as_ref(), config, begin, &mut |mean, valid| {
-                    iterations += 1;
-                    let mut parts = BTreeMap::from([("loss".to_owned(), -mean)]);
-                    if let Some(valid) = valid {
-                        parts.insert("valid".to_owned(), -valid);
-                    }
-                    cx.emit(&Event::Step { step: iterations, parts });
-                    cx.stopped().is_some()
-                })
-            });
-            let (found, converged) = match found {
-                Err(Error::Stopped(_)) if best.is_some() => break,
-                other => other?,
-            };
-            let better = best.as_ref().is_none_or(|b| found.score > b.score);
-            let losses = || BTreeMap::from([("loss".to_owned(), -found.score)]);
-            let (train, held) =
-                if valid.is_some() { (BTreeMap::new(), losses()) } else { (losses(), BTreeMap::new()) };
-            cx.emit(&Event::Epoch { epoch: turn + 1, step: iterations, train, valid: held, best: better });
-            if better {
-                (best, cut) = (Some(found), !converged);
-            }
-            if cx.stopped().is_some() {
-                break;
-            }
-        }
-        let Some(Best { parts, .. }) = best else { unreachable!("there is at least one start") };
+        let rows = Bits { x: &x, valid: valid.as_ref(), components: k, prior: config.prior.get() };
+        let limits = Limits {
+            restarts: config.restarts.get() as u64,
+            iterations: config.iterations.get(),
+            tolerance: config.tolerance.get(),
+        };
+        let Reached { parts, iterations, converged } = ascend(&rows, start.map(|old| old.parts), limits, cx)?;
         let mut report = FitReport::default();
-        if cut && cx.stopped().is_none() {
+        if !converged && cx.stopped().is_none() {
             let message = format!(
                 "EM did not converge in {} iterations; raise `iterations` or `tolerance`",
                 config.iterations

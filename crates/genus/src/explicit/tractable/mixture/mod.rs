@@ -2,6 +2,7 @@
 
 use genus_core::ModelSpec;
 
+mod ascent;
 mod bernoulli_em;
 pub mod bernoulli_mixture;
 mod conditional;
@@ -10,6 +11,7 @@ mod em;
 mod exhibit;
 pub mod gaussian_mixture;
 mod holes;
+pub mod mixed_mixture;
 
 /// Members.
-pub const SPECS: &[&ModelSpec] = &[&gaussian_mixture::SPEC, &bernoulli_mixture::SPEC];
+pub const SPECS: &[&ModelSpec] = &[&gaussian_mixture::SPEC, &bernoulli_mixture::SPEC, &mixed_mixture::SPEC];
