@@ -19,6 +19,8 @@ MODELS = {
     "factor-analysis": ("factor-analysis", []),
     "factor-analysis latent=5": ("factor-analysis", ["latent=5"]),
     "factor-analysis latent=8": ("factor-analysis", ["latent=8"]),
+    "mixed-mixture": ("mixed-mixture", []),
+    "tabular": ("tabular", []),
 }
 
 

@@ -66,6 +66,10 @@ pub enum Command {
         /// Rows lack values as the training rows did; without it none does.
         #[arg(long)]
         with_missing: bool,
+        /// Draw rows that are like that: known values, as in "sex=female,age>60", are given to a model that knows any columns given any others, and
+        /// draws that do not meet the other conditions are drawn again.
+        #[arg(long = "where", value_name = "COLUMN=VALUE,…", conflicts_with_all = ["class", "given", "given_rows", "with_missing"])]
+        conditions: Option<String>,
     },
     /// Probability of each class for each row, by Bayes' rule.
     Classify(Through),

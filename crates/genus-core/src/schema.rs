@@ -162,7 +162,7 @@ impl Column {
     }
 
     /// The value that a text stands for, with the column's origin taken off.
-    fn read(&self, text: &str) -> std::result::Result<f32, String> {
+    pub(crate) fn read(&self, text: &str) -> std::result::Result<f32, String> {
         if let Kind::Category(known) = &self.kind {
             let at = known.iter().position(|n| n == text).map(|i| i as f32);
             return at.ok_or_else(|| {

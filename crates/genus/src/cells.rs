@@ -2,8 +2,8 @@
 //!
 //! A category is a cell. Numbers have cells of nearly the same mass, which are fitted to training rows: a value that many rows have is one
 //! by itself, whole numbers between others are uniform over a stretch, and real ones normal around its middle, with half of its length as
-//! deviation, so that densities are smooth. A real column of which all values have so many digits behind the point has cells no narrower
-//! than the last digit, so that its density stays one. Where no training value lies there is no cell; what new rows have there is expected as
+//! deviation, so that densities are smooth. A real value by itself is drawn as it is, and its density is spread over its last digit, or over half
+//! of the way to the next value, so that it stays one. Where no training value lies there is no cell; what new rows have there is expected as
 //! often as the training rows say (Good 1953): with the weight ε a number comes from a wide logistic law instead, which has every value that
 //! its column may hold.
 
@@ -83,7 +83,8 @@ impl Cell {
         }
         match whole {
             true => (self.low + (rng.uniform_f64() * (self.high - self.low + 1.0)).floor()).min(self.high),
-            false => self.low + rng.uniform_f64() * (self.high - self.low),
+            // What many rows have to the last digit is that.
+            false => self.middle(),
         }
     }
 
@@ -121,7 +122,8 @@ impl Numbers {
         let reach = |i: usize| {
             let beside = [i.checked_sub(1).map(gap), (i + 1 < groups.len()).then(|| gap(i))];
             let near = beside.into_iter().flatten().fold(f64::INFINITY, f64::min);
-            let near = if near.is_finite() { near } else { 1.0 };
+            let alone = unit.unwrap_or((1e-6 * groups[i].0.abs()).max(1e-6));
+            let near = if near.is_finite() { near } else { alone };
             unit.map_or(0.5 * near, |unit| 0.5 * unit.min(near))
         };
         let mut cells: Vec<Cell> = Vec::new();
@@ -139,15 +141,19 @@ impl Numbers {
                 mass += groups[j].1;
             }
             // What lies between two cells of several values belongs to both.
-            let low = match i.checked_sub(1) {
-                _ if whole => groups[i].0,
-                Some(before) if !alone && !heavy(groups[before].1) => groups[i].0 - 0.5 * gap(before),
-                _ => groups[i].0 - reach(i),
+            let meets = |other: usize| !alone && !heavy(groups[other].1);
+            let half = |from: usize| groups[from].0 + 0.5 * gap(from);
+            let low = match i.checked_sub(1).filter(|before| meets(*before)) {
+                Some(before) if whole => half(before).floor() + 1.0,
+                Some(before) => half(before),
+                None if whole => groups[i].0,
+                None => groups[i].0 - reach(i),
             };
-            let high = match j + 1 < groups.len() {
-                _ if whole => groups[j].0,
-                true if !alone && !heavy(groups[j + 1].1) => groups[j].0 + 0.5 * gap(j),
-                _ => groups[j].0 + reach(j),
+            let high = match j + 1 < groups.len() && meets(j + 1) {
+                true if whole => half(j).floor(),
+                true => half(j),
+                false if whole => groups[j].0,
+                false => groups[j].0 + reach(j),
             };
             cells.push(Cell { low, high, smooth: !whole && !alone });
             i = j + 1;
@@ -580,7 +586,7 @@ mod tests {
         for (kind, values) in [(Kind::REAL, smooth), (Kind::Real { decimals: Some(2) }, spiked)] {
             let of = one(kind, &values);
             let log_cells = uniform(&of);
-            let (from, to, n) = (-200.0, 200.0, 4_000_000);
+            let (from, to, n) = (-40.0, 40.0, 800_000);
             let step = (to - from) / f64::from(n);
             let at = |i: i32| (from + step * (f64::from(i) + 0.5)) as f32;
             let total: f64 = (0..n).map(|i| of.log_prob(0, at(i), &log_cells).exp()).sum::<f64>() * step;

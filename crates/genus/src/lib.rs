@@ -96,8 +96,8 @@ pub use explicit::tractable::mixture::gaussian_mixture::{GaussianMixture, Gaussi
 pub use explicit::tractable::mixture::mixed_mixture::{MixedMixture, MixedMixtureConfig};
 pub use genus_core::{
     Advice, Autoregressive, Batch, Capability, Chain, ClassConditional, Clusterer, Column, Completion,
-    Conditional, Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event, Evidence,
-    EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Given,
+    Conditional, Conditions, Dataset, Decoder, Density, Diagnostic, Domain, Drawing, Encoder, Error, Event,
+    Evidence, EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Given,
     GivenKinds, Invertible, Kind, LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel,
     Provenance, Reference, Result, Rng, Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Size, Split,
     SplitName, State, Stop, StopReason, Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited,

@@ -9,8 +9,8 @@ use genus::detection::{Detection, detection};
 use genus::number::Number;
 use genus::run::AuditRow;
 use genus::{
-    Batch, Capability, Column, Dataset, Domain, Drawing, Event, Fill, Model, Observer as _, Schema, Scoring,
-    Seed, Split, SplitName, audit as audits, data, evaluate as figures, registry,
+    Batch, Capability, Column, Conditions, Dataset, Domain, Drawing, Event, Fill, Model, Observer as _,
+    Schema, Scoring, Seed, Split, SplitName, audit as audits, data, evaluate as figures, registry,
 };
 use serde_json::json;
 use std::path::Path;
@@ -122,6 +122,8 @@ pub struct Given {
     pub class: Option<String>,
     pub columns: Option<String>,
     pub rows: Option<String>,
+    /// What rows are to be like.
+    pub conditions: Option<String>,
 }
 
 impl Given {
@@ -177,6 +179,12 @@ pub fn sample(
         let message = "the model is of p(x), and is given nothing; sample without, or train with --given";
         return Err(genus::Error::config("given", message).into());
     }
+    let conditions =
+        given.conditions.as_ref().map(|text| Conditions::parse(model.schema(), text)).transpose()?;
+    if conditions.is_some() && how.temperature != 1.0 {
+        let message = "rows under conditions are drawn at temperature 1; leave it out";
+        return Err(genus::Error::config("temperature", message).into());
+    }
     let width = model.domain().width();
     let rows = open.map(|_| given.of(cx, model.schema())).transpose()?;
     let each = n.unwrap_or(if given.rows.is_some() { 1 } else { 64 });
@@ -195,6 +203,16 @@ pub fn sample(
     let mut rng = Seed::from(seed).child("sample").rng();
     let mut done = 0;
     let mut source: Box<dyn FnMut(usize) -> Result<Split> + '_> = match (open, rows) {
+        _ if conditions.is_some() => {
+            let able =
+                model.as_conditional().ok_or_else(|| cannot(model.as_ref(), Capability::Conditional))?;
+            let schema = model.schema();
+            let mut like = conditions.as_ref().map(|of| Like { model: able, schema, of, drawn: 0, met: 0 });
+            Box::new(move |n| match &mut like {
+                Some(like) => like.draw(n, &mut rng),
+                None => unreachable!("there are conditions"),
+            })
+        }
         (Some(open), Some(rows)) => {
             open.doubts(&rows).iter().for_each(|d| output::note(format!("warning: {d}")));
             Box::new(move |n| {
@@ -225,6 +243,64 @@ pub fn sample(
         return crate::progress::stop(None)?.during(|| pour(n, piece, draw, model.schema(), output));
     }
     emit(cx, &draw(n)?, model.schema(), output)
+}
+
+/// Draws under conditions.
+struct Like<'a> {
+    model: &'a dyn genus::Conditional,
+    schema: &'a Schema,
+    of: &'a Conditions,
+    /// Rows that were drawn, and those of them that met the conditions.
+    drawn: usize,
+    met: usize,
+}
+
+/// Draws without one that meets the conditions after which nobody waits longer.
+const IN_VAIN: usize = 200_000;
+
+impl Like<'_> {
+    fn draw(&mut self, n: usize, rng: &mut genus::Rng) -> Result<Split> {
+        let mut all: Option<Batch> = None;
+        let mut missing = n;
+        let before = self.drawn == 0;
+        while missing > 0 {
+            genus::Stop::current().check()?;
+            // As many as are likely to hold enough, by the share so far.
+            let share = (self.met as f64 + 1.0) / (self.drawn as f64 + 1.0);
+            let tried = ((missing as f64 / share) as usize).clamp(64, PIECE).min(PIECE);
+            let rows = self.of.rows(if self.of.are_more_than_equal() { tried } else { missing });
+            let completion = self.model.complete(&rows, Fill::Sample, rng)?;
+            if before && self.drawn == 0 {
+                output::note(format!("rows under conditions by {}", completion.law));
+                completion.warning.iter().for_each(|w| output::note(format!("warning: {w}")));
+            }
+            let mut x = completion.x;
+            self.schema.hold(&mut x);
+            self.of.keep(&mut x);
+            let met: Vec<usize> = (0..x.rows()).filter(|r| self.of.hold(x.row(*r))).collect();
+            (self.drawn, self.met) = (self.drawn + x.rows(), self.met + met.len());
+            if self.met == 0 && self.drawn >= IN_VAIN {
+                let message = format!(
+                    "none of {} draws is like that; the training rows may have none either, or very few",
+                    self.drawn
+                );
+                return Err(genus::Error::config("where", message).into());
+            }
+            let some = x.select(&met[..met.len().min(missing)]);
+            missing -= some.rows();
+            all = Some(match all {
+                None => some,
+                Some(all) => all.concat(&some)?,
+            });
+        }
+        if self.of.are_more_than_equal() {
+            let share = 100.0 * self.met as f64 / self.drawn as f64;
+            output::note(format!(
+                "{share:.1} % of the draws met the conditions; the others were drawn again"
+            ));
+        }
+        Ok(Split::unlabelled(all.unwrap_or_else(|| self.of.rows(0))))
+    }
 }
 
 /// Most rows, and values, that are drawn at once where they go to a table.

@@ -38,8 +38,19 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             DataCommand::Get { name, to } => catalogue::data_get(&name, to)?,
         },
         Command::Train(train) => return fit::train(&cx, train),
-        Command::Sample { run, n, output, seed, class, given, given_rows, temperature, with_missing } => {
-            let given = look::Given { class, columns: given, rows: given_rows };
+        Command::Sample {
+            run,
+            n,
+            output,
+            seed,
+            class,
+            given,
+            given_rows,
+            temperature,
+            with_missing,
+            conditions,
+        } => {
+            let given = look::Given { class, columns: given, rows: given_rows, conditions };
             let how = genus::Drawing { temperature, given: None, missing: with_missing };
             look::sample(&cx, &run, n, output.as_deref(), seed, how, &given)?;
         }

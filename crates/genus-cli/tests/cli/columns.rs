@@ -371,6 +371,16 @@ fn tables_of_several_kinds() {
     assert!(scores[1..].iter().all(|row| row[0].parse::<f64>().unwrap().is_finite()), "{scores:?}");
     place.ok("audit run");
     place.refused("sample run --class tit", 1, &["class"]);
+    // Known values are given, and other conditions are met.
+    let some = place.ok("sample run -n 50 --where species=owl,mass>320.2,site!=north");
+    assert!(some.stderr.contains("% of the draws met the conditions"), "{}", some.stderr);
+    let rows = cells(&some.stdout);
+    let like = |row: &Vec<String>| {
+        row[4] == "owl" && row[3] == "south" && row[0].parse::<f64>().is_ok_and(|mass| mass > 320.2)
+    };
+    assert!(rows.len() == 51 && rows[1..].iter().all(like), "{rows:?}");
+    place.refused("sample run --where height>3", 2, &["where", "there are mass, eggs"]);
+    place.refused("sample run --where species>owl", 2, &["no order"]);
     place.file("whole.csv", table("a,b", &[0, 1], 60));
     place.ok("train tabular --data whole.csv --set train.epochs=2 --out numbers");
     place.refused("sample numbers --with-missing", 2, &["no rows that lack values"]);
