@@ -5,7 +5,8 @@
 //! deviation, so that densities are smooth. A real value by itself is drawn as it is, and its density is spread over its last digit, or over half
 //! of the way to the next value, so that it stays one. Where no training value lies there is no cell; what new rows have there is expected as
 //! often as the training rows say (Good 1953): with the weight ε a number comes from a wide logistic law instead, which has every value that
-//! its column may hold.
+//! its column may hold. Scores have its tails; what is drawn of it stays where training values are, because one number far out changes every
+//! picture of a column.
 
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::{Batch, Column, Error, Kind, Result, Rng, Schema, State, Support, Tensor};
@@ -189,12 +190,17 @@ impl Numbers {
         cells.map(move |cell| cell.log_within(v, self.whole, self.bounds[0]).unwrap_or(f64::NEG_INFINITY))
     }
 
-    /// Shares of the logistic law below the least and below the largest value that the column can hold.
-    fn held(&self) -> [f64; 2] {
+    /// Shares of the logistic law below both of these values, with the last one.
+    fn shares(&self, ends: [f64; 2]) -> [f64; 2] {
         let [_, location, scale] = self.elsewhere;
         let half = if self.whole { 0.5 } else { 0.0 };
         let below = |v: f64| logistic((v - location) / scale);
-        [below(self.bounds[0] - half), below(self.bounds[1] + half)]
+        [below(ends[0] - half), below(ends[1] + half)]
+    }
+
+    /// The same of what the column can hold.
+    fn held(&self) -> [f64; 2] {
+        self.shares(self.bounds)
     }
 
     /// log of what a value has by the logistic law.
@@ -217,20 +223,27 @@ impl Numbers {
         log_p - libm::log(to - from)
     }
 
-    /// The value of the logistic law at a share of what the column can hold.
-    fn elsewhere_at(&self, share: f64) -> f64 {
+    /// The value of the logistic law at a share of what lies between these ends.
+    fn elsewhere_at(&self, share: f64, ends: [f64; 2]) -> f64 {
         let [_, location, scale] = self.elsewhere;
-        let [from, to] = self.held();
+        let [from, to] = self.shares(ends);
         let u = (from + (to - from) * share).clamp(1e-12, 1.0 - 1e-12);
         let v = location + scale * (libm::log(u) - libm::log1p(-u));
         // The zero below 0 is the other one.
-        (if self.whole { v.round() } else { v }).clamp(self.bounds[0], self.bounds[1]) + 0.0
+        (if self.whole { v.round() } else { v }).clamp(ends[0], ends[1]) + 0.0
+    }
+
+    /// Where training values are.
+    fn range(&self) -> [f64; 2] {
+        let low = self.cells.first().map_or(self.bounds[0], |cell| cell.low);
+        let high = self.cells.last().map_or(self.bounds[1], |cell| cell.high);
+        [low.max(self.bounds[0]), high.min(self.bounds[1])]
     }
 
     /// Mean of the logistic law, by the middles of equal shares.
     fn mean_elsewhere(&self) -> f64 {
         const SHARES: usize = 200;
-        let at = |i: usize| self.elsewhere_at((i as f64 + 0.5) / SHARES as f64);
+        let at = |i: usize| self.elsewhere_at((i as f64 + 0.5) / SHARES as f64, self.bounds);
         (0..SHARES).map(at).sum::<f64>() / SHARES as f64
     }
 }
@@ -405,7 +418,7 @@ impl Vocabulary {
             Cells::Names(_) => rng.categorical(cells) as f32,
             Cells::Numbers(numbers) => {
                 if rng.uniform_f64() < numbers.elsewhere[0] {
-                    return numbers.elsewhere_at(rng.uniform_f64()) as f32;
+                    return numbers.elsewhere_at(rng.uniform_f64(), numbers.range()) as f32;
                 }
                 let cell = rng.categorical(cells);
                 numbers.cells[cell].draw(numbers.whole, numbers.bounds[0], rng) as f32
