@@ -181,6 +181,7 @@ pub fn sample(
     }
     let conditions =
         given.conditions.as_ref().map(|text| Conditions::parse(model.schema(), text)).transpose()?;
+    conditions.iter().for_each(|of| beyond(model.schema(), of).iter().for_each(output::note));
     if conditions.is_some() && how.temperature != 1.0 {
         let message = "rows under conditions are drawn at temperature 1; leave it out";
         return Err(genus::Error::config("temperature", message).into());
@@ -243,6 +244,20 @@ pub fn sample(
         return crate::progress::stop(None)?.during(|| pour(n, piece, draw, model.schema(), output));
     }
     emit(cx, &draw(n)?, model.schema(), output)
+}
+
+/// Known whole numbers that lie further out than any training row.
+fn beyond(schema: &Schema, of: &Conditions) -> Vec<String> {
+    let known = of.rows(1);
+    let far = schema.columns.iter().zip(known.row(0)).filter_map(|(column, v)| {
+        let genus::Kind::Whole { least, most } = column.kind else { return None };
+        let value = f64::from(*v) + column.origin;
+        (value < least as f64 || value > most as f64).then(|| {
+            let name = &column.name;
+            format!("warning: {name} = {value} lies beyond the training rows, which have {least} to {most}: draws say little of it")
+        })
+    });
+    far.collect()
 }
 
 /// Draws under conditions.

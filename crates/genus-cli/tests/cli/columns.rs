@@ -379,6 +379,12 @@ fn tables_of_several_kinds() {
         row[4] == "owl" && row[3] == "south" && row[0].parse::<f64>().is_ok_and(|mass| mass > 320.2)
     };
     assert!(rows.len() == 51 && rows[1..].iter().all(like), "{rows:?}");
+    let far = place.ok("sample run -n 2 --where eggs=90");
+    assert!(
+        far.stderr.contains("eggs = 90 lies beyond the training rows, which have 2 to 4"),
+        "{}",
+        far.stderr
+    );
     place.refused("sample run --where height>3", 2, &["where", "there are mass, eggs"]);
     place.refused("sample run --where species>owl", 2, &["no order"]);
     place.file("whole.csv", table("a,b", &[0, 1], 60));
