@@ -66,6 +66,9 @@ pub enum Command {
         /// Rows lack values as the training rows did; without it none does.
         #[arg(long)]
         with_missing: bool,
+        /// As many rows of each value of this column, a category, a truth or a class.
+        #[arg(long, value_name = "COLUMN", conflicts_with_all = ["class", "given", "given_rows", "with_missing", "conditions"])]
+        balance: Option<String>,
         /// Draw rows that are like that: known values, as in "sex=female,age>60", are given to a model that knows any columns given any others, and
         /// draws that do not meet the other conditions are drawn again.
         #[arg(long = "where", value_name = "COLUMN=VALUE,…", conflicts_with_all = ["class", "given", "given_rows", "with_missing"])]
@@ -86,6 +89,9 @@ pub enum Command {
         /// Column that says which rows are anomalies: how well unlikely rows are these is said beside the scores.
         #[arg(long, value_name = "COLUMN")]
         labels: Option<String>,
+        /// Score every cell given the others of its row instead: a table of the same columns, and which cells are the oddest.
+        #[arg(long, conflicts_with = "labels")]
+        cells: bool,
         /// What the column says of an anomaly [default: the rarer of its two values].
         #[arg(long, value_name = "VALUE", requires = "labels")]
         anomaly: Option<String>,
@@ -167,6 +173,9 @@ pub enum Command {
         /// Draw from the conditional instead of taking its mean.
         #[arg(long)]
         sample: bool,
+        /// Write so many tables with draws of their own, for multiple imputation: FILE-1.csv, FILE-2.csv …
+        #[arg(long, value_name = "M", requires = "output")]
+        tables: Option<std::num::NonZeroUsize>,
         /// Seed of the draws.
         #[arg(long, default_value_t = 0)]
         seed: u64,
@@ -178,11 +187,45 @@ pub enum Command {
         #[command(flatten)]
         source: MaybeSource,
     },
+    /// What a column holds, from the other columns of each row: the probability of each of its values, or the mean and quantiles of a number.
+    Predict {
+        /// Run folder.
+        run: PathBuf,
+        /// The column; rows may lack it.
+        #[arg(long, value_name = "COLUMN")]
+        column: String,
+        #[command(flatten)]
+        source: Source,
+        /// CSV file to write; without it rows are printed.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Seed of the draws that quantiles are of.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Write report.html of run folders.
     Report {
         /// Run folders.
-        #[arg(required = true)]
+        #[arg(required_unless_present = "synthetic")]
         runs: Vec<PathBuf>,
+        /// A table of synthetic rows: write a report of its quality beside --real instead.
+        #[arg(long, value_name = "FILE", requires = "real", conflicts_with_all = ["runs", "table"])]
+        synthetic: Option<String>,
+        /// The table that synthetic rows were made of.
+        #[arg(long, value_name = "DATA", requires = "synthetic")]
+        real: Option<String>,
+        /// Real rows that nobody saw who made synthetic ones; without it the test rows of --real, where it has such.
+        #[arg(long, value_name = "DATA", requires = "synthetic")]
+        held_out: Option<String>,
+        /// Label column of the tables.
+        #[arg(long, requires = "synthetic")]
+        label: Option<String>,
+        /// What columns of the tables are, as --kinds of a training.
+        #[arg(long, value_name = "COLUMN=KIND,…", requires = "synthetic")]
+        kinds: Option<String>,
+        /// File of the report of synthetic rows.
+        #[arg(short, long, value_name = "FILE", default_value = "quality.html", requires = "synthetic")]
+        output: PathBuf,
         /// Print one table of the scores of the runs instead, which refuses numbers that cannot be compared.
         #[arg(long, value_name = "FORMAT", value_parser = ["md", "latex", "csv"])]
         table: Option<String>,
@@ -228,6 +271,13 @@ pub enum DataCommand {
         #[arg(long, value_name = "COLUMNS")]
         given: Option<String>,
     },
+    /// Write what is understood of the columns of a table to a TOML file beside it, which is read with it from then on.
+    Schema {
+        /// A .csv or .tsv file.
+        file: PathBuf,
+        #[command(flatten)]
+        cut: Cut,
+    },
     /// Download a data set, resumably, and check it.
     Get {
         /// Name.
@@ -261,7 +311,7 @@ pub struct Train {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with the training in --out.
-    #[arg(long, requires = "out", conflicts_with_all = ["set", "config", "seed", "split", "label", "drop_missing", "given"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["set", "config", "seed", "split", "label", "kinds", "drop_missing", "given"])]
     pub resume: bool,
     /// Have the command done in this time: three quarters for training, the rest for what follows. 90s, 10m, 1.5h.
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -295,6 +345,9 @@ pub struct Cut {
     /// Label column of a table: name, number or `none`.
     #[arg(long)]
     pub label: Option<String>,
+    /// What columns of a table are: integer, real, binary, category, date, date:%d/%m/%Y, low<medium<high or skip.
+    #[arg(long, value_name = "COLUMN=KIND,…")]
+    pub kinds: Option<String>,
     /// Leave out rows with missing values, also for models that learn from what is there of them.
     #[arg(long)]
     pub drop_missing: bool,

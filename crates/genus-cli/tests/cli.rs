@@ -8,6 +8,8 @@
 mod budget;
 #[path = "cli/capability.rs"]
 mod capability;
+#[path = "cli/cells.rs"]
+mod cells;
 #[path = "cli/columns.rs"]
 mod columns;
 #[path = "cli/config.rs"]

@@ -47,10 +47,8 @@ impl Conditions {
                 ))
             })?;
             let column = &schema.columns[c];
-            let point = value.replace(',', ".");
             let number = column.categories().is_empty();
-            let v =
-                column.read(if number && schema.decimal_comma { &point } else { value }).map_err(refuse)?;
+            let v = column.read(value, schema.decimal_comma).map_err(refuse)?;
             match relation {
                 None if !column.kind.admits(v) => {
                     let must = column.kind.describe();
@@ -69,6 +67,12 @@ impl Conditions {
             return Err(refuse("nothing is said; for example age>60".into()));
         }
         Ok(made)
+    }
+
+    /// That one column has this value.
+    pub fn equal(schema: &Schema, column: usize, value: f32) -> Self {
+        let known = (0..schema.width()).map(|c| if c == column { value } else { f32::NAN }).collect();
+        Self { known, others: Vec::new() }
     }
 
     fn is_empty(&self) -> bool {

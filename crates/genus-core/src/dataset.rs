@@ -193,6 +193,30 @@ impl Dataset {
         self
     }
 
+    /// The same with those columns of another schema that are not there, without a value in any row; as it is where either has no names.
+    ///
+    /// # Errors
+    /// If rows do not fit their schema.
+    pub(crate) fn with_columns_of(mut self, other: &Schema) -> Result<Self> {
+        let own = &self.schema;
+        let lacks = |c: &&Column| !own.columns.iter().any(|o| o.name == c.name);
+        let more: Vec<Column> = other.columns.iter().filter(lacks).cloned().collect();
+        if own.columns.is_empty() || more.is_empty() || own.columns.len() + more.len() != other.width() {
+            return Ok(self);
+        }
+        let width = own.width();
+        self.schema.columns.extend(more);
+        self.schema.domain = Domain {
+            support: Support::of(self.schema.columns.iter().map(|c| &c.kind)),
+            shape: Shape::Flat(self.schema.columns.len()),
+        };
+        for split in [Some(&mut self.train), self.valid.as_mut(), self.test.as_mut()].into_iter().flatten() {
+            let (x, whole) = (&split.x, self.schema.columns.len());
+            split.x = Batch::from_fn(x.rows(), whole, |r, c| if c < width { x.row(r)[c] } else { f32::NAN });
+        }
+        Ok(self)
+    }
+
     /// The same for models of p(rows | these columns): they are taken out of the rows, in this order, and rows are given with them.
     /// `class` is a name of the class where no column has that name; a class that is not named is left out, with a remark.
     ///

@@ -37,6 +37,7 @@ mod seed;
 pub mod spec;
 mod state;
 pub mod stop;
+mod style;
 pub mod train;
 pub mod transform;
 
@@ -61,3 +62,4 @@ pub use seed::{Rng, Seed};
 pub use spec::{GivenKinds, ModelSpec, Reference, Size, TinyFit};
 pub use state::{State, Tensor};
 pub use stop::Stop;
+pub use style::{Dress, Style};

@@ -379,6 +379,40 @@ pub trait Conditional: Model {
     fn impute(&self, x: &Batch, fill: Fill, rng: &mut Rng) -> Result<Batch> {
         Ok(self.complete(x, fill, rng)?.x)
     }
+
+    /// log p(column = v | the row's other values that are there) for each candidate v of each row, `[rows, candidates]` one after the other:
+    /// nats, against the measure of the column. What the rows hold in the column does not matter.
+    ///
+    /// By default the difference of log p of the rows with and without a value there, which is exact where marginals are.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the model does not score rows that lack values; [`Error::Shape`] or [`Error::Domain`] if a value is not in
+    /// the domain.
+    fn log_conditional(&self, x: &Batch, column: usize, candidates: &Batch) -> Result<Vec<f64>> {
+        let Some(density) = self.as_density().filter(|_| self.spec().missing) else {
+            return Err(Error::Unsupported {
+                model: self.spec().name.into(),
+                capability: "tell one value of a row from the others".into(),
+                remedy: "models that score rows by what is there of them can".into(),
+            });
+        };
+        if candidates.rows() != x.rows() || column >= x.width() {
+            return Err(Error::shape("candidates", format!("{} rows", x.rows()), candidates.rows()));
+        }
+        let with = |v: &dyn Fn(usize) -> f32| {
+            let mut rows = x.clone();
+            (0..x.rows()).for_each(|r| rows.row_mut(r)[column] = v(r));
+            density.log_prob(&rows).map(|lp| lp.nats)
+        };
+        let others = with(&|_| f32::NAN)?;
+        let mut nats = vec![0.0; x.rows() * candidates.width()];
+        for k in 0..candidates.width() {
+            for (r, joint) in with(&|r| candidates.row(r)[k])?.into_iter().enumerate() {
+                nats[r * candidates.width() + k] = joint - others[r];
+            }
+        }
+        Ok(nats)
+    }
 }
 
 /// Rows whose missing values were filled.

@@ -5,7 +5,7 @@
 //! refused.
 
 use crate::digest::Parts;
-use crate::{Batch, Dataset, Domain, Error, Result, Shape, Split, Support, names};
+use crate::{Batch, Dataset, Domain, Error, Result, Shape, Split, Style, Support, names};
 use serde::{Deserialize, Serialize};
 
 /// What rows of data are.
@@ -26,6 +26,9 @@ pub struct Schema {
     /// Whether numbers have a comma for a point where rows are written as text, with semicolons between them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub decimal_comma: bool,
+    /// Names of columns of the data that no model sees: those that name the rows, have no values, or are not wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// One column of a table.
@@ -42,6 +45,13 @@ pub struct Column {
     /// How a missing value is written: nothing, unless the data write it otherwise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub missing: String,
+    /// How its values are written.
+    #[serde(default, skip_serializing_if = "is_plain")]
+    pub style: Style,
+}
+
+fn is_plain(style: &Style) -> bool {
+    *style == Style::Plain
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it
@@ -123,7 +133,7 @@ impl std::fmt::Display for Kind {
 impl Column {
     /// A column.
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
-        Self { name: name.into(), kind, origin: 0.0, missing: String::new() }
+        Self { name: name.into(), kind, origin: 0.0, missing: String::new(), style: Style::Plain }
     }
 
     /// The names of its categories; none for numbers.
@@ -143,26 +153,34 @@ impl Column {
         }
     }
 
-    /// A value as text, the shortest that reads back as the same number, or how a missing one is written.
+    /// A value as text, the shortest that reads back as the same number in the column's style, or how a missing one is written.
     pub fn text(&self, v: f32) -> String {
+        self.written(v, false)
+    }
+
+    /// The same as it stands in a file, in which numbers may have a comma for a point.
+    pub fn written(&self, v: f32, comma: bool) -> String {
         if v.is_nan() {
             return self.missing.clone();
         }
         if let Some(name) = self.categories().get(v as usize) {
             return name.clone();
         }
-        if self.origin == 0.0 {
-            return v.to_string();
-        }
-        let v = f64::from(v) + self.origin;
-        match self.kind {
-            Kind::Real { decimals: Some(d) } => format!("{v:.*}", usize::from(d)),
-            _ => v.to_string(),
+        let there = f64::from(v) + self.origin;
+        let plain = match self.kind {
+            _ if self.origin == 0.0 => v.to_string(),
+            Kind::Real { decimals: Some(d) } => format!("{there:.*}", usize::from(d)),
+            _ => there.to_string(),
+        };
+        match self.style.write(there, &plain, comma) {
+            Some(text) => text,
+            None if comma => plain.replace('.', ","),
+            None => plain,
         }
     }
 
-    /// The value that a text stands for, with the column's origin taken off.
-    pub(crate) fn read(&self, text: &str) -> std::result::Result<f32, String> {
+    /// The value that a text stands for, with the column's origin taken off; numbers may have a comma for a point.
+    pub(crate) fn read(&self, text: &str, comma: bool) -> std::result::Result<f32, String> {
         if let Kind::Category(known) = &self.kind {
             let at = known.iter().position(|n| n == text).map(|i| i as f32);
             return at.ok_or_else(|| {
@@ -170,11 +188,30 @@ impl Column {
                 format!("{message}; known are {}", list(known))
             });
         }
-        let number = text.parse::<f64>().ok().map(|v| (v - self.origin) as f32);
+        let point = if comma { text.replace(',', ".") } else { text.into() };
+        let plain = || match self.style {
+            // A number of days is no date.
+            Style::Time(_) | Style::Names(_) => None,
+            Style::Plain | Style::Dressed(_) => point.parse::<f64>().ok(),
+        };
+        let number = self.style.read(text, comma).or_else(plain).map(|v| (v - self.origin) as f32);
         match number.filter(|v| self.may_be_given(*v)) {
             Some(v) => Ok(v),
-            None if self.kind == Kind::Binary => Err(format!("{}: `{text}` is not 0 or 1", self.name)),
-            None => Err(format!("{}: `{text}` is not a finite number", self.name)),
+            None => Err(match &self.style {
+                Style::Names(names) => format!("{}: `{text}` is none of {}", self.name, list(names)),
+                Style::Time(format) => format!("{}: `{text}` is no time of the form {format}", self.name),
+                _ if self.kind == Kind::Binary => format!("{}: `{text}` is not 0 or 1", self.name),
+                _ => format!("{}: `{text}` is not a finite number", self.name),
+            }),
+        }
+    }
+
+    /// What it holds, in words.
+    pub fn what(&self) -> String {
+        match (&self.style, self.style.words()) {
+            (Style::Dressed(_), Some(words)) => format!("{}, as {words}", self.kind),
+            (_, Some(words)) => words,
+            (_, None) => self.kind.to_string(),
         }
     }
 
@@ -211,6 +248,7 @@ impl Column {
             }
             Kind::Real { decimals: None } | Kind::Category(_) => there,
         };
+        let held = self.style.bounds().map_or(held, |[least, most]| held.clamp(least, most));
         (held - self.origin) as f32
     }
 }
@@ -235,7 +273,14 @@ pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 
 impl From<Domain> for Schema {
     fn from(domain: Domain) -> Self {
-        Self { domain, columns: Vec::new(), given: Vec::new(), conditional: false, decimal_comma: false }
+        Self {
+            domain,
+            columns: Vec::new(),
+            given: Vec::new(),
+            conditional: false,
+            decimal_comma: false,
+            left_out: Vec::new(),
+        }
     }
 }
 
@@ -333,7 +378,8 @@ impl Schema {
 
     /// Whether rows of one are rows of the other as they stand: the same values and layout, columns, origins, classes and given columns.
     pub fn agrees(&self, other: &Self) -> bool {
-        let same = |a: &Column, b: &Column| a.name == b.name && a.origin == b.origin;
+        let same =
+            |a: &Column, b: &Column| a.name == b.name && a.origin == b.origin && a.style.means(&b.style);
         let given = || {
             self.given.len() == other.given.len()
                 && self
@@ -382,6 +428,7 @@ impl Schema {
                 given: Vec::new(),
                 conditional: false,
                 decimal_comma: self.decimal_comma,
+                left_out: self.left_out.clone(),
             },
             x,
         )
@@ -689,9 +736,7 @@ impl Schema {
             if !row[c].is_nan() {
                 return Err(refuse(format!("`{}` is there twice; say it once", column.name)));
             }
-            let point = value.replace(',', ".");
-            let number = self.decimal_comma && column.categories().is_empty();
-            row[c] = column.read(if number { &point } else { value }).map_err(refuse)?;
+            row[c] = column.read(value, self.decimal_comma).map_err(refuse)?;
         }
         let missing = self.given.iter().zip(&row).filter(|(_, v)| v.is_nan()).map(|(g, _)| &g.name);
         let missing: Vec<&String> = missing.collect();
@@ -757,11 +802,15 @@ impl Schema {
         for (c, column) in self.columns.iter().enumerate().filter(|(_, c)| c.origin != 0.0) {
             parts.put("origin").number(c).put(column.origin.to_le_bytes());
         }
+        for (c, column) in self.columns.iter().enumerate().filter(|(_, c)| c.style != Style::Plain) {
+            column.style.digest(parts.put("style").number(c));
+        }
         if self.conditional {
             parts.put("given").number(self.given.len());
             for column in &self.given {
                 parts.put(&column.name).put(column.origin.to_le_bytes());
                 column.kind.digest(parts);
+                column.style.digest(parts);
             }
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Header {
     pub facts: Vec<Fact>,
     /// The model's papers.
     pub references: Vec<String>,
+    /// What to know first of a page that is of no run, or empty.
+    pub lead: String,
     /// Whether the training has not ended.
     pub unfinished: bool,
 }
@@ -153,6 +155,7 @@ pub(crate) fn header(config: &RunConfig, summary: &Summary, finished: bool) -> H
         headline,
         facts,
         references: summary.references.clone(),
+        lead: String::new(),
         unfinished: !finished,
     }
 }

@@ -20,11 +20,11 @@ mod view;
 
 pub use paper::{Format, table};
 
-use genus_core::run::RunDir;
-use genus_core::{Error, Result, fsx};
+use genus_core::run::{RunDir, Summary};
+use genus_core::{Error, Exhibit, Result, fsx};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use view::Page;
 
 /// The name ends in `.html`, which is what turns escaping on.
@@ -48,6 +48,32 @@ pub fn write(run: &RunDir) -> Result<PathBuf> {
     let path = run.report_path();
     fsx::write_atomic(&path, html.as_bytes())?;
     Ok(path)
+}
+
+/// Writes exhibits that are of no run as a page of their own: under a title and what it is on, with what is to be known first, and facts by
+/// name.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be written, and if an exhibit cannot be drawn.
+pub fn write_exhibits(
+    path: &Path,
+    [title, on, lead]: [&str; 3],
+    facts: &[(String, String)],
+    exhibits: &[Exhibit],
+) -> Result<()> {
+    let summary = Summary::default();
+    let look = look::Look::new(&summary);
+    let sections = exhibits.iter().map(|e| panels::section(&look, e)).collect::<Result<Vec<_>>>()?;
+    let facts = facts.iter().map(|(name, text)| facts::Fact { name: name.clone(), text: text.clone() });
+    let header = facts::Header {
+        title: title.into(),
+        data: on.into(),
+        lead: lead.into(),
+        facts: facts.collect(),
+        ..facts::Header::default()
+    };
+    let html = page(&Page { header, sections: sections.into_iter().flatten().collect() })?;
+    fsx::write_atomic(path, html.as_bytes())
 }
 
 fn page(page: &Page) -> Result<String> {

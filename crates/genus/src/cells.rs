@@ -10,6 +10,7 @@
 
 use genus_core::math::{LN_2PI, log_sum_exp};
 use genus_core::{Batch, Column, Error, Kind, Result, Rng, Schema, State, Support, Tensor};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -327,6 +328,18 @@ impl Vocabulary {
         c.checked_sub(1).map_or(0, |b| self.ends[b])..self.ends[c]
     }
 
+    /// Where among the cells of its column a number lies, from −√3 to √3, as a quantity of about unit variance: cells have about the same mass. 0
+    /// of what is no number.
+    pub fn rank(&self, c: usize, cell: usize, next: f32) -> f32 {
+        match &self.columns[c] {
+            Cells::Numbers(numbers) if numbers.cells.len() > 1 => {
+                let last = (numbers.cells.len() - 1) as f32;
+                3f32.sqrt() * (2.0 * (cell as f32 + next) / last - 1.0)
+            }
+            Cells::Numbers(_) | Cells::Names(_) => 0.0,
+        }
+    }
+
     /// The cell of a value within its column, and how much of it belongs to the next one; none for a missing value.
     pub fn place(&self, c: usize, v: f32) -> Option<(usize, f32)> {
         match &self.columns[c] {
@@ -368,6 +381,56 @@ impl Vocabulary {
                 into.iter_mut().zip(numbers.log_within(f64::from(v))).for_each(|(p, log)| *p = log as f32);
             }
         }
+    }
+
+    /// log of what a value has within each cell of its column and elsewhere, nats, into as many places: with it
+    /// log Σ exp(log weight + this) over the cells is log p of the value.
+    fn log_law(&self, c: usize, v: f32, into: &mut [f32]) {
+        let Cells::Numbers(numbers) = &self.columns[c] else { return self.log_within(c, v, into) };
+        let v = f64::from(v);
+        let epsilon = numbers.elsewhere[0];
+        // What no row can hold is not what is missing.
+        let elsewhere = (libm::log(epsilon) + numbers.log_elsewhere(v)).max(IMPOSSIBLE);
+        for (p, log) in into.iter_mut().zip(numbers.log_within(v)) {
+            *p = log_sum_exp([libm::log1p(-epsilon) + log, elsewhere]) as f32;
+        }
+    }
+
+    /// The same of all values of rows, `[rows, cells]`; −∞ in all cells of one that is missing, which counts for nothing.
+    pub fn log_laws(&self, x: &Batch) -> Batch {
+        let mut laws = Batch::from_fn(x.rows(), self.cells(), |_, _| f32::NEG_INFINITY);
+        let cells = self.cells().max(1);
+        laws.data_mut().par_chunks_exact_mut(cells).enumerate().for_each(|(r, law)| {
+            for (c, v) in x.row(r).iter().enumerate().filter(|(_, v)| !v.is_nan()) {
+                self.log_law(c, *v, &mut law[self.stretch(c)]);
+            }
+        });
+        laws
+    }
+
+    /// Values of a row as a network [sees](Self::seen) it.
+    pub fn seen_width(&self) -> usize {
+        self.cells() + 2 * self.width()
+    }
+
+    /// Rows as a network sees them: the cells of their values, which columns have one, and where numbers lie among their cells,
+    /// `[rows, cells + 2 · columns]`.
+    pub fn seen(&self, x: &Batch) -> Batch {
+        let (cells, d, width) = (self.cells(), self.width(), self.seen_width().max(1));
+        let mut seen = Batch::zeros(x.rows(), width);
+        seen.data_mut().par_chunks_exact_mut(width).enumerate().for_each(|(r, seen)| {
+            for (c, v) in x.row(r).iter().enumerate() {
+                let Some((cell, next)) = self.place(c, *v) else { continue };
+                let at = self.stretch(c).start + cell;
+                seen[at] = 1.0 - next;
+                if next > 0.0 {
+                    seen[at + 1] = next;
+                }
+                seen[cells + c] = 1.0;
+                seen[cells + d + c] = self.rank(c, cell, next);
+            }
+        });
+        seen
     }
 
     /// The same without a column of what rows lack.
@@ -487,6 +550,9 @@ impl Vocabulary {
         Ok(Self::from(columns, schema, patterns))
     }
 }
+
+/// log p of a value that a column cannot hold, where −∞ would be read as that there is none.
+const IMPOSSIBLE: f64 = -1e30;
 
 /// Most patterns of missing cells that are known of.
 const PATTERNS: usize = 64;

@@ -28,6 +28,7 @@ mod holes;
 mod implicit;
 pub mod keys;
 pub mod probe;
+pub mod quality;
 pub mod recipe;
 pub mod registry;
 pub mod ridge;

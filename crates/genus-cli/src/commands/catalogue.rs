@@ -8,7 +8,7 @@ use genus::keys::{self, Key};
 use genus::{Dataset, ModelSpec, data, registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn describe(spec: &ModelSpec) -> serde_json::Value {
     json!({
@@ -213,6 +213,20 @@ fn file_info(cx: &Context, source: &str, cut: &Cut, given: &[String]) -> Result<
     Ok(())
 }
 
+/// Writes what is understood of the columns of a table beside it.
+pub fn data_schema(cx: &Context, file: &Path, cut: &Cut) -> Result<()> {
+    let path = data::schema_path(file);
+    if path.exists() {
+        let message =
+            format!("{} is there already; change it, or remove it to have it written anew", path.display());
+        return Err(genus::Error::Run(message).into());
+    }
+    let set = cx.read(&file.display().to_string(), &cx.options(cut, true, None)?)?;
+    genus::outfile::write(&path, data::schema_file(&set).as_bytes())?;
+    output::line(path.display());
+    Ok(())
+}
+
 /// Models that can be fitted to a data set, given what it is given with, and with the holes that it has.
 fn able(set: &Dataset) -> Vec<&'static str> {
     let lacks = set.splits().any(|(_, s)| s.x.data().iter().any(|v| v.is_nan()));
@@ -254,7 +268,7 @@ fn described(set: &Dataset) -> Vec<serde_json::Value> {
         let shown =
             if distinct.len() > DISTINCT { format!("> {DISTINCT}") } else { distinct.len().to_string() };
         json!({
-            "column": column.name, "kind": column.kind.to_string(), "distinct": shown,
+            "column": column.name, "kind": column.what(), "distinct": shown,
             "missing": values().filter(|v| v.is_nan()).count().to_string(), "range": range, "use": used,
         })
     });
@@ -277,7 +291,10 @@ fn described(set: &Dataset) -> Vec<serde_json::Value> {
             "use": used,
         })
     });
-    columns.chain(numbers).chain(given).collect()
+    let left_out = set.schema.left_out.iter().map(|name| {
+        json!({ "column": name, "kind": "–", "distinct": "–", "missing": "–", "range": "–", "use": "left out" })
+    });
+    columns.chain(numbers).chain(given).chain(left_out).collect()
 }
 
 /// Downloads a data set.

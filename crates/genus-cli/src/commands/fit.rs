@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use genus::run::{DataConfig, Origin, RunDir, Summary, TimedEvent};
 use genus::session::{self, Outcome, Request};
 use genus::{
-    Dataset, Event, ModelSpec, Schema, Scoring, Size, SplitName, State, StopReason, SupportKind, data,
-    registry,
+    Capability, Dataset, Event, ModelSpec, Schema, Scoring, Size, SplitName, State, StopReason, SupportKind,
+    data, registry,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,6 +42,7 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
         label: args.cut.label.clone(),
         given: super::columns(args.given.as_deref()),
         drop_missing: args.cut.drop_missing,
+        kinds: args.cut.kinds.clone().unwrap_or_default(),
         ..DataConfig::default()
     };
     if args.given.is_some() && given.given.is_empty() {
@@ -54,6 +55,7 @@ fn run(cx: &Context, args: Train) -> Result<ExitCode> {
             label: args.cut.label.clone().or(stored.data.label.clone()),
             given: if args.given.is_some() { given.given } else { stored.data.given.clone() },
             drop_missing: args.cut.drop_missing || stored.data.drop_missing,
+            kinds: args.cut.kinds.clone().unwrap_or(stored.data.kinds.clone()),
             ..stored.data.clone()
         },
         _ => given,
@@ -157,10 +159,14 @@ const MANY: usize = 1000;
 /// validation and test, of many rows a twentieth; models in closed form and by EM need none, and are fitted to all rows.
 pub fn load(cx: &Context, spec: &ModelSpec, data: &DataConfig, like: Option<&Schema>) -> Result<Dataset> {
     let split = Some(data.split.clone()).filter(|s| !s.is_empty());
-    let cut = Cut { split, label: data.label.clone(), drop_missing: data.drop_missing };
+    let kinds = Some(data.kinds.clone()).filter(|k| !k.is_empty());
+    let cut = Cut { split, label: data.label.clone(), kinds, drop_missing: data.drop_missing };
     let options = cx.options(&cut, spec.missing && !data.drop_missing, like)?;
     let mut set = cx.read(&data.source, &data::Options { given: data.given.clone(), ..options })?;
-    if like.is_none() && data.label.is_none() && spec.supports.contains(&SupportKind::Mixed) {
+    // A class that can be told from the other columns is a column like them, and so is one among columns of several kinds.
+    let among = spec.capabilities.contains(&Capability::Conditional)
+        || set.domain().support.kind() == SupportKind::Mixed;
+    if like.is_none() && data.label.is_none() && spec.supports.contains(&SupportKind::Mixed) && among {
         set = set.with_class_as_column();
     }
     let whole = set.valid.is_none() && set.test.is_none();

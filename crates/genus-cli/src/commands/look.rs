@@ -56,7 +56,7 @@ fn cannot_do(model: &dyn Model, what: Capability, verb: &str) -> anyhow::Error {
 }
 
 /// Writes rows to a file, or prints them as CSV or JSON: with their names, and with what they come with where there is room.
-fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&Path>) -> Result<()> {
+pub(super) fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&Path>) -> Result<()> {
     let (schema, x) = if is_table(output) { schema.beside(rows) } else { (schema.clone(), rows.x.clone()) };
     if let Some(path) = output {
         let given = rows.given.as_ref().filter(|g| !is_table(output) && g.width() == schema.given.len());
@@ -101,7 +101,7 @@ fn is_table(output: Option<&Path>) -> bool {
 }
 
 /// Rows of real numbers with these names of columns.
-fn numbers(names: impl IntoIterator<Item = String>) -> Schema {
+pub(super) fn numbers(names: impl IntoIterator<Item = String>) -> Schema {
     let names: Vec<String> = names.into_iter().collect();
     Schema::from(Domain::real(names.len())).named(names)
 }
@@ -124,6 +124,8 @@ pub struct Given {
     pub rows: Option<String>,
     /// What rows are to be like.
     pub conditions: Option<String>,
+    /// The column that is to have as many rows of each of its values.
+    pub balance: Option<String>,
 }
 
 impl Given {
@@ -186,6 +188,9 @@ pub fn sample(
         let message = "rows under conditions are drawn at temperature 1; leave it out";
         return Err(genus::Error::config("temperature", message).into());
     }
+    if let Some(column) = &given.balance {
+        return balanced(cx, model.as_ref(), column, n.unwrap_or(64), output, seed, how);
+    }
     let width = model.domain().width();
     let rows = open.map(|_| given.of(cx, model.schema())).transpose()?;
     let each = n.unwrap_or(if given.rows.is_some() { 1 } else { 64 });
@@ -244,6 +249,59 @@ pub fn sample(
         return crate::progress::stop(None)?.during(|| pour(n, piece, draw, model.schema(), output));
     }
     emit(cx, &draw(n)?, model.schema(), output)
+}
+
+/// As many rows of each value of a column as of the others, but for one where they do not come out even, in no order.
+fn balanced(
+    cx: &Context,
+    model: &dyn Model,
+    column: &str,
+    n: usize,
+    output: Option<&Path>,
+    seed: u64,
+    how: Drawing,
+) -> Result<()> {
+    let schema = model.schema();
+    few_enough("n", n, schema.width())?;
+    let mut rng = Seed::from(seed).child("sample").rng();
+    let count = |k: usize, of: usize| n / of + usize::from(k < n % of);
+    let mut all: Option<Split> = None;
+    let mut add = |rows: Split| -> Result<()> {
+        all = Some(match all.take() {
+            None => rows,
+            Some(before) => Split {
+                x: before.x.concat(&rows.x)?,
+                given: before.given.zip(rows.given).map(|(a, b)| a.concat(&b)).transpose()?,
+                lines: Vec::new(),
+            },
+        });
+        Ok(())
+    };
+    let classes = model.as_sampler().map_or(0, genus::Sampler::classes_drawn);
+    let is_class = schema.given.first().is_some_and(|g| g.name == column || column == "class");
+    if let (Some(sampler), true) = (model.as_sampler(), is_class && classes > 0 && !schema.conditional) {
+        for class in 0..classes {
+            let how = Drawing { given: Some(vec![class as f32]), ..how.clone() };
+            let mut rows = sampler.draw_as(count(class, classes), &how, &mut rng)?;
+            schema.hold(&mut rows.x);
+            rows.given.get_or_insert_with(|| Batch::from_fn(count(class, classes), 1, |_, _| class as f32));
+            add(rows)?;
+        }
+    } else {
+        let (at, values) = super::cells::levels(schema, column, "balance")?;
+        let able = model.as_conditional().ok_or_else(|| cannot(model, Capability::Conditional))?;
+        let own = schema.column(at);
+        for (k, value) in values.iter().enumerate() {
+            let of = Conditions::equal(schema, at, *value);
+            let mut like = Like { model: able, schema, of: &of, drawn: usize::from(k > 0), met: 0 };
+            add(like.draw(count(k, values.len()), &mut rng)?)?;
+        }
+        let shares = values.iter().map(|v| own.text(*v)).collect::<Vec<_>>().join(", ");
+        output::note(format!("as many rows of each of {shares}"));
+    }
+    let rows = all.unwrap_or_else(|| Split::unlabelled(Batch::zeros(0, schema.width())));
+    let order = rng.permutation(rows.x.rows());
+    emit(cx, &rows.select(&order), schema, output)
 }
 
 /// Known whole numbers that lie further out than any training row.
@@ -676,7 +734,22 @@ pub fn cluster(cx: &Context, t: &Through) -> Result<()> {
 }
 
 /// `genus impute`.
-pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> {
+pub fn impute(cx: &Context, t: &Through, sample: bool, tables: Option<usize>, seed: u64) -> Result<()> {
+    if let (Some(n), Some(path)) = (tables, &t.output) {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let end = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
+        for k in 1..=n {
+            let output = Some(path.with_file_name(format!("{stem}-{k}{end}")));
+            let seed = Seed::from(seed).child("tables").index(k as u64);
+            fill(cx, &Through { output, source: t.source.clone(), run: t.run.clone() }, true, seed)?;
+        }
+        return Ok(());
+    }
+    fill(cx, t, sample, Seed::from(seed).child("impute"))
+}
+
+/// Fills the missing values of a table.
+fn fill(cx: &Context, t: &Through, sample: bool, seed: Seed) -> Result<()> {
     let (_, model) = open(&t.run)?;
     let conditional =
         model.as_conditional().ok_or_else(|| cannot(model.as_ref(), Capability::Conditional))?;
@@ -690,7 +763,7 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
     let Rows { split: Split { x, given, lines }, name, set } = cx.rows_with(&source, true, model.as_ref())?;
     let fill = if sample { Fill::Sample } else { Fill::Mean };
     let holes = x.data().iter().filter(|v| v.is_nan()).count();
-    let filled = conditional.complete(&x, fill, &mut Seed::from(seed).child("impute").rng())?;
+    let filled = conditional.complete(&x, fill, &mut seed.rng())?;
     let mut y = filled.x;
     let schema = if sample { model.schema().clone() } else { model.schema().of_means() };
     if sample {
@@ -719,7 +792,7 @@ pub fn impute(cx: &Context, t: &Through, sample: bool, seed: u64) -> Result<()> 
 }
 
 /// As [`emit`], of rows that are text already.
-fn emit_bytes(bytes: &[u8], rows: usize, output: Option<&Path>) -> Result<()> {
+pub(super) fn emit_bytes(bytes: &[u8], rows: usize, output: Option<&Path>) -> Result<()> {
     match output {
         Some(path) => {
             genus::outfile::write(path, bytes)?;

@@ -1,6 +1,7 @@
 //! One module per group of commands.
 
 mod catalogue;
+mod cells;
 mod fit;
 mod look;
 mod metrics;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             DataCommand::Info { name, cut, given } => {
                 catalogue::data_info(&cx, &name, &cut, &columns(given.as_deref()))?;
             }
+            DataCommand::Schema { file, cut } => catalogue::data_schema(&cx, &file, &cut)?,
             DataCommand::Get { name, to } => catalogue::data_get(&name, to)?,
         },
         Command::Train(train) => return fit::train(&cx, train),
@@ -48,15 +50,21 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             given_rows,
             temperature,
             with_missing,
+            balance,
             conditions,
         } => {
-            let given = look::Given { class, columns: given, rows: given_rows, conditions };
+            let given = look::Given { class, columns: given, rows: given_rows, conditions, balance };
             let how = genus::Drawing { temperature, given: None, missing: with_missing };
             look::sample(&cx, &run, n, output.as_deref(), seed, how, &given)?;
         }
         Command::Classify(t) => look::classify(&cx, &t)?,
         Command::Cluster(t) => look::cluster(&cx, &t)?,
-        Command::Score { run, source, scoring, labels, anomaly, output } => {
+        Command::Score { run, source, cells: true, output, .. } => {
+            crate::progress::stop(None)?.during(|| cells::score(&cx, &run, &source, output.as_deref()))?;
+        }
+        Command::Predict { run, column, source, output, seed } => crate::progress::stop(None)?
+            .during(|| cells::predict(&cx, &run, &column, &source, output.as_deref(), seed))?,
+        Command::Score { run, source, scoring, labels, anomaly, output, .. } => {
             let truth = labels.map(|column| look::Truth { column, anomaly });
             look::score(&cx, &run, &source, &scoring, truth.as_ref(), output.as_deref())?;
         }
@@ -76,9 +84,24 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Interpolate { through, from, to, steps } => {
             look::interpolate(&cx, &through, from, to, steps)?
         }
-        Command::Impute { through, sample, seed } => look::impute(&cx, &through, sample, seed)?,
+        Command::Impute { through, sample, tables, seed } => {
+            look::impute(&cx, &through, sample, tables.map(usize::from), seed)?;
+        }
         Command::Audit { subject, source } => return look::audit(&cx, &subject, &source),
-        Command::Report { runs, table: Some(format) } => {
+        Command::Report {
+            synthetic: Some(synthetic),
+            real: Some(real),
+            held_out,
+            label,
+            kinds,
+            output,
+            ..
+        } => {
+            let cut = Cut { split: None, label, kinds, drop_missing: false };
+            crate::progress::stop(None)?
+                .during(|| metrics::quality(&cx, &synthetic, &real, held_out.as_deref(), &cut, &output))?;
+        }
+        Command::Report { runs, table: Some(format), .. } => {
             let runs = runs.into_iter().map(RunDir::open).collect::<genus::Result<Vec<_>>>()?;
             let format = match format.as_str() {
                 "latex" => Format::Latex,
@@ -87,7 +110,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             };
             crate::output::bytes(genus_report::table(&runs, format)?.as_bytes());
         }
-        Command::Report { runs, table: None } => {
+        Command::Report { runs, .. } => {
             for run in runs {
                 let path = genus_report::write(&RunDir::open(run)?)?;
                 crate::output::line(path.display());
@@ -149,6 +172,7 @@ impl Context {
                 false => Missing::Refuse,
             },
             like: like.cloned(),
+            kinds: cut.kinds.as_deref().map(data::parse_kinds).transpose()?.unwrap_or_default(),
             ..data::Options::default()
         })
     }

@@ -317,9 +317,15 @@ fn rows_with_holes_are_learned_from() {
     place.ok("audit run");
     let dropped = place.ok("score run --data new.csv --drop-missing").stdout;
     assert_eq!(dropped.lines().count(), 1, "{dropped}");
-    // A column without any value says nothing.
-    place.file("none.csv", format!("a,b\n{}", "1,\n2,\n".repeat(20)));
-    place.refused("train gmm --data none.csv --out none", 1, &["no training row has a value for b"]);
+    // A column without any value says nothing, and is refused where somebody wants it.
+    place.file("none.csv", format!("a,c,b\n{}", "1,5,\n2,3.5,\n4,1,\n".repeat(20)));
+    let said = place.ok("train gmm --data none.csv --out none").stderr;
+    assert!(said.contains("column \"b\" has no value in any row: it is left out"), "{said}");
+    place.refused(
+        "train gmm --data none.csv --kinds b=real --out some",
+        1,
+        &["no training row has a value for b"],
+    );
 }
 
 /// Protects tables as people have them: columns of all kinds with holes go in, and rows, fills and scores of the same kind come out.

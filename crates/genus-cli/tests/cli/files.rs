@@ -180,7 +180,12 @@ fn bad_tables_are_refused_with_line_and_column() {
         place.refused("train maf --data t.csv --out run", 1, &wants);
     }
     let cases: [(&str, &str, i32, &[&str]); 8] = [
-        ("a,b\n1,\n3,\n", "", 1, &["no training row has a value for b", "leave such columns out"]),
+        (
+            "a,b\n1,\n3,\n",
+            "--kinds b=real",
+            1,
+            &["no training row has a value for b", "leave such columns out"],
+        ),
         ("a,b\n1,2\n3,x\n4,5\n", "", 1, &["line 3, column \"b\"", "\"x\" where most cells", "mend the cell"]),
         ("a,b\n1,2\n3,inf\n4,5\n", "", 1, &["line 3, column \"b\"", "\"inf\""]),
         ("a,b\n1,2\n3,1e39\n", "", 1, &["column \"b\"", "rescale"]),

@@ -29,6 +29,8 @@ struct Masses {
     points: usize,
     /// What a coarser grid has in all: how far it is off says how far this one may be.
     coarse: f64,
+    /// Whether it is the mass itself, not a bound of it.
+    exact: bool,
 }
 
 fn combination(axes: &[Axis], x: &[f32]) -> Vec<u32> {
@@ -36,13 +38,15 @@ fn combination(axes: &[Axis], x: &[f32]) -> Vec<u32> {
 }
 
 impl Masses {
-    /// None unless rows are mixed, scored exactly, and few enough in number.
+    /// None unless rows are mixed, scored exactly or by a bound without an estimated term, and few enough in number.
     fn of(density: &dyn Density, rows: &Batch) -> Result<Option<Self>> {
         let Support::Mixed(kinds) = &density.domain().support else { return Ok(None) };
         let first = density.log_prob(&rows.slice(0, 1))?;
-        if first.evidence != Evidence::EXACT || first.measure == Measure::Binarized {
+        let known = [Evidence::EXACT, Evidence::LOWER_BOUND].contains(&first.evidence);
+        if !known || first.measure == Measure::Binarized {
             return Ok(None);
         }
+        let exact = first.evidence == Evidence::EXACT;
         let (mean, std) = crate::transform::moments(rows);
         let axis = |(c, kind): (usize, &Kind)| {
             let (from, n) = match kind {
@@ -101,7 +105,7 @@ impl Masses {
             }
         }
         // Where the density is too narrow for the grid, nothing can be said.
-        Ok(((fine - coarse).abs() < 0.1).then_some(Self { axes, of, points, coarse }))
+        Ok(((fine - coarse).abs() < 0.1).then_some(Self { axes, of, points, coarse, exact }))
     }
 }
 
@@ -114,13 +118,16 @@ impl Masses {
     }
 }
 
-/// Σ p(x) = 1 over combinations and grids.
+/// Σ p(x) = 1 over combinations and grids, and of bounds at most that.
 pub(super) fn total(density: &dyn Density, rows: &Batch) -> Result<Option<AuditRow>> {
     let Some(masses) = Masses::of(density, rows)? else { return Ok(None) };
     let (sum, coarse) = (masses.sum(), masses.coarse);
     let figure = format!("sum = {sum:.5} over {} points, {coarse:.5} on a coarser grid", masses.points);
     let most = 5e-3 + (sum - coarse).abs();
-    Ok(Some(row("probabilities of all rows sum to 1", (sum - 1.0).abs() < most, figure)))
+    Ok(Some(match masses.exact {
+        true => row("probabilities of all rows sum to 1", (sum - 1.0).abs() < most, figure),
+        false => row("bounds of all rows sum to at most 1", sum < 1.0 + most, figure),
+    }))
 }
 
 /// Draws have the combinations as often as the probabilities say.
@@ -130,7 +137,8 @@ pub(super) fn agreement(
     rows: &Batch,
     seed: Seed,
 ) -> Result<Option<AuditRow>> {
-    let Some(masses) = Masses::of(density, rows)?.filter(|m| (m.sum() - m.coarse).abs() < FINE) else {
+    let fine = |m: &Masses| m.exact && (m.sum() - m.coarse).abs() < FINE;
+    let Some(masses) = Masses::of(density, rows)?.filter(fine) else {
         return Ok(None);
     };
     let n = 20_000;

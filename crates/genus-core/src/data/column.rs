@@ -3,7 +3,9 @@
 use super::array::MAX_CLASSES;
 use super::dialect::Dialect;
 use super::precision::Precision;
-use crate::Kind;
+use super::reading::Reading;
+use crate::{Kind, Style};
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
 
 /// A cell without a value, as spreadsheets, R, pandas and the UCI files write it.
@@ -12,7 +14,29 @@ pub(super) fn is_missing(cell: &str) -> bool {
 }
 
 /// Words for a missing value, in any case.
-const MISSING: [&str; 8] = ["nan", "na", "null", "none", "n/a", "#n/a", "<na>", "#na"];
+const MISSING: [&str; 20] = [
+    "nan", "na", "null", "none", "n/a", "#n/a", "<na>", "#na", "n.a.", "nat", "nil", "-nan", "(null)", "\\n",
+    "#null!", "#div/0!", "#value!", "#ref!", "#name?", "#num!",
+];
+
+/// Whether a cell stands for a missing value among numbers, and for itself among texts.
+pub(super) fn is_soft(cell: &str) -> bool {
+    SOFT.iter().any(|s| cell.eq_ignore_ascii_case(s))
+}
+
+const SOFT: [&str; 8] = ["-", "--", "–", "—", ".", "..", "missing", "unknown"];
+
+/// Names of columns that number or name the rows, where each has another whole number.
+const IDENTIFIERS: [&str; 8] = ["id", "index", "idx", "row", "rowid", "nr", "no", "uuid"];
+
+/// Whether a column is called as one is that names the rows.
+pub(super) fn names_rows(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    IDENTIFIERS.contains(&lower.as_str())
+        || ["_id", " id", "-id", ".id"].iter().any(|end| lower.ends_with(end))
+        || name.ends_with("Id")
+        || name.strip_suffix("ID").is_some_and(|n| n.ends_with(char::is_lowercase))
+}
 
 /// The finite number that a cell holds.
 pub(super) fn number(cell: &str) -> Option<f64> {
@@ -23,10 +47,13 @@ pub(super) fn number(cell: &str) -> Option<f64> {
 /// What was seen in a column so far.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
+    pub(super) reading: Reading,
     pub(super) numbers: usize,
     pub(super) texts: usize,
     /// Line and content of the first cell that is not a number.
     first_text: Option<(u64, String)>,
+    /// Likewise of the first number that double precision does not hold.
+    too_large: Option<(u64, String)>,
     not_binary: bool,
     fractions: bool,
     least: f64,
@@ -40,6 +67,8 @@ pub(super) struct Survey {
     pub(super) first_missing: Option<u64>,
     pub(super) missing: String,
     missing_words: BTreeSet<String>,
+    /// Line of the first cell that [may](is_soft) stand for a missing value, what it says, and how many say so.
+    soft: Option<(u64, String, usize)>,
     /// Line of the first cell that says `None`, and how many do.
     none: (u64, usize),
     /// Distinct texts, and distinct numbers by their bits, up to one more than may be categories.
@@ -56,8 +85,12 @@ pub(super) fn shown(cell: &str) -> String {
     }
 }
 
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
 /// Digits behind the point of a plainly written number.
-fn decimals(cell: &str) -> Option<u8> {
+pub(super) fn decimals(cell: &str) -> Option<u8> {
     let unsigned = cell.strip_prefix(['-', '+']).unwrap_or(cell);
     let (whole, fraction) = unsigned.split_once(['.', ',']).unwrap_or((unsigned, ""));
     let plain = whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
@@ -66,10 +99,14 @@ fn decimals(cell: &str) -> Option<u8> {
 }
 
 impl Survey {
+    pub(super) fn new(reading: Reading) -> Self {
+        Self { reading, ..Self::default() }
+    }
+
     /// Takes note of a cell. Gives about the number of bytes that are remembered of it, now and when the table is made.
     pub(super) fn see(&mut self, cell: &str, line: u64, dialect: Dialect) -> u64 {
         let mut kept = 0;
-        if is_missing(cell) {
+        if self.reading.lacks(cell, "") {
             if self.first_missing.is_none() {
                 (self.first_missing, self.missing) = (Some(line), cell.into());
             }
@@ -81,9 +118,17 @@ impl Survey {
             }
             return kept;
         }
-        if let Some(x) = dialect.number(cell) {
+        let known = || self.reading.number(cell, dialect).is_some();
+        if !self.reading.texts && is_soft(cell) && !known() {
+            let (_, word, n) = self.soft.get_or_insert_with(|| (line, cell.into(), 0));
+            if word == cell {
+                *n += 1;
+                return kept;
+            }
+        }
+        if let Some((x, digits)) = self.reading.number(cell, dialect) {
             let first = self.numbers == 0;
-            self.decimals = match (first, self.decimals, decimals(cell)) {
+            self.decimals = match (first, self.decimals, digits) {
                 (true, _, d) => d,
                 (false, Some(a), Some(b)) => Some(a.max(b)),
                 _ => None,
@@ -102,7 +147,14 @@ impl Survey {
             }
         } else {
             self.texts += 1;
+            if !self.reading.texts
+                && cell.parse::<f64>().is_ok_and(f64::is_infinite)
+                && cell.contains(is_digit)
+            {
+                self.too_large.get_or_insert_with(|| (line, shown(cell)));
+            }
             self.first_text.get_or_insert_with(|| (line, shown(cell)));
+            let cell = if self.reading.texts { &self.reading.canonical(cell, dialect) } else { cell };
             if self.names.len() <= MAX_CLASSES && !self.names.contains(cell) {
                 self.names.insert(cell.into());
                 // Here, in the schema, and where numbers are looked up by it.
@@ -110,6 +162,30 @@ impl Survey {
             }
         }
         kept
+    }
+
+    /// All cells were seen: now it is known whether a dash stands for a missing value or for itself.
+    pub(super) fn settle(&mut self) {
+        let Some((line, word, n)) = self.soft.take() else { return };
+        if self.texts > 0 {
+            self.texts += n;
+            self.names.insert(word);
+            return;
+        }
+        self.first_missing = Some(self.first_missing.map_or(line, |m| m.min(line)));
+        self.missing = word;
+    }
+
+    /// Whether it names the rows: texts of which hardly one occurs twice, or more than can be categories.
+    pub(super) fn names_each(&self) -> bool {
+        let all = self.numbers + self.texts;
+        let none_twice = all >= 20 && self.distinct() == all;
+        self.texts > self.numbers && (self.distinct() > MAX_CLASSES || none_twice)
+    }
+
+    /// Whether no cell holds anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.numbers + self.texts == 0
     }
 
     /// Whether it holds numbers and no text.
@@ -174,7 +250,13 @@ impl Survey {
         }
         let mut numbers: Vec<f64> = self.values.iter().map(|b| f64::from_bits(*b)).collect();
         numbers.sort_by(f64::total_cmp);
-        Ok(numbers.into_iter().map(|x| x.to_string()).chain(self.names.iter().cloned()).collect())
+        let spelled = numbers.into_iter().map(|x| self.reading.spelled(x));
+        // Codes that are all numbers stand in their order.
+        let mut names: Vec<String> = self.names.iter().cloned().collect();
+        if self.reading.texts && names.iter().all(|n| number(n).is_some()) {
+            names.sort_by(|a, b| number(a).partial_cmp(&number(b)).unwrap_or(Ordering::Equal).then(a.cmp(b)));
+        }
+        Ok(spelled.chain(names).collect())
     }
 
     /// What the column holds. A minority of texts among numbers is a mistake, not a category.
@@ -186,18 +268,30 @@ impl Survey {
             let message = "\"None\" in most cells, which is a text like others; leave cells empty where a value is missing, or drop the column";
             return Err((self.none.0, message.into()));
         }
+        if let Some((line, text)) = &self.too_large {
+            return Err((*line, format!("{text} is beyond double precision; rescale the column")));
+        }
         let Some((line, text)) = &self.first_text else {
-            return Ok(match self.numbers {
-                0 => Kind::REAL,
-                _ if !self.not_binary => Kind::Binary,
+            return Ok(match (self.numbers, &self.reading.style) {
+                (0, _) => Kind::REAL,
+                (_, Style::Names(names)) if names.len() != 2 => {
+                    Kind::Whole { least: 0, most: names.len() as i64 - 1 }
+                }
+                _ if !self.not_binary && !matches!(self.reading.style, Style::Time(_)) => Kind::Binary,
                 _ if !self.fractions && self.least.abs().max(self.most.abs()) < 9e15 => {
                     Kind::Whole { least: self.least as i64, most: self.most as i64 }
                 }
                 _ => Kind::Real { decimals: self.decimals },
             });
         };
+        if let Some(words) = self.reading.style.words().filter(|_| !self.reading.texts) {
+            let message = format!(
+                "\"{text}\" where cells before it are written as {words}; mend the cell, leave it empty, or say what the column is"
+            );
+            return Err((*line, message));
+        }
         let comma = if super::dialect::is_comma_number(text) {
-            ": a decimal comma, which is read where cells are not separated by commas"
+            ": a decimal comma, which is read where all numbers have it"
         } else {
             ""
         };
@@ -212,11 +306,6 @@ impl Survey {
     }
 }
 
-/// Numbers in one spelling, so that `1` and `1.0` are one class; other texts as they are.
-pub(super) fn canonical(cell: &str, dialect: Dialect) -> String {
-    dialect.number(cell).map_or_else(|| cell.to_owned(), |x| (x + 0.0).to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +317,7 @@ mod tests {
         for (c, line) in cells.iter().zip(1..) {
             s.see(c, line, PLAIN);
         }
+        s.settle();
         s
     }
 
@@ -247,6 +337,30 @@ mod tests {
         let many: Vec<String> = (0..1001).map(|i| format!("t{i}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert!(survey(&many).kind().unwrap_err().1.contains("1000 different"));
+    }
+
+    #[test]
+    fn dashes_are_missing_among_numbers_only() {
+        let s = survey(&["1.5", "-", "2", ""]);
+        assert_eq!(
+            (s.kind(), s.first_missing, s.missing.as_str()),
+            (Ok(Kind::Real { decimals: Some(1) }), Some(2), "-")
+        );
+        let s = survey(&["good", "-", "bad", "-"]);
+        assert_eq!(s.classes(), Ok(["-", "bad", "good"].map(String::from).to_vec()));
+        assert_eq!((s.texts, s.first_missing), (4, None));
+        let (line, message) = survey(&["1", "-", ".", "2", "3"]).kind().unwrap_err();
+        assert!(line == 3 && message.contains("\".\""), "{message}");
+    }
+
+    #[test]
+    fn what_names_rows_is_found() {
+        let each: Vec<String> = (0..30).map(|i| format!("n{i}")).collect();
+        let each: Vec<&str> = each.iter().map(String::as_str).collect();
+        assert!(survey(&each).names_each() && !survey(&each[..10]).names_each());
+        assert!(!survey(&[&each[..], &each[..1]].concat()).names_each());
+        assert!(["id", "ID", "user_id", "PassengerId", "customerID"].iter().all(|n| names_rows(n)));
+        assert!(["acid", "width", "paid", "COVID"].iter().all(|n| !names_rows(n)));
     }
 
     #[test]

@@ -85,9 +85,22 @@ fn delimiter(text: &[u8]) -> Option<u8> {
     DELIMITERS.into_iter().filter(there).max_by_key(|d| quality(*d))
 }
 
+/// A line without what ends it.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
 /// Takes remarks off and finds what stands between the cells.
 pub(super) fn body(text: &[u8]) -> Body<'_> {
     let (mut rest, mut above, mut remark) = (text, 0, None);
+    // A line for one program for sheets, which says what stands between cells.
+    let mut said = None;
+    if let Some((line, after)) = text.iter().position(|b| *b == b'\n').map(|at| text.split_at(at + 1))
+        && let Some([delimiter]) = without_end(line).strip_prefix(b"sep=")
+    {
+        (rest, above, said) = (after, 1, Some(*delimiter));
+    }
     while rest.trim_ascii_start().first() == Some(&b'#') {
         let end = rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |at| at + 1);
         let (line, after) = rest.split_at(end);
@@ -100,7 +113,7 @@ pub(super) fn body(text: &[u8]) -> Body<'_> {
         remark = (text.len() <= MAX_LINE).then(|| text.to_vec());
         (rest, above) = (after, above + 1);
     }
-    let found = delimiter(rest);
+    let found = said.or_else(|| delimiter(rest));
     if found.is_some() || !by_blanks(rest) {
         return Body { text: Cow::Borrowed(rest), above, remark, delimiter: found.unwrap_or(b',') };
     }
@@ -161,6 +174,8 @@ mod tests {
         assert_eq!(delimiter("one word\nnext line\n"), b',');
         let b = body(b"# by hand\n\n# x,y\n1,2\n");
         assert_eq!((b.above, b.remark.as_deref(), &b.text[..]), (3, Some(&b"x,y"[..]), &b"1,2\n"[..]));
+        let b = body(b"sep=;\na;b\n1;2\n");
+        assert_eq!((b.above, b.delimiter, &b.text[..]), (1, b';', &b"a;b\n1;2\n"[..]));
         let b = body(b"  1   2.5\n 3 4\n");
         assert_eq!(&b.text[..], b"1 2.5\n3 4\n\n");
     }

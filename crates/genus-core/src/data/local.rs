@@ -138,7 +138,7 @@ fn load_in(name: &str, roots: &[PathBuf], options: &Options) -> Result<Dataset> 
         Some(Form::Table(_)) => table::load(
             &mut Input::open(&path)?,
             name,
-            &How { label: None, missing: options.missing, like: None, spare: false },
+            &How { label: None, missing: options.missing, like: None, spare: false, kinds: &[] },
         )?,
         _ => match texts(&path) {
             Some(files) => bits(&path, &files, name)?,

@@ -28,6 +28,7 @@ mod dialect;
 mod fetch;
 mod idx;
 mod input;
+mod kinds;
 mod local;
 mod named;
 mod npy;
@@ -36,6 +37,7 @@ mod npz;
 #[cfg(feature = "pictures")]
 mod pictures;
 mod precision;
+mod reading;
 mod shipped;
 mod table;
 mod tensors;
@@ -46,6 +48,7 @@ mod write;
 pub use catalogue::{Entry, Get, Kind, catalogue};
 #[cfg(feature = "downloads")]
 pub use fetch::{MIRROR, Progress, get};
+pub use kinds::{Kinds, Wanted, parse_kinds, schema_file, schema_path};
 pub use local::{DATA, find, user_dir};
 pub use toys::{log_density, modes, regression};
 pub use tree::BinaryTree;
@@ -110,6 +113,10 @@ pub struct Options {
     pub given: Vec<String>,
     /// Leave out columns of a table that [`like`](Self::like) does not have, with a remark, instead of refusing them.
     pub spare: bool,
+    /// Columns of [`like`](Self::like) that the data do not have are missing in every row, instead of being refused.
+    pub lacking: bool,
+    /// What columns of a table are to be taken for, by name, over what a [file beside it](schema_path) says.
+    pub kinds: Kinds,
 }
 
 /// What becomes of rows with missing values.
@@ -135,6 +142,8 @@ impl Default for Options {
             like: None,
             given: Vec::new(),
             spare: false,
+            lacking: false,
+            kinds: Vec::new(),
         }
     }
 }
@@ -220,11 +229,13 @@ pub fn filled(path: &Path, options: &Options, x: &Batch, schema: &Schema) -> Res
     if options.split.is_some() || !(plain.ends_with(".csv") || plain.ends_with(".tsv")) || !path.is_file() {
         return Ok(None);
     }
+    let (kinds, _) = kinds_of(path, options)?;
     let how = How {
         label: options.label.as_ref(),
         missing: Missing::Keep,
         like: Some(schema),
         spare: options.spare,
+        kinds: &kinds,
     };
     table::filled(&mut Input::open(path)?, &how, x, schema).map(Some)
 }
@@ -248,13 +259,17 @@ fn from_path(source: &str, options: &Options) -> Result<Dataset> {
         "amat" => one(amat::read(&mut Input::open(path)?)?, path, &name),
         "safetensors" => tensors::load(path, &name),
         "csv" | "tsv" => {
+            let (kinds, remark) = kinds_of(path, options)?;
             let how = How {
                 label: options.label.as_ref(),
                 missing: options.missing,
                 like: options.like.as_ref(),
                 spare: options.spare,
+                kinds: &kinds,
             };
-            return tagged(table::load(&mut Input::open(path)?, &name, &how)?, path);
+            let mut set = table::load(&mut Input::open(path)?, &name, &how)?;
+            set.provenance.remarks.extend(remark);
+            return tagged(set, path);
         }
         "idx" => idx::load(path, &name),
         _ if plain.ends_with("-ubyte") => idx::load(path, &name),
@@ -271,6 +286,18 @@ fn from_path(source: &str, options: &Options) -> Result<Dataset> {
     tagged(set, path)
 }
 
+/// What columns of a table are said to be, and where. What the rows of a model are is known.
+fn kinds_of(path: &Path, options: &Options) -> Result<(Kinds, Option<String>)> {
+    if options.like.is_some() {
+        return Ok((Kinds::new(), None));
+    }
+    let mut kinds = options.kinds.clone();
+    let Some((file, more)) = kinds::beside(path)? else { return Ok((kinds, None)) };
+    let more = more.into_iter().filter(|(name, _)| !options.kinds.iter().any(|(n, _)| n == name));
+    kinds.extend(more);
+    Ok((kinds, Some(format!("columns are what {} says of them", file.display()))))
+}
+
 fn one(x: array::Array, path: &Path, name: &str) -> Result<Dataset> {
     array::assemble(path, name, [Some((x, None)), None, None])
 }
@@ -282,6 +309,12 @@ fn tagged(mut set: Dataset, path: &Path) -> Result<Dataset> {
 
 /// Only tables have columns to choose from.
 fn refuse_label(options: &Options) -> Result<()> {
+    if !options.kinds.is_empty() {
+        return Err(Error::config(
+            "kinds",
+            "only .csv and .tsv tables have columns of several kinds; leave it out",
+        ));
+    }
     match &options.label {
         None | Some(Label::None) => Ok(()),
         Some(_) => Err(Error::config(
@@ -364,6 +397,9 @@ fn finish(mut set: Dataset, source: &str, options: &Options) -> Result<Dataset> 
     let keep = options.missing == Missing::Keep;
     match &options.like {
         Some(like) => {
+            if options.lacking {
+                set = set.with_columns_of(like)?;
+            }
             set = like.conform(set, keep)?;
             if like.conditional {
                 set.provenance.entropy = toys::entropy_given(source, &like.given_names());

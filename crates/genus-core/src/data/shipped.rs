@@ -28,7 +28,13 @@ const WINE: [&str; 13] = [
 const HELD_OUT: f64 = 200.0;
 
 fn read(bytes: &[u8], file: &str, name: &str, label: usize) -> Result<Dataset> {
-    let how = How { label: Some(&Label::Index(label)), missing: Missing::Refuse, like: None, spare: false };
+    let how = How {
+        label: Some(&Label::Index(label)),
+        missing: Missing::Refuse,
+        like: None,
+        spare: false,
+        kinds: &[],
+    };
     let mut set = table::load(&mut Input::new(bytes, Path::new(file))?, name, &how)?;
     // How the program keeps it is nobody's concern.
     set.provenance.reading.clear();

@@ -1,13 +1,17 @@
 //! Tables as text: what stands between cells, header, columns and the label are found, not asked for.
 
 use super::column::{self, Survey};
-use super::dialect::{self, Dialect, is_comma_number};
+use super::dialect::{self, Dialect};
 use super::input::{Input, MAX_LINE, MAX_TEXT, MAX_VALUES};
+use super::kinds::Wanted;
 use super::precision::Precision;
+use super::reading::{ENOUGH, Guess, Reading};
 use super::{Label, Missing};
 use crate::schema::{list, unnamed};
+use crate::style::{self, Style};
 use crate::{
     Advice, Batch, Column, Dataset, Domain, Error, Kind, Provenance, Result, Schema, Shape, Split, Support,
+    names,
 };
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
 use std::borrow::Cow;
@@ -20,6 +24,8 @@ use std::path::Path;
 const MAX_COLUMNS: usize = 1 << 16;
 /// Longest name of a column, in bytes.
 const MAX_NAME: usize = 10_000;
+/// Most lines at the end that have nothing between their delimiters.
+const MOST_BLANK: usize = 100_000;
 /// Names of columns that hold the label unless told otherwise.
 const LABELS: [&str; 4] = ["label", "class", "target", "species"];
 
@@ -31,6 +37,8 @@ pub(super) struct How<'a> {
     pub(super) like: Option<&'a Schema>,
     /// Whether columns that these rows do not have are left out.
     pub(super) spare: bool,
+    /// What columns are to be taken for, by name.
+    pub(super) kinds: &'a [(String, Wanted)],
 }
 
 /// The text of a table, cut into records as often as needed: keeping them all would take many times the
@@ -41,6 +49,8 @@ struct Records<'a> {
     /// Lines above the text.
     above: u64,
     path: &'a Path,
+    /// Whether lines at the end without anything are rows: those of a file for a model are.
+    blank: bool,
 }
 
 /// Bytes that end with an error where a record gets too long: the reader of records keeps one whole.
@@ -66,7 +76,8 @@ impl Read for Lines<'_> {
 
 impl Records<'_> {
     /// Calls `f` with the record and its line, from record number `skip` on, until it says that it has enough.
-    fn until(&self, skip: usize, mut f: impl FnMut(&StringRecord, u64) -> Result<bool>) -> Result<()> {
+    /// Gives the number of lines at the end without anything between their delimiters, which are no records.
+    fn until(&self, skip: usize, mut f: impl FnMut(&StringRecord, u64) -> Result<bool>) -> Result<usize> {
         let since = Cell::new(0);
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
@@ -76,12 +87,14 @@ impl Records<'_> {
             .from_reader(Lines { text: self.text, since: &since });
         let mut raw = ByteRecord::new();
         let mut number = 0;
+        // Lines without anything between their delimiters, as programs for sheets leave them at the end, count only with another below.
+        let mut blank: Vec<(StringRecord, u64)> = Vec::new();
         loop {
             let more = reader
                 .read_byte_record(&mut raw)
                 .map_err(|e| Error::format(self.path, format!("record {}", number + 1), e.to_string()))?;
             if !more {
-                return Ok(());
+                return Ok(blank.len());
             }
             since.set(0);
             let line = self.above + raw.position().map_or(0, csv::Position::line);
@@ -102,43 +115,108 @@ impl Records<'_> {
                         "not UTF-8 text; save the table as UTF-8",
                     )
                 })?;
-                if f(&record, line)? {
-                    return Ok(());
+                if !self.blank
+                    && record.len() > 1
+                    && record.iter().all(str::is_empty)
+                    && blank.len() < MOST_BLANK
+                {
+                    blank.push((record, line));
+                    raw = ByteRecord::new();
+                } else {
+                    for (record, line) in blank.drain(..) {
+                        if f(&record, line)? {
+                            return Ok(0);
+                        }
+                    }
+                    if f(&record, line)? {
+                        return Ok(0);
+                    }
+                    raw = record.into_byte_record();
                 }
-                raw = record.into_byte_record();
             }
             number += 1;
         }
     }
 
     /// As [`until`](Self::until), to the end.
-    fn each(&self, skip: usize, mut f: impl FnMut(&StringRecord, u64) -> Result<()>) -> Result<()> {
+    fn each(&self, skip: usize, mut f: impl FnMut(&StringRecord, u64) -> Result<()>) -> Result<usize> {
         self.until(skip, |record, line| f(record, line).map(|()| false))
     }
 
-    /// The first two records and the number of all.
-    fn head(&self) -> Result<(Vec<StringRecord>, usize)> {
+    /// The first two records, the number of all, and that of lines at the end without anything.
+    fn head(&self) -> Result<(Vec<StringRecord>, usize, usize)> {
         let (mut head, mut n) = (Vec::new(), 0);
-        self.each(0, |r, _| {
+        let blank = self.each(0, |r, _| {
             n += 1;
             if head.len() < 2 {
                 head.push(r.clone());
             }
             Ok(())
         })?;
-        Ok((head, n))
+        Ok((head, n, blank))
     }
 
-    /// Whether numbers have commas for points: some do, and none has a point, in the first thousand records.
-    fn has_decimal_commas(&self) -> Result<bool> {
-        let (mut commas, mut points, mut seen) = (false, false, 0);
+    /// Whether numbers have commas for points, in the first thousand records, and what is doubtful about that. A comma before three digits may
+    /// as well part thousands, and so may a point.
+    /// Where nothing is sure, numbers are as those of a model.
+    fn decimal_commas(&self, like: Option<bool>) -> Result<(bool, Option<String>)> {
+        let (mut commas, mut points) = (Marks::default(), Marks::default());
+        let mut seen = 0;
         self.until(0, |record, _| {
-            commas |= record.iter().any(is_comma_number);
-            points |= record.iter().any(|c| c.contains('.') && column::number(c).is_some());
+            for cell in record.iter() {
+                commas.see(cell, ',', '.');
+                points.see(cell, '.', ',');
+            }
             seen += 1;
-            Ok(seen == 1000)
+            Ok(seen == ENOUGH)
         })?;
-        Ok(commas && !points)
+        // Where commas part cells, one within quotes says little beside points.
+        let quoted = self.dialect.delimiter == b',';
+        let weak = quoted && points.some.is_some();
+        let (comma, point) = (commas.sure && !weak || points.groups && !quoted, points.sure || commas.groups);
+        if comma || point {
+            return Ok((comma && !point, None));
+        }
+        if let Some(like) = like {
+            return Ok((like, None));
+        }
+        let comma = commas.some.is_some() && points.some.is_none() && !quoted;
+        let doubt = commas.some.filter(|_| comma).map(|cell| {
+            format!("numbers such as {cell} are read with a decimal comma, and nothing in them says that it does not part thousands")
+        });
+        Ok((comma, doubt))
+    }
+}
+
+/// What cells say of a sign that may be the decimal point.
+#[derive(Default)]
+struct Marks {
+    /// Some cell has it before a number of digits other than three, or behind the other sign.
+    sure: bool,
+    /// Some cell has it more than once, between groups of three digits.
+    groups: bool,
+    /// A cell that has it before three digits.
+    some: Option<String>,
+}
+
+impl Marks {
+    fn see(&mut self, cell: &str, mark: char, group: char) {
+        let Some((whole, fraction)) = style::bare(cell).rsplit_once(mark) else { return };
+        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        let (fraction, exponent) = fraction.split_once(['e', 'E']).unwrap_or((fraction, "0"));
+        if fraction.is_empty() || !digits(fraction) || exponent.parse::<i32>().is_err() {
+            return;
+        }
+        match () {
+            () if digits(whole)
+                && (fraction.len() != 3 || whole.is_empty() || whole.len() > 3 || whole.starts_with('0')) =>
+            {
+                self.sure = true
+            }
+            () if digits(whole) => self.some = self.some.take().or_else(|| Some(cell.into())),
+            () if whole.contains(mark) => self.groups |= fraction.len() == 3 && style::in_groups(whole, mark),
+            () => self.sure |= style::in_groups(whole, group),
+        }
     }
 }
 
@@ -194,7 +272,10 @@ fn is_header(first: &StringRecord, rest: &[Survey], like: Option<&Schema>, diale
     }
     let number = |cell: &str| dialect.number(cell);
     // A name above numbers.
-    if first.iter().zip(rest).any(|(c, s)| !column::is_missing(c) && number(c).is_none() && s.is_numeric()) {
+    let is_name = |c: &str, s: &Survey| {
+        !column::is_missing(c) && !column::is_soft(c) && s.reading.number(c, dialect).is_none()
+    };
+    if first.iter().zip(rest).any(|(c, s)| is_name(c, s) && s.is_numeric()) {
         return true;
     }
     // Numbers of columns, counted from 0 as pandas does or from 1, after the empty cell above row numbers.
@@ -213,7 +294,8 @@ fn is_header(first: &StringRecord, rest: &[Survey], like: Option<&Schema>, diale
         return unnamed_first || among_texts || beyond_bits;
     }
     // Texts above texts, unless they are such as occur below.
-    let texts = first.iter().all(|c| number(c).is_none()) && first.iter().any(|c| !column::is_missing(c));
+    let text = |(c, s): (&str, &Survey)| number(c).is_none() && s.reading.number(c, dialect).is_none();
+    let texts = first.iter().zip(rest).all(text) && first.iter().any(|c| !column::is_missing(c));
     let again = first.iter().zip(rest).all(|(c, s)| column::is_missing(c) || s.has_text(c));
     texts && !again
 }
@@ -234,14 +316,51 @@ fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path)
     let mut remarks = Vec::new();
     let wanted = |c: usize| how.like.is_some_and(|l| l.known().any(|k| k.name == top.columns[c]));
     let position = |name: &str| top.columns.iter().position(|c| c == name);
+    let is_plain = |c: usize| surveys[c].reading == Reading::default();
     let index = |c: usize| {
         let unnamed_header =
             top.named && (top.columns[c] == unnamed(c) || top.columns[c].starts_with("Unnamed:"));
-        unnamed_header && c == 0 && surveys[c].counts_rows() && top.columns.len() > 1 && !wanted(c)
+        unnamed_header
+            && c == 0
+            && is_plain(c)
+            && surveys[c].counts_rows()
+            && top.columns.len() > 1
+            && !wanted(c)
     };
     let mut left_out: Vec<usize> = (0..top.columns.len()).filter(|c| index(*c)).collect();
     if !left_out.is_empty() {
         remarks.push("the first column has no name and numbers the rows: it is left out".into());
+    }
+    let said =
+        |c: usize| how.kinds.iter().find(|(name, _)| *name == top.columns[c]).map(|(_, wanted)| wanted);
+    let known_to_be = |c: &usize| {
+        top.named && how.like.is_some_and(|l| l.left_out.contains(&top.columns[*c])) && !wanted(*c)
+    };
+    left_out.extend((0..top.columns.len()).filter(known_to_be));
+    left_out.extend((0..top.columns.len()).filter(|c| said(*c) == Some(&Wanted::Skip)));
+    if how.like.is_none() {
+        let asked = |c: usize| match how.label {
+            Some(Label::Name(name)) => *name == top.columns[c],
+            Some(Label::Index(i)) => *i == c,
+            _ => named_label(&top.columns[c]) && !surveys[c].is_empty(),
+        };
+        for (c, survey) in surveys.iter().enumerate() {
+            if said(c).is_some() || asked(c) || left_out.contains(&c) {
+                continue;
+            }
+            let name = &top.columns[c];
+            let why = if survey.is_empty() {
+                "has no value in any row"
+            } else if survey.names_each() {
+                "holds a text of its own in nearly every row, which names it or is free text"
+            } else if survey.may_identify(rows) && column::names_rows(name) {
+                "numbers the rows, by its name and its values"
+            } else {
+                continue;
+            };
+            left_out.push(c);
+            remarks.push(format!("column \"{name}\" {why}: it is left out"));
+        }
     }
     let unknown = |what: String| {
         Error::config(
@@ -277,7 +396,8 @@ fn roles(top: &Top, surveys: &[Survey], rows: usize, how: &How<'_>, path: &Path)
             class(like)
         }
         (None, None) => {
-            let found = top.columns.iter().position(|c| named_label(c));
+            let at = |c: &usize| named_label(&top.columns[*c]) && !left_out.contains(c);
+            let found = (0..top.columns.len()).find(at);
             let refused = found.filter(|c| !surveys[*c].may_be_classes(rows));
             if let Some(c) = refused {
                 remarks.push(format!(
@@ -316,18 +436,24 @@ pub(super) fn filled(input: &mut Input<'_>, how: &How<'_>, x: &Batch, schema: &S
 fn understood<T>(input: &mut Input<'_>, how: &How<'_>, f: impl FnOnce(&Table<'_>) -> Result<T>) -> Result<T> {
     let text = input.rest(MAX_TEXT)?;
     let path = &input.path().to_owned();
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let text = match &text[..] {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes, path)?,
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes, path)?,
+        [0xef, 0xbb, 0xbf, ..] => text[3..].to_vec(),
+        _ => text,
+    };
+    let text = &text[..];
     let body = dialect::body(text);
     let dialect = Dialect { delimiter: body.delimiter, decimal_comma: false };
-    let mut records = Records { text: &body.text, dialect, above: body.above, path };
-    if dialect.delimiter != b',' {
-        records.dialect.decimal_comma = records.has_decimal_commas()?;
-    }
+    let mut records =
+        Records { text: &body.text, dialect, above: body.above, path, blank: how.like.is_some() };
+    let (decimal_comma, doubt) = records.decimal_commas(how.like.map(|l| l.decimal_comma))?;
+    records.dialect.decimal_comma = decimal_comma;
     if records.dialect.decimal_comma && how.like.is_some_and(|l| !l.decimal_comma) {
         let message = "numbers are written with decimal commas, and those that the model was fitted to with points; save them with points";
         return Err(Error::format(path, "table", message));
     }
-    let (head, n) = records.head()?;
+    let (head, n, blank) = records.head()?;
     let width = head.first().map_or(0, StringRecord::len);
     let beyond = |rows: usize, width: usize| {
         width > MAX_COLUMNS || (rows as u64).saturating_mul(width as u64) > MAX_VALUES
@@ -341,14 +467,22 @@ fn understood<T>(input: &mut Input<'_>, how: &How<'_>, f: impl FnOnce(&Table<'_>
         input.charge(copy.len() as u64, "its text")?;
     }
     let special = counted(&head, n);
+    let mut doubts = Vec::from_iter(doubt);
+    if blank > 0 {
+        let lines =
+            if blank == 1 { "the last line has".into() } else { format!("the last {blank} lines have") };
+        doubts.push(format!("{lines} nothing between the delimiters: left out"));
+    }
     let (top, mut surveys) = match special {
         Some(top) => {
-            let surveys = survey(&records, 1, top.columns.len(), input)?;
+            let readings = vec![Reading::default(); top.columns.len()];
+            let surveys = survey(&records, 1, readings, input)?;
             (top, surveys)
         }
         None => {
-            let mut surveys = survey(&records, 1, width, input)?;
             let first = head.first().cloned().unwrap_or_default();
+            let readings = readings(&records, &first, how, &mut doubts)?;
+            let mut surveys = survey(&records, 1, readings, input)?;
             // What stands in the last remark above the table is its header, if it has as many cells and there is no other.
             let remark = body.remark.as_deref().and_then(|r| one_record(r, dialect.delimiter, path));
             let top = if is_header(&first, &surveys, how.like, records.dialect) {
@@ -367,22 +501,32 @@ fn understood<T>(input: &mut Input<'_>, how: &How<'_>, f: impl FnOnce(&Table<'_>
             (top, surveys)
         }
     };
+    surveys.iter_mut().for_each(Survey::settle);
     let rows = n.saturating_sub(top.skip);
     if rows == 0 {
         return Err(Error::format(path, "table", "no row of data; give at least one row below the header"));
     }
-    let mut names = HashSet::new();
+    let mut names_seen = HashSet::new();
     for name in &top.columns {
         if name.len() > MAX_NAME {
             let message = format!("a name of {} bytes; at most {MAX_NAME} are read", name.len());
             return Err(Error::format(path, "header", message));
         }
-        if !names.insert(name) {
+        if !names_seen.insert(name) {
             let message = format!("two columns are called \"{name}\"; rename one");
             return Err(Error::format(path, "header", message));
         }
     }
+    if let Some((name, _)) = how.kinds.iter().find(|(name, _)| !names_seen.contains(name)) {
+        let near = names::near(name, top.columns.iter().map(String::as_str));
+        let guess =
+            if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
+        let message =
+            format!("{} has no column `{name}`{guess}; there are: {}", path.display(), list(&top.columns));
+        return Err(Error::config("kinds", message));
+    }
     let mut roles = roles(&top, &surveys, rows, how, path)?;
+    roles.remarks.splice(0..0, doubts);
     if let Some(c) = roles.label {
         surveys[c].take_words_for_texts();
         // Rows for a model need no classes.
@@ -411,17 +555,75 @@ fn understood<T>(input: &mut Input<'_>, how: &How<'_>, f: impl FnOnce(&Table<'_>
     f(&table)
 }
 
+/// Text of two bytes a letter, as some programs for sheets write it.
+fn wide(bytes: &[u8], letter: fn([u8; 2]) -> u16, path: &Path) -> Result<Vec<u8>> {
+    let letters: Vec<u16> = bytes.chunks_exact(2).map(|b| letter([b[0], b[1]])).collect();
+    let text = String::from_utf16(&letters);
+    text.map(String::into_bytes)
+        .map_err(|_| Error::format(path, "text", "neither UTF-16 nor UTF-8; save the table as UTF-8"))
+}
+
 /// A line as one record.
 fn one_record(line: &[u8], delimiter: u8, path: &Path) -> Option<StringRecord> {
     let dialect = Dialect { delimiter, decimal_comma: false };
     let line = if delimiter == b' ' { dialect::body(line).text.into_owned() } else { line.to_vec() };
-    let (head, _) = Records { text: &line, dialect, above: 0, path }.head().ok()?;
+    let (head, ..) = Records { text: &line, dialect, above: 0, path, blank: true }.head().ok()?;
     head.into_iter().next()
 }
 
+/// How the cells of each column are read: as the rows of the model are, as was said, or as the cells themselves show.
+fn readings(
+    records: &Records<'_>,
+    first: &StringRecord,
+    how: &How<'_>,
+    doubts: &mut Vec<String>,
+) -> Result<Vec<Reading>> {
+    let mut guesses: Vec<Guess> = (0..first.len()).map(|_| Guess::default()).collect();
+    let mut seen = 0;
+    records.until(1, |record, _| {
+        guesses.iter_mut().zip(record).for_each(|(guess, cell)| guess.see(cell, records.dialect));
+        seen += 1;
+        Ok(seen >= ENOUGH && !guesses.iter().any(Guess::is_open))
+    })?;
+    let named = |c: usize, name: &str| first.get(c) == Some(name) || unnamed(c) == name;
+    let mut all = Vec::with_capacity(guesses.len());
+    for (c, guess) in guesses.into_iter().enumerate() {
+        let said = how.kinds.iter().find(|(name, _)| named(c, name)).map(|(_, wanted)| wanted);
+        let own = how.like.and_then(|like| {
+            like.columns.iter().chain(&like.given).find(|k| first.get(c) == Some(k.name.as_str()))
+        });
+        let own = own.filter(|k| guess.suits(&k.style, records.dialect));
+        let (found, doubt) = guess.reading(records.dialect);
+        let cell = || format!("column \"{}\"", first.get(c).unwrap_or_default());
+        all.push(match (said, own) {
+            (Some(wanted), _) => {
+                if *wanted == Wanted::Date(None) {
+                    doubts.extend(doubt.map(|d| format!("{}: {d}", cell())));
+                }
+                wanted.reading(found).map_err(|message| Error::format(records.path, cell(), message))?
+            }
+            (None, Some(own)) if matches!(own.kind, Kind::Category(_)) => Reading::known(own.categories()),
+            (None, Some(own)) if own.style != Style::Plain => Reading::of(own.style.clone()),
+            // A code among numbers of a model is a number.
+            (None, Some(_)) if found.texts => Reading::default(),
+            _ => {
+                doubts.extend(doubt.map(|d| format!("{}: {d}", cell())));
+                found
+            }
+        });
+    }
+    Ok(all)
+}
+
 /// Reads the records from number `skip` on to find out what the columns hold.
-fn survey(records: &Records<'_>, skip: usize, width: usize, input: &mut Input<'_>) -> Result<Vec<Survey>> {
-    let mut surveys: Vec<Survey> = (0..width).map(|_| Survey::default()).collect();
+fn survey(
+    records: &Records<'_>,
+    skip: usize,
+    readings: Vec<Reading>,
+    input: &mut Input<'_>,
+) -> Result<Vec<Survey>> {
+    let width = readings.len();
+    let mut surveys: Vec<Survey> = readings.into_iter().map(Survey::new).collect();
     records.each(skip, |record, line| {
         if record.len() != width {
             return Err(Error::format(
@@ -452,6 +654,8 @@ struct Table<'a> {
     /// Numbers of the columns that are features.
     features: Vec<usize>,
     schema: Schema,
+    /// How the cells of each column of the file are read.
+    readings: Vec<Reading>,
     /// What the label column holds, sorted.
     classes: Vec<String>,
     missing: Missing,
@@ -492,17 +696,34 @@ impl<'a> Table<'a> {
         }
         let column = |&c: &usize| {
             let refuse = |(line, m)| Error::format(path, top.place(line, c), m);
-            let kind = surveys[c].kind().map_err(refuse)?;
+            let mut kind = surveys[c].kind().map_err(refuse)?;
+            let said = how.kinds.iter().find(|(name, _)| *name == top.columns[c]);
+            if let Some((_, wanted)) = said.filter(|_| !surveys[c].is_empty()) {
+                kind = wanted
+                    .kind(kind)
+                    .map_err(|m| Error::format(path, format!("column \"{}\"", top.columns[c]), m))?;
+            }
             let origin = if matches!(kind, Kind::Category(_)) { 0.0 } else { surveys[c].precision.origin() };
-            Ok(Column { name: top.columns[c].clone(), kind, origin, missing: surveys[c].missing.clone() })
+            let mut style = surveys[c].reading.style.clone();
+            if let (Style::Dressed(dress), Kind::Real { decimals }) = (&mut style, &kind) {
+                // Rows further down may have more digits than those that were looked at first.
+                dress.decimals = dress.decimals.filter(|d| Some(*d) == *decimals);
+            }
+            Ok(Column {
+                name: top.columns[c].clone(),
+                kind,
+                origin,
+                missing: surveys[c].missing.clone(),
+                style,
+            })
         };
         let columns = features.iter().map(column).collect::<Result<Vec<Column>>>()?;
         let decimal_comma = records.dialect.decimal_comma;
-        let domain = Domain {
-            support: Support::of(columns.iter().map(|c| &c.kind)),
-            shape: Shape::Flat(columns.len()),
-        };
-        let mut schema = Schema { domain, columns, given: Vec::new(), conditional: false, decimal_comma };
+        let domain = Domain { support: support_of(&columns), shape: Shape::Flat(columns.len()) };
+        let named = |c: &&usize| top.columns[**c] != unnamed(**c);
+        let left_out = roles.left_out.iter().filter(named).map(|c| top.columns[*c].clone()).collect();
+        let mut schema =
+            Schema { domain, columns, given: Vec::new(), conditional: false, decimal_comma, left_out };
         // What a model is given goes by its name alone.
         let by_name = |own: &Column| schema.columns.iter().position(|c| c.name == own.name);
         let pairs: Vec<(&Column, usize)> = match how.like {
@@ -511,13 +732,23 @@ impl<'a> Table<'a> {
             }
             Some(like) => match like.matched(&schema) {
                 Ok((from, _)) => like.columns.iter().zip(from).collect(),
-                Err(_) => Vec::new(),
+                Err(_) => like.known().filter_map(|own| Some((own, by_name(own)?))).collect(),
             },
             None => Vec::new(),
         };
         if !pairs.is_empty() {
             for (own, at) in pairs {
                 let column = &mut schema.columns[at];
+                let values = surveys[features[at]].is_numeric() && !matches!(own.kind, Kind::Category(_));
+                if values && !own.style.means(&column.style) {
+                    let words = |c: &Column| c.style.words().unwrap_or_else(|| "plain numbers".into());
+                    let message = format!(
+                        "written as {}, and what the model was fitted to as {}; write it alike",
+                        words(column),
+                        words(own)
+                    );
+                    return Err(Error::format(path, format!("column \"{}\"", column.name), message));
+                }
                 match (&own.kind, &column.kind) {
                     (Kind::Category(_), Kind::Category(_)) => {}
                     // Categories that are written as numbers, where no other occurs.
@@ -529,7 +760,7 @@ impl<'a> Table<'a> {
                     _ => column.origin = own.origin,
                 }
             }
-            schema.domain.support = Support::of(schema.columns.iter().map(|c| &c.kind));
+            schema.domain.support = support_of(&schema.columns);
         }
         let classes = |c: usize| {
             let refuse = |m| Error::format(path, format!("column \"{}\"", top.columns[c]), m);
@@ -537,7 +768,8 @@ impl<'a> Table<'a> {
         };
         let classes = roles.label.map(classes).transpose()?.unwrap_or_default();
         let like = how.like.is_some();
-        Ok(Self { records, above, top, roles, rows, features, schema, classes, missing, like })
+        let readings = surveys.iter().map(|s| s.reading.clone()).collect();
+        Ok(Self { records, above, top, roles, rows, features, schema, readings, classes, missing, like })
     }
 
     fn dataset(&self, name: &str) -> Result<Dataset> {
@@ -581,8 +813,11 @@ impl<'a> Table<'a> {
     fn filled(&self, x: &Batch, schema: &Schema) -> Result<Vec<u8>> {
         let dialect = self.records.dialect;
         let (from, _) = schema.matched(&self.schema)?;
-        let place: Vec<(usize, Column)> =
-            from.iter().enumerate().map(|(c, at)| (self.features[*at], schema.column(c))).collect();
+        let place: Vec<(usize, Column, &str)> = from
+            .iter()
+            .enumerate()
+            .map(|(c, at)| (self.features[*at], schema.column(c), self.schema.columns[*at].missing.as_str()))
+            .collect();
         let mut writer = csv::WriterBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -602,12 +837,12 @@ impl<'a> Table<'a> {
             })?;
             row += 1;
             let mut cells: Vec<Cow<'_, str>> = record.iter().map(Cow::Borrowed).collect();
-            for (v, (c, column)) in
-                values.iter().zip(&place).filter(|(_, (c, _))| column::is_missing(&record[*c]))
+            for (v, (c, column, _)) in values
+                .iter()
+                .zip(&place)
+                .filter(|(_, (c, _, lacking))| self.readings[*c].lacks(&record[*c], lacking))
             {
-                let text = column.text(*v);
-                let comma = dialect.decimal_comma && column.categories().is_empty();
-                cells[*c] = Cow::Owned(if comma { text.replace('.', ",") } else { text });
+                cells[*c] = Cow::Owned(column.written(*v, dialect.decimal_comma));
             }
             writer.write_record(cells.iter().map(|c| c.as_bytes())).map_err(failed)
         })?;
@@ -624,26 +859,29 @@ impl<'a> Table<'a> {
         let index = |names: &[String]| names.iter().cloned().zip(0u32..).collect::<HashMap<_, _>>();
         let categories: Vec<_> = self.schema.columns.iter().map(|c| index(c.categories())).collect();
         let class_of = index(&self.classes);
+        let label = self.roles.label.map(|c| (c, &self.readings[c]));
         let mut values = Vec::with_capacity(self.rows * self.features.len());
         let (mut labels, mut lines) = (Vec::new(), Vec::with_capacity(self.rows));
         let mut kept: Vec<Precision> = vec![Precision::default(); self.features.len()];
         self.records.each(self.top.skip, |record, line| {
             let cell = |c: usize| record.get(c).unwrap_or_default();
-            let class = self.roles.label.map(|c| class_of.get(&column::canonical(cell(c), dialect)).copied());
-            let lacks = class == Some(None) || self.features.iter().any(|c| column::is_missing(cell(*c)));
-            if lacks && self.missing == Missing::Drop {
+            let class = label.map(|(c, reading)| class_of.get(&reading.canonical(cell(c), dialect)).copied());
+            let mut columns = self.features.iter().zip(&self.schema.columns);
+            let hole = class == Some(None)
+                || columns.any(|(c, column)| self.readings[*c].lacks(cell(*c), &column.missing));
+            if hole && self.missing == Missing::Drop {
                 return Ok(());
             }
             lines.push(line);
             let columns = self.features.iter().zip(&self.schema.columns).zip(&categories).zip(&mut kept);
             for (((&c, column), names), precision) in columns {
-                let cell = cell(c);
+                let (cell, reading) = (cell(c), &self.readings[c]);
                 let value = match &column.kind {
-                    _ if column::is_missing(cell) => f32::NAN,
+                    _ if reading.lacks(cell, &column.missing) => f32::NAN,
                     Kind::Category(_) => {
-                        names.get(&column::canonical(cell, dialect)).map_or(f32::NAN, |i| *i as f32)
+                        names.get(&reading.canonical(cell, dialect)).map_or(f32::NAN, |i| *i as f32)
                     }
-                    _ => dialect.number(cell).map_or(f32::NAN, |x| {
+                    _ => reading.number(cell, dialect).map_or(f32::NAN, |(x, _)| {
                         precision.see(x - column.origin);
                         (x - column.origin) as f32
                     }),
@@ -661,6 +899,17 @@ impl<'a> Table<'a> {
             }
         }
         Ok((Batch::new(values, self.features.len())?, labels, lines))
+    }
+}
+
+/// What rows of these columns hold. Dates are no levels: there are others after the last.
+fn support_of(columns: &[Column]) -> Support {
+    let support = Support::of(columns.iter().map(|c| &c.kind));
+    let dated = columns.iter().any(|c| matches!(c.style, Style::Time(_)));
+    if dated && matches!(support, Support::Discrete { .. } | Support::Binary) {
+        Support::Real
+    } else {
+        support
     }
 }
 

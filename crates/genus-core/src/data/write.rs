@@ -95,10 +95,7 @@ fn header(x: &Batch, schema: &Schema) -> Vec<String> {
 /// The lines of a table below its header, each as its cells.
 fn cells<'a>(x: &'a Batch, schema: &'a Schema) -> impl Iterator<Item = Vec<String>> + 'a {
     let columns: Vec<Column> = (0..x.width()).map(|c| schema.column(c)).collect();
-    let text = |(v, c): (&f32, &Column)| match (schema.decimal_comma, c.categories()) {
-        (true, []) => c.text(*v).replace('.', ","),
-        _ => c.text(*v),
-    };
+    let text = |(v, c): (&f32, &Column)| c.written(*v, schema.decimal_comma);
     x.iter().map(move |row| row.iter().zip(&columns).map(text).collect())
 }
 

@@ -51,6 +51,9 @@ pub struct DataConfig {
     /// Whether rows with missing values were left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drop_missing: bool,
+    /// What columns were said to be, as in `age=integer,zip=category`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kinds: String,
     /// Hash of the rows that were trained on.
     pub sha256: String,
     /// Hash of the names of their columns and classes.

@@ -5,7 +5,7 @@ use crate::{Batch, Result};
 use std::collections::HashSet;
 
 /// Squared distance of each row to the nearest row of `to`.
-fn nearest(x: &Batch, to: &Batch) -> Result<Vec<f32>> {
+pub(crate) fn nearest(x: &Batch, to: &Batch) -> Result<Vec<f32>> {
     by_rows(x, to, Pair::SquaredDistance, |_, row| row.iter().copied().fold(f32::INFINITY, f32::min))
 }
 

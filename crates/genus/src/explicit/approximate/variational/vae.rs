@@ -6,7 +6,8 @@
 //! ## Density
 //! Lower bounds: the ELBO E_q\[log p(x|z)\] − KL(q(z|x) ‖ p(z)) with the KL in closed form,
 //! −½ Σ (1 + log σ² − μ² − σ²); and the importance-weighted bound E\[log 1/K Σ p(x, z_k)/q(z_k|x)\], which tightens with K.
-//! Everything is summed over dimensions and averaged over rows only.
+//! Everything is summed over dimensions and averaged over rows only. Columns of several kinds are independent given z: a softmax of categories, and of the
+//! cells of numbers, with a little of the mass where no training value is.
 //!
 //! ## Trained by
 //! Minibatch Adam on −ELBO with one reparametrised draw of z per row.
@@ -28,11 +29,12 @@
 //! # Ok::<(), genus::Error>(())
 //! ```
 
-use super::latent_net::{Net, normals};
+use super::latent_net::{Head, Law, Net, Shown, normals};
+use crate::cells::Vocabulary;
 use crate::draws::{self, Drawn};
 use crate::training_rows::TrainingRows;
 use genus_core::config::{NonNegative, count};
-use genus_core::math::log_mean_exp;
+use genus_core::math::{log_mean_exp, log_sum_exp};
 use genus_core::transform::{Binarize, Noise, RealSteps, Transform};
 use genus_core::{
     Batch, Capability, Dataset, Decoder, Density, Domain, Encoder, Error, Evidence, EvidenceKind, Family,
@@ -67,7 +69,7 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Vae>("vae", "Variational autoencod
     ])
     .evidence(EvidenceKind::LowerBound)
     .can(&[Capability::Density, Capability::Sampler, Capability::Encoder, Capability::Decoder])
-    .rows(&[SupportKind::Binary, SupportKind::Discrete, SupportKind::Real])
+    .rows(&[SupportKind::Binary, SupportKind::Discrete, SupportKind::Real, SupportKind::Mixed])
     .trained_by_steps()
     .suited(crate::suited::network)
     .tiny_fits(&[
@@ -80,6 +82,11 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Vae>("vae", "Variational autoencod
             "gaussian on standardised columns",
             "8gaussians",
             "latent = 2\nhidden = [24]\nstandardize = true\nkl_warmup = 2.0\n[train]\nepochs = 8\nbatch = 50\nema = 0.9\npatience = 3\n[train.optimizer]\nrate = 0.01\n",
+        ),
+        TinyFit::new(
+            "columns of four kinds",
+            "parcels",
+            "latent = 2\nhidden = [24]\n[train]\nepochs = 12\nbatch = 50\n[train.optimizer]\nrate = 0.01\n",
         ),
         TinyFit::new(
             "gaussian on levels",
@@ -102,13 +109,15 @@ pub static SPEC: ModelSpec = ModelSpec::new::<Vae>("vae", "Variational autoencod
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Likelihood {
-    /// Bernoulli for binary rows and levels, Gaussian for real rows.
+    /// Bernoulli for binary rows and levels, Gaussian for real rows, cells for columns of several kinds.
     #[default]
     Auto,
     /// Independent bits; levels are binarised.
     Bernoulli,
     /// Independent normals with one learned variance per dimension; levels are dequantised.
     Gaussian,
+    /// Independent columns of any kind: a softmax of categories, and of the cells of a number, which are those of `tabular`.
+    Cells,
 }
 
 /// Hyper-parameters.
@@ -123,6 +132,8 @@ pub struct VaeConfig {
     pub activation: Nonlinearity,
     /// The decoder's distribution.
     pub likelihood: Likelihood,
+    /// Most cells of a column of numbers under the likelihood of cells; of few rows there are fewer.
+    pub cells: NonZeroUsize,
     /// How levels become bits under the Bernoulli likelihood.
     pub binarize: Binarize,
     /// Standardise columns under the Gaussian likelihood.
@@ -141,6 +152,7 @@ impl Default for VaeConfig {
             hidden: vec![count(200), count(200)],
             activation: Nonlinearity::Tanh,
             likelihood: Likelihood::Auto,
+            cells: count(50),
             binarize: Binarize::default(),
             standardize: true,
             kl_warmup: NonNegative::new(0.0).unwrap_or_else(|| unreachable!("0 is not negative")),
@@ -151,11 +163,11 @@ impl Default for VaeConfig {
 
 impl VaeConfig {
     /// Widths of the layers of encoder and decoder.
-    fn widths(&self, d: usize) -> [Vec<usize>; 2] {
+    fn widths(&self, [seen, given]: [usize; 2]) -> [Vec<usize>; 2] {
         let hidden = self.hidden.iter().map(|h| h.get());
         let latent = self.latent.get();
-        let up = std::iter::once(d).chain(hidden.clone()).chain([latent.saturating_mul(2)]).collect();
-        [up, std::iter::once(latent).chain(hidden.rev()).chain([d]).collect()]
+        let up = std::iter::once(seen).chain(hidden.clone()).chain([latent.saturating_mul(2)]).collect();
+        [up, std::iter::once(latent).chain(hidden.rev()).chain([given]).collect()]
     }
 }
 
@@ -170,10 +182,10 @@ struct NegativeElbo<'a> {
 
 impl Objective for NegativeElbo<'_> {
     fn loss(&mut self, view: &View<'_>, rows: &[usize], cx: &StepContext) -> Result<Loss> {
-        let x = tensor(self.seen.batch(rows, || cx.rng("noise"))?);
+        let x = self.net.shown(self.seen.batch(rows, || cx.rng("noise"))?);
         let noise = normals(rows.len(), self.net.latent, &mut cx.rng("z"));
-        let (z, kl) = ops::reparametrise(self.net.encode(view, x.clone()), noise);
-        let (nll, kl) = (self.net.nll(view, z, x).mean(), kl.mean());
+        let (z, kl) = ops::reparametrise(self.net.encode(view, &x), noise);
+        let (nll, kl) = (self.net.nll(view, z, &x).mean(), kl.mean());
         let beta = if self.warmup > 0.0 {
             (cx.step as f64 / (self.warmup * self.steps_per_epoch)).min(1.0)
         } else {
@@ -192,9 +204,9 @@ impl Objective for NegativeElbo<'_> {
             let part = x.slice(start, start + CHUNK);
             // The same noise at every epoch, so that epochs are compared on equal terms.
             let noise = normals(part.rows(), self.net.latent, &mut self.seed.index(i as u64).rng());
-            let (rows, part) = (part.rows() as f64, tensor(part));
-            let (z, kl) = ops::reparametrise(self.net.encode(view, part.clone()), noise);
-            nll += rows * mean_of(self.net.nll(view, z, part));
+            let (rows, part) = (part.rows() as f64, self.net.shown(part));
+            let (z, kl) = ops::reparametrise(self.net.encode(view, &part), noise);
+            nll += rows * mean_of(self.net.nll(view, z, &part));
             divergence += rows * mean_of(kl);
         }
         let n = x.rows() as f64;
@@ -216,12 +228,21 @@ pub struct Vae {
 }
 
 impl Vae {
-    fn build(config: &VaeConfig, transform: Transform, rng: &mut Rng) -> Result<Self> {
+    fn build(
+        config: &VaeConfig,
+        transform: Transform,
+        columns: Option<Vocabulary>,
+        rng: &mut Rng,
+    ) -> Result<Self> {
         let mut params = Params::default();
-        let gaussian = transform.target().support == Support::Real;
-        let [up, down] = config.widths(transform.target().width());
+        let law = match columns {
+            Some(columns) => Law::Cells(columns),
+            None if transform.target().support == Support::Real => Law::Gaussian,
+            None => Law::Bernoulli,
+        };
+        let [up, down] = config.widths(law.widths(transform.target().width()));
         genus_nn::afford("hidden", &[&up, &down])?;
-        let net = Net::new([&up, &down], config.activation.into(), gaussian, &mut params, rng);
+        let net = Net::new([&up, &down], config.activation.into(), law, &mut params, rng);
         Ok(Self { config: config.clone(), transform, params, net })
     }
 
@@ -232,7 +253,8 @@ impl Vae {
         for domain in [Domain::binary(7), Domain::real(7)] {
             let mut rng = seed.child("gradient").rng();
             let gaussian = domain.support == Support::Real;
-            let Self { net, mut params, .. } = Self::build(&config, Transform::identity(domain), &mut rng)?;
+            let Self { net, mut params, .. } =
+                Self::build(&config, Transform::identity(domain), None, &mut rng)?;
             let x = Batch::from_fn(8, 7, |_, _| {
                 if gaussian { rng.normal() as f32 } else { f32::from(u8::from(rng.uniform() < 0.5)) }
             });
@@ -242,8 +264,9 @@ impl Vae {
                 seed,
                 |_, _| {},
                 |view| {
-                    let (z, kl) = ops::reparametrise(net.encode(view, tensor(x.clone())), noise.clone());
-                    let total = net.nll(view, z, tensor(x.clone())).mean() + kl.mean();
+                    let x = net.shown(x.clone());
+                    let (z, kl) = ops::reparametrise(net.encode(view, &x), noise.clone());
+                    let total = net.nll(view, z, &x).mean() + kl.mean();
                     Ok(Loss::new(total))
                 },
             )?;
@@ -262,7 +285,7 @@ impl Vae {
     fn log_weights(
         &self,
         view: &View<'_>,
-        x: &Batch,
+        x: &Shown,
         mean: &[f32],
         log_variance: &[f32],
         k: usize,
@@ -287,7 +310,7 @@ impl Vae {
                     sum
                 })
                 .collect();
-            let nll = values(self.net.nll(view, tensor_from(z, [n, latent]), tensor(x.clone())));
+            let nll = values(self.net.nll(view, tensor_from(z, [n, latent]), x));
             weights.extend(prior.iter().zip(nll).map(|(p, nll)| p - f64::from(nll)));
         }
         Ok(weights)
@@ -306,10 +329,10 @@ impl Vae {
                 noise.extend((0..self.net.latent).map(|_| rng.normal() as f32));
             }
             let noise = tensor_from(noise, [part.rows(), self.net.latent]);
-            let part = tensor(part);
-            let (z, kl) = ops::reparametrise(self.net.encode(&view, part.clone()), noise);
+            let part = self.net.shown(part);
+            let (z, kl) = ops::reparametrise(self.net.encode(&view, &part), noise);
             let wide = |t: Tensor<1>| values(t).into_iter().map(f64::from).collect::<Vec<_>>();
-            nll.extend(wide(self.net.nll(&view, z, part)));
+            nll.extend(wide(self.net.nll(&view, z, &part)));
             divergence.extend(wide(kl));
         }
         Ok((nll, divergence))
@@ -320,22 +343,52 @@ impl Vae {
         let (mut means, mut variances) = (Vec::new(), Vec::new());
         for start in (0..y.rows()).step_by(CHUNK) {
             Stop::current().check()?;
-            let (mean, log_variance) = self.net.posterior(&view, tensor(y.slice(start, start + CHUNK)));
+            let (mean, log_variance) =
+                self.net.posterior(&view, &self.net.shown(y.slice(start, start + CHUNK)));
             means.extend(values(mean));
             variances.extend(values(log_variance));
         }
         Ok((means, variances))
     }
 
-    /// Means of p(x|z), in the model's domain.
-    fn means(&self, codes: &Batch) -> Result<Batch> {
+    /// What the decoder gives of codes.
+    fn decoded(&self, codes: &Batch) -> Result<Vec<f32>> {
         let view = self.params.frozen();
-        let mut out = Vec::with_capacity(codes.rows() * self.transform.target().width());
+        let mut out = Vec::new();
         for start in (0..codes.rows()).step_by(CHUNK) {
             Stop::current().check()?;
             out.extend(values(self.net.decoder.forward(&view, tensor(codes.slice(start, start + CHUNK)))));
         }
-        if self.net.log_variance.is_none() {
+        Ok(out)
+    }
+
+    /// Rows of what `of` makes of the shares of the cells of each column under codes.
+    fn of_cells(
+        &self,
+        columns: &Vocabulary,
+        codes: &Batch,
+        mut of: impl FnMut(usize, &[f64]) -> f32,
+    ) -> Result<Batch> {
+        let logits = self.decoded(codes)?;
+        let mut rows = Vec::with_capacity(codes.rows() * columns.width());
+        for row in logits.chunks_exact(columns.cells()) {
+            for c in 0..columns.width() {
+                let own = &row[columns.stretch(c)];
+                let total = log_sum_exp(own.iter().map(|v| f64::from(*v)));
+                let shares: Vec<f64> = own.iter().map(|v| libm::exp(f64::from(*v) - total)).collect();
+                rows.push(of(c, &shares));
+            }
+        }
+        Batch::new(rows, columns.width())
+    }
+
+    /// Means of p(x|z), in the model's domain; of a category the most probable.
+    fn means(&self, codes: &Batch) -> Result<Batch> {
+        if let Head::Cells(columns) = &self.net.head {
+            return self.of_cells(columns, codes, |c, shares| columns.expected(c, shares));
+        }
+        let mut out = self.decoded(codes)?;
+        if matches!(self.net.head, Head::Bernoulli) {
             out.iter_mut().for_each(|v| *v = genus_kernels::sigmoid(*v));
         }
         Batch::new(out, self.transform.target().width())
@@ -347,25 +400,41 @@ impl Family for Vae {
 
     fn fit(config: &Self::Config, data: &Dataset, cx: &mut FitContext<'_>) -> Result<Fit<Self>> {
         data.check()?;
-        let gaussian = match config.likelihood {
-            Likelihood::Auto => data.domain().support == Support::Real,
-            Likelihood::Bernoulli => false,
-            Likelihood::Gaussian => true,
+        let likelihood = match (config.likelihood, &data.domain().support) {
+            (Likelihood::Auto, Support::Real) => Likelihood::Gaussian,
+            (Likelihood::Auto, Support::Mixed(_)) => Likelihood::Cells,
+            (Likelihood::Auto, _) => Likelihood::Bernoulli,
+            (said, _) => said,
         };
-        let transform = crate::transform_for(cx, data, || {
-            if gaussian {
+        let transform = crate::transform_for(cx, data, || match likelihood {
+            Likelihood::Cells => Ok(Transform::identity(data.schema.clone())),
+            Likelihood::Gaussian => {
                 let want = RealSteps { logit: None, standardize: config.standardize };
                 Transform::to_real(&data.schema, want, &data.train.x, 0)
-            } else {
+            }
+            Likelihood::Auto | Likelihood::Bernoulli => {
                 Transform::to_binary(&data.schema, config.binarize, 0)
             }
         })?;
         let seed = cx.seed.child("vae");
         let seen = TrainingRows::new(&transform, data, seed)?;
-        let mut model = Self::build(config, transform, &mut seed.child("init").rng())?;
-        if let (false, Some(last)) = (gaussian, model.net.decoder.last()) {
-            // Start from the marginals: the first epochs are then about structure, not about brightness.
-            model.params.set(last.b(), seen.marginal_logits());
+        let start = cx.start.map(Self::restore).transpose()?;
+        let columns = match start.map(|old| old.net.head) {
+            Some(Head::Cells(columns)) => Some(columns),
+            _ => (likelihood == Likelihood::Cells)
+                .then(|| Vocabulary::of(&data.schema, &data.train.x, config.cells.get()).whole()),
+        };
+        let mut model = Self::build(config, transform, columns, &mut seed.child("init").rng())?;
+        // Start from the marginals: the first epochs are then about structure, not about brightness.
+        let marginals = match &model.net.head {
+            Head::Gaussian(_) => None,
+            Head::Bernoulli => Some(seen.marginal_logits()),
+            Head::Cells(columns) => {
+                Some(columns.log_shares(&data.train.x).into_iter().map(|l| l as f32).collect())
+            }
+        };
+        if let (Some(marginals), Some(last)) = (marginals, model.net.decoder.last()) {
+            model.params.set(last.b(), marginals);
         }
         if let Some(start) = cx.start {
             model.params.load(start)?;
@@ -384,7 +453,12 @@ impl Family for Vae {
 
     fn restore(state: &State) -> Result<Self> {
         let config: VaeConfig = crate::restore_config(state)?;
-        let mut model = Self::build(&config, crate::restore_transform(state)?, &mut Seed::from(0).rng())?;
+        let transform = crate::restore_transform(state)?;
+        // The rows are as they came where they are seen as cells.
+        let mixed = matches!(transform.source().domain.support, Support::Mixed(_));
+        let cells = config.likelihood == Likelihood::Cells || config.likelihood == Likelihood::Auto && mixed;
+        let columns = cells.then(|| Vocabulary::restore(state, transform.source())).transpose()?;
+        let mut model = Self::build(&config, transform, columns, &mut Seed::from(0).rng())?;
         model.params.load(state)?;
         Ok(model)
     }
@@ -406,6 +480,9 @@ impl Model for Vae {
     fn state(&self) -> State {
         let mut state = crate::header(&SPEC, &config::to_table(&self.config), &self.transform);
         state.tensors = self.params.state().tensors;
+        if let Head::Cells(columns) = &self.net.head {
+            columns.put(&mut state);
+        }
         state
     }
 
@@ -465,7 +542,7 @@ impl Vae {
             .into_par_iter()
             .map(|r| {
                 let mut rng = self.noise(y.row(r), how);
-                let (x, at) = (y.slice(r, r + 1), r * l..(r + 1) * l);
+                let (x, at) = (self.net.shown(y.slice(r, r + 1)), r * l..(r + 1) * l);
                 let (mean, log_variance) = (&means[at.clone()], &variances[at]);
                 stop.during(|| {
                     let weights = self.log_weights(&view, &x, mean, log_variance, k, &mut rng)?;
@@ -513,12 +590,17 @@ impl Density for Vae {
 impl Sampler for Vae {
     fn sample(&self, n: usize, rng: &mut Rng) -> Result<Batch> {
         let codes = Batch::from_fn(n, self.net.latent, |_, _| rng.normal() as f32);
+        if let Head::Cells(columns) = &self.net.head {
+            return self.of_cells(columns, &codes, |c, shares| columns.draw(c, shares, rng));
+        }
         let mut y = self.means(&codes)?;
-        match self.net.log_variance {
-            None => y.data_mut().iter_mut().for_each(|v| *v = f32::from(u8::from(rng.uniform() < *v))),
-            Some(id) => {
+        match &self.net.head {
+            Head::Bernoulli | Head::Cells(_) => {
+                y.data_mut().iter_mut().for_each(|v| *v = f32::from(u8::from(rng.uniform() < *v)));
+            }
+            Head::Gaussian(id) => {
                 let std: Vec<f32> =
-                    self.params.values(id).iter().map(|v| (0.5 * v.clamp(-12.0, 12.0)).exp()).collect();
+                    self.params.values(*id).iter().map(|v| (0.5 * v.clamp(-12.0, 12.0)).exp()).collect();
                 for r in 0..n {
                     y.row_mut(r).iter_mut().zip(&std).for_each(|(v, s)| *v += s * rng.normal() as f32);
                 }
@@ -555,12 +637,12 @@ impl LatentVariable for Vae {
             return Err(Error::shape("log p(x|z)", format!("1 row and codes of {}", self.net.latent), got));
         }
         let (y, log_det) = self.transform.forward(x, Noise::Row(Scoring::default().seed))?;
-        let view = self.params.frozen();
+        let (view, y) = (self.params.frozen(), self.net.shown(y));
         let mut nats = Vec::with_capacity(codes.rows());
         for start in (0..codes.rows()).step_by(CHUNK) {
             Stop::current().check()?;
             let z = tensor(codes.slice(start, start + CHUNK));
-            let nll = values(self.net.nll(&view, z, tensor(y.clone())));
+            let nll = values(self.net.nll(&view, z, &y));
             nats.extend(nll.into_iter().map(|v| log_det[0] - f64::from(v)));
         }
         Ok(nats)
@@ -584,12 +666,13 @@ mod tests {
             ..VaeConfig::default()
         };
         let mut rng = Seed::from(2).rng();
-        let mut model = Vae::build(&config, Transform::identity(Domain::real(2)), &mut rng).unwrap();
+        let mut model = Vae::build(&config, Transform::identity(Domain::real(2)), None, &mut rng).unwrap();
         for id in model.params.ids() {
             let wide = model.params.values(id).iter().map(|v| 3.0 * v).collect();
             model.params.set(id, wide);
         }
-        model.params.set(model.net.log_variance.unwrap(), vec![-1.0, 0.5]);
+        let Head::Gaussian(id) = model.net.head else { panic!("rows are real") };
+        model.params.set(id, vec![-1.0, 0.5]);
         let n = 4001;
         let codes = Batch::from_fn(n, 1, |r, _| -8.0 + 16.0 * r as f32 / (n - 1) as f32);
         let means = model.decode(&codes).unwrap();

@@ -109,11 +109,12 @@ impl Default for MixedMixtureConfig {
     }
 }
 
-/// A component for fifty rows.
+/// A component for fifty rows, and cells of about √n rows.
 fn suited(size: Size) -> toml::Table {
     let components = (size.rows / 50).clamp(2, 50).min(size.rows.max(1));
     let restarts = if size.rows.saturating_mul(size.columns) > 1 << 20 { 1 } else { 3 };
-    let entries = [("components", components as i64), ("restarts", restarts)];
+    let cells = ((size.rows as f64).sqrt() as i64).clamp(8, 50);
+    let entries = [("components", components as i64), ("cells", cells), ("restarts", restarts)];
     entries.into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect()
 }
 
