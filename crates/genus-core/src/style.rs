@@ -133,6 +133,8 @@ impl Dress {
         let (whole, fraction) = bare.split_once('.').unwrap_or((bare, ""));
         let whole = format!("{whole:0>width$}", width = usize::from(self.digits));
         let mut out = String::new();
+        // Groups that have points leave a comma to the fraction.
+        let comma = comma || self.group == Some('.');
         // What is rounded to nothing has no sign.
         if v < 0.0 && bare.bytes().any(|b| b.is_ascii_digit() && b != b'0') {
             out.push('-');

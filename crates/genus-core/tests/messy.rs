@@ -185,6 +185,10 @@ fn traces_of_programs() {
 
 #[test]
 fn what_cannot_be_read_says_where_and_what_to_do() {
+    for end in ["\r\n", "\r", "\n"] {
+        let text = ["a,b", "1,2", "", "oops,3", "4,5", "6,7", ""].join(end);
+        is_refused(text.as_bytes(), "", &["line 4", "oops"]);
+    }
     is_refused(b"a,b\n1,2\n3\n", "", &["line 3", "1 cells where the first line has 2", "mend"]);
     is_refused(b"a,a\n1,2\n", "", &["two columns are called \"a\"", "rename"]);
     is_refused(b"a,b\n1,2\noops,3\n4,5\n6,7\n", "", &["line 3", "column \"a\"", "oops", "mend the cell"]);

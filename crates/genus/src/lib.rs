@@ -101,7 +101,7 @@ pub use genus_core::{
     Evidence, EvidenceKind, Exhibit, Family, Figure, Fill, Fit, FitContext, FitReport, Fitted, Found, Given,
     GivenKinds, Invertible, Kind, LatentVariable, LogProb, Measure, Model, ModelSpec, Observer, Panel,
     Provenance, Reference, Result, Rng, Sampler, Schema, Scored, Scoring, Seed, Shape, Silent, Size, Split,
-    SplitName, State, Stop, StopReason, Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited,
+    SplitName, State, Stop, StopReason, Style, Support, SupportKind, Tee, Tensor, TinyFit, Trained, Visited,
     checkpoint, config, data, fsx, level_at, math, metrics, names, number, outfile, panel, run, spec, stop,
     train, transform,
 };

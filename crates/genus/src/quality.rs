@@ -72,6 +72,7 @@ impl Tables<'_> {
             Figure::new("column shapes", columns.shape(), beside(floor.as_ref().map(Columns::shape))),
             Figure::new("pair trends", columns.trend(), beside(floor.as_ref().map(Columns::trend))),
         ];
+        figures.retain(|f| f.value.is_finite());
         let mut exhibits = Vec::new();
         exhibits.extend(self.whole_rows(seed, &mut figures)?);
         exhibits.push(self.by_column(real, &columns, floor.as_ref()));

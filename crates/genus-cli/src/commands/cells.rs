@@ -55,7 +55,7 @@ fn few(column: &Column) -> Option<Vec<f32>> {
 /// Rows of a pass, so that what is computed of them has its place.
 const CHUNK: usize = 4096;
 /// Draws of each row for its quantiles.
-const DRAWS: usize = 200;
+const DRAWS: usize = 500;
 const QUANTILES: [f64; 3] = [0.05, 0.5, 0.95];
 
 /// `genus predict`.
@@ -81,7 +81,7 @@ pub fn predict(
     let mut found: Option<Batch> = None;
     let values = few(&column);
     let mut rng = Seed::from(seed).child("predict").rng();
-    let size = if values.is_some() { CHUNK } else { CHUNK / 16 };
+    let size = if values.is_some() { CHUNK } else { CHUNK / 32 };
     for start in (0..n).step_by(size) {
         genus::Stop::current().check()?;
         let x = split.x.slice(start, start + size);
@@ -131,6 +131,7 @@ pub fn predict(
             if known > 0 {
                 measured(&column, &found, &truth);
             }
+            output::note(format!("quantiles are those of {DRAWS} draws of each row"));
             let heads = ["mean", "5 %", "median", "95 %"].map(String::from);
             let mut schema = numbers(heads);
             for own in &mut schema.columns {

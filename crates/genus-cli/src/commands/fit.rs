@@ -159,7 +159,8 @@ const MANY: usize = 1000;
 /// validation and test, of many rows a twentieth; models in closed form and by EM need none, and are fitted to all rows.
 pub fn load(cx: &Context, spec: &ModelSpec, data: &DataConfig, like: Option<&Schema>) -> Result<Dataset> {
     let split = Some(data.split.clone()).filter(|s| !s.is_empty());
-    let kinds = Some(data.kinds.clone()).filter(|k| !k.is_empty());
+    // What goes on with a model has its columns.
+    let kinds = Some(data.kinds.clone()).filter(|k| !k.is_empty() && like.is_none());
     let cut = Cut { split, label: data.label.clone(), kinds, drop_missing: data.drop_missing };
     let options = cx.options(&cut, spec.missing && !data.drop_missing, like)?;
     let mut set = cx.read(&data.source, &data::Options { given: data.given.clone(), ..options })?;

@@ -78,8 +78,10 @@ pub(super) fn emit(cx: &Context, rows: &Split, schema: &Schema, output: Option<&
     if cx.json {
         let columns: Vec<Column> = (0..x.width()).map(|c| schema.column(c)).collect();
         let cell = |(v, c): (&f32, &Column)| match c.categories() {
-            // The digits that CSV has.
-            [] => json!(Number(c.text(*v).parse::<f64>().unwrap_or(f64::NAN))),
+            // The digits that CSV has; dates, money and the like as they are written there.
+            [] if c.style == genus::Style::Plain => {
+                json!(Number(c.text(*v).parse::<f64>().unwrap_or(f64::NAN)))
+            }
             _ => json!(c.text(*v)),
         };
         let rows = x.iter().map(|row| row.iter().zip(&columns).map(cell).collect::<Vec<_>>());
@@ -765,8 +767,14 @@ fn fill(cx: &Context, t: &Through, sample: bool, seed: Seed) -> Result<()> {
     let holes = x.data().iter().filter(|v| v.is_nan()).count();
     let filled = conditional.complete(&x, fill, &mut seed.rng())?;
     let mut y = filled.x;
-    let schema = if sample { model.schema().clone() } else { model.schema().of_means() };
-    if sample {
+    // A table has what its columns hold, whole numbers for example; arrays and pictures have means as they are.
+    let table = is_table(t.output.as_deref()) && !cx.json;
+    let schema = if sample || table && !model.schema().columns.is_empty() && holds(model.schema()) {
+        model.schema().clone()
+    } else {
+        model.schema().of_means()
+    };
+    if schema == *model.schema() {
         // What was given stays as it was given.
         schema.hold(&mut y);
         for (y, x) in y.data_mut().iter_mut().zip(x.data()).filter(|(_, x)| !x.is_nan()) {
@@ -789,6 +797,11 @@ fn fill(cx: &Context, t: &Through, sample: bool, seed: Seed) -> Result<()> {
     let (schema, y) = schema.beside(&Split { x: y, given, lines });
     let (schema, y) = schema.arranged(y, &set.provenance.order);
     emit(cx, &Split::unlabelled(y), &schema, t.output.as_deref())
+}
+
+/// Whether rows are of numbers or of columns of several kinds, which hold what is nearest; means of bits and levels lie between them.
+fn holds(schema: &Schema) -> bool {
+    matches!(schema.domain.support, genus::Support::Real | genus::Support::Mixed(_))
 }
 
 /// As [`emit`], of rows that are text already.

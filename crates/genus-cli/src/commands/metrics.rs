@@ -87,11 +87,11 @@ pub fn metrics(
     let which = if quick { Which::Quick } else { Which::All };
     let draw = |(i, name): (usize, &String)| -> Result<Split> {
         if !is_run(name) {
-            let mut options = cx.options(cut, false, Some(&schema))?;
+            let mut options = cx.options(&Cut { kinds: None, ..cut.clone() }, true, Some(&schema))?;
             // A class that real rows have none of is none to compare.
             options.spare = schema.given.is_empty();
             let read = cx.read(name, &options).with_context(|| format!("{name}, beside {real}"))?;
-            return Ok(read.train);
+            return Ok(whole(name, read)?.train);
         }
         let (_, model) = open(Path::new(name))?;
         if model.as_sampler().is_none() {
@@ -126,6 +126,25 @@ pub fn metrics(
     Ok(())
 }
 
+/// The rows that lack nothing; of these alone there are figures.
+fn whole(name: &str, set: Dataset) -> Result<Dataset> {
+    let count = |set: &Dataset| set.splits().map(|(_, s)| s.x.rows()).sum::<usize>();
+    let all = count(&set);
+    let Some(set) = genus::evaluate::whole(set) else {
+        return Err(genus::Error::Domain(format!(
+            "every row of {name} lacks a value; give rows that are whole"
+        ))
+        .into());
+    };
+    let left = all - count(&set);
+    if left > 0 {
+        output::note(format!(
+            "{left} of {all} rows of {name} lack values and are left out; `genus report --synthetic` takes them"
+        ));
+    }
+    Ok(set)
+}
+
 /// `genus report --synthetic`.
 pub fn quality(
     cx: &Context,
@@ -145,6 +164,10 @@ pub fn quality(
     let drawn = like(synthetic)?.train;
     let other = held_out.map(like).transpose()?.map(|o| o.test.unwrap_or(o.train));
     let held_out = other.as_ref().or(set.test.as_ref()).or(set.valid.as_ref());
+    if held_out.is_some_and(|h| h.x == set.train.x) {
+        let message = "these are the rows of --real; give rows that nobody saw who made synthetic ones, or leave it out";
+        return Err(genus::Error::config("held-out", message).into());
+    }
     let tables = Tables { schema, train: &set.train, held_out, synthetic: &drawn };
     let found = tables.quality(Seed::from(0))?;
     if cx.json {
@@ -166,6 +189,8 @@ pub fn quality(
         Some(rows) => rows.x.rows().to_string(),
         None => "none: what real rows reach, and whether training rows can be told, is not known; give some with --held-out".to_owned(),
     }));
+    let beside = if held_out.is_some() { "held-out rows" } else { "real rows" };
+    facts.push(("Called real below".to_owned(), format!("the {beside}")));
     facts.extend(found.figures.iter().map(|f| (f.name.clone(), format!("{:.4} ({})", f.value, f.unit))));
     genus_report::write_exhibits(path, ["Quality of synthetic rows", real, &lead], &facts, &found.exhibits)?;
     output::line(path.display());
@@ -184,7 +209,7 @@ fn reals(cx: &Context, real: &str, cut: &Cut, n: usize, seed: Seed) -> Result<(S
         let both = drawn(model.as_ref(), n.saturating_mul(2), seed.child("real"))?;
         return Ok((model.schema().clone(), halved(&both, seed)));
     }
-    let set = cx.load(real, cut, false, None)?;
+    let set = whole(real, cx.load(real, cut, true, None)?)?;
     let Dataset { schema, train, valid, test, .. } = set;
     Ok(match test.or(valid) {
         Some(held_out) => (schema, [held_out, train]),

@@ -172,7 +172,14 @@ impl Context {
                 false => Missing::Refuse,
             },
             like: like.cloned(),
-            kinds: cut.kinds.as_deref().map(data::parse_kinds).transpose()?.unwrap_or_default(),
+            kinds: match (&cut.kinds, like) {
+                (Some(_), Some(_)) => {
+                    let message = "the model knows what its columns are; leave it out";
+                    return Err(genus::Error::config("kinds", message).into());
+                }
+                (Some(kinds), None) => data::parse_kinds(kinds)?,
+                (None, _) => data::Kinds::new(),
+            },
             ..data::Options::default()
         })
     }

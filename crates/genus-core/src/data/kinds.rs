@@ -36,9 +36,11 @@ impl FromStr for Wanted {
         let text = text.trim();
         if text.contains('<') {
             let levels: Vec<String> = text.split('<').map(|l| l.trim().to_owned()).collect();
-            return match levels.iter().any(String::is_empty) {
-                true => Err(format!("`{text}` has a level without a name")),
-                false => Ok(Self::Levels(levels)),
+            let twice = (1..levels.len()).find(|i| levels[..*i].contains(&levels[*i]));
+            return match (levels.iter().any(String::is_empty), twice) {
+                (true, _) => Err(format!("`{text}` has a level without a name")),
+                (_, Some(i)) => Err(format!("`{text}` has the level `{}` twice", levels[i])),
+                (false, None) => Ok(Self::Levels(levels)),
             };
         }
         let (word, format) = match text.split_once(':') {
@@ -219,6 +221,7 @@ mod tests {
             ("age=real,age=real", "twice"),
             ("when=date:%d", "no date"),
             ("size=low<", "without a name"),
+            ("size=low<high<low", "`low` twice"),
         ] {
             let e = parse_kinds(text).unwrap_err().to_string();
             assert!(e.contains(part), "{text}: {e}");

@@ -74,6 +74,28 @@ impl Read for Lines<'_> {
     }
 }
 
+/// Lines of a text, whatever ends them: the reader of records takes the second sign of an end for a beginning.
+struct Counted<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// Ends of lines before.
+    lines: u64,
+}
+
+impl Counted<'_> {
+    /// The line, from 1, of the record that begins there or behind ends of lines there; later ones come later.
+    fn line_at(&mut self, byte: usize) -> u64 {
+        let is_end = |b: &u8| matches!(b, b'\n' | b'\r');
+        while self.at < self.text.len() && (self.at < byte || is_end(&self.text[self.at])) {
+            let b = self.text[self.at];
+            let ends = b == b'\n' || b == b'\r' && self.text.get(self.at + 1) != Some(&b'\n');
+            self.lines += u64::from(ends);
+            self.at += 1;
+        }
+        self.lines + 1
+    }
+}
+
 impl Records<'_> {
     /// Calls `f` with the record and its line, from record number `skip` on, until it says that it has enough.
     /// Gives the number of lines at the end without anything between their delimiters, which are no records.
@@ -87,6 +109,7 @@ impl Records<'_> {
             .from_reader(Lines { text: self.text, since: &since });
         let mut raw = ByteRecord::new();
         let mut number = 0;
+        let mut counted = Counted { text: self.text, at: 0, lines: 0 };
         // Lines without anything between their delimiters, as programs for sheets leave them at the end, count only with another below.
         let mut blank: Vec<(StringRecord, u64)> = Vec::new();
         loop {
@@ -97,7 +120,7 @@ impl Records<'_> {
                 return Ok(blank.len());
             }
             since.set(0);
-            let line = self.above + raw.position().map_or(0, csv::Position::line);
+            let line = self.above + counted.line_at(raw.position().map_or(0, csv::Position::byte) as usize);
             let refuse = |message| Err(Error::format(self.path, format!("line {line}"), message));
             if raw.as_slice().len() > MAX_LINE {
                 return refuse(format!(
